@@ -1,0 +1,1 @@
+"""OpenStack: accelerators of Cyborg, and those that Nova manages itself, as Placement counts them."""
