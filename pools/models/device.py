@@ -1,0 +1,94 @@
+"""Accelerators of nodes, and the same hardware seen in two pools."""
+
+from django.db import models
+from django.db.models import Q
+
+from pools.domain import ids, states
+from pools.models.columns import not_negative, one_of
+from pools.models.model import ChipModel
+from pools.models.node import Node
+from pools.models.pool import Pool
+
+
+class Device(models.Model):
+    """An accelerator as it was last observed. Written by the sync only; what claims hold is in the capacity row.
+
+    ``capacity`` and ``position`` say where in the capacity row of (node, model) it is counted. ``shadow_milli`` and
+    ``shadow_mib`` are observed use that no claim explains. ``uses`` is a list of {holder, milli, memory_mib, marker}.
+    """
+
+    id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="devices")
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="devices")
+    ref = models.CharField(max_length=255)
+    index = models.IntegerField(null=True)
+    vendor = models.CharField(max_length=63, default="")
+    model = models.ForeignKey(ChipModel, on_delete=models.PROTECT, null=True, related_name="devices")
+    model_text = models.CharField(max_length=255, default="")
+    profile = models.CharField(max_length=63, null=True)
+    uuid = models.CharField(max_length=255, null=True)
+    serial = models.CharField(max_length=255, null=True)
+    pci_id = models.CharField(max_length=16, null=True)
+    pci_address = models.CharField(max_length=32, null=True)
+    memory_mib = models.IntegerField(default=0)
+    total_milli = models.IntegerField(default=1000)
+    shadow_milli = models.IntegerField(default=0)
+    shadow_mib = models.IntegerField(default=0)
+    health = models.CharField(max_length=8, default="ok")
+    health_reason = models.CharField(max_length=500, default="")
+    link_group = models.CharField(max_length=255, null=True)
+    numa_node = models.IntegerField(null=True)
+    uses = models.JSONField(default=list)
+    attributes = models.JSONField(default=dict)
+    capacity = models.ForeignKey("Capacity", on_delete=models.PROTECT, null=True, related_name="+")
+    position = models.SmallIntegerField(null=True)
+    missing_since = models.DateTimeField(null=True)
+    misses = models.SmallIntegerField(default=0)
+    retired_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "device"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["pool", "uuid"], condition=Q(retired_at=None, uuid__isnull=False), name="device_uuid_unique"
+            ),
+            models.UniqueConstraint(
+                fields=["pool", "serial", "profile"],
+                condition=Q(retired_at=None, serial__isnull=False, uuid=None),
+                name="device_serial_unique",
+                nulls_distinct=False,
+            ),
+            models.UniqueConstraint(
+                fields=["node", "ref"],
+                condition=Q(retired_at=None, uuid=None, serial=None),
+                name="device_ref_unique",
+            ),
+            one_of("health", states.DEVICE_HEALTHS, "device_health_known"),
+            not_negative("device_not_negative", "memory_mib", "total_milli", "shadow_milli", "shadow_mib", "misses"),
+        ]
+        indexes = [
+            models.Index(fields=["pool", "id"], condition=Q(retired_at=None), name="device_pool"),
+            models.Index(fields=["model", "id"], condition=Q(retired_at=None), name="device_model"),
+            models.Index(fields=["uuid"], condition=Q(uuid__isnull=False), name="device_uuid"),
+            models.Index(fields=["serial"], condition=Q(serial__isnull=False), name="device_serial"),
+            models.Index(fields=["pool"], condition=Q(missing_since__isnull=False), name="device_missing"),
+            models.Index(fields=["pool", "id"], condition=~Q(health="ok"), name="device_unwell"),
+        ]
+
+
+class DeviceTwin(models.Model):
+    """The same hardware seen in two pools: shown to an operator, who says which pool gives it out.
+
+    ``device`` has the smaller id of the two, so a pair has one row.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+")
+    other = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="+")
+    found_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "device_twin"
+        constraints = [models.UniqueConstraint(fields=["device", "other"], name="device_twin_unique")]
