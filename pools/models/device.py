@@ -18,7 +18,8 @@ class Device(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
-    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="devices")
+    # No foreign keys in the database where another one implies it: each costs a look-up for every row of a sync.
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="devices", db_constraint=False)
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="devices")
     ref = models.CharField(max_length=255)
     index = models.IntegerField(null=True)
@@ -40,7 +41,9 @@ class Device(models.Model):
     numa_node = models.IntegerField(null=True)
     uses = models.JSONField(default=list)
     attributes = models.JSONField(default=dict)
-    capacity = models.ForeignKey("Capacity", on_delete=models.PROTECT, null=True, related_name="+")
+    capacity = models.ForeignKey(
+        "Capacity", on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False, db_index=False
+    )
     position = models.SmallIntegerField(null=True)
     missing_since = models.DateTimeField(null=True)
     misses = models.SmallIntegerField(default=0)
