@@ -1,0 +1,95 @@
+"""What a simulated pool needs and can do."""
+
+from connectors.contract import Manifest, Mode, Setting
+
+MANIFEST = Manifest(
+    kind="simulated",
+    label="Simulated",
+    summary="A fleet that exists only in a file: for the demo, for tests and for trying out ocenter.",
+    settings=(
+        Setting(
+            name="fleet",
+            label="Fleet",
+            help="Pools with the same fleet name and state folder show the same fleet.",
+            default="fleet",
+            example="demo-kubernetes",
+            max_length=64,
+        ),
+        Setting(
+            name="character",
+            label="Character",
+            help="Which platform's look the fleet has: names, models, topology, trouble.",
+            type="choice",
+            choices=("kubernetes", "openstack", "vsphere", "baremetal", "plain"),
+            default="plain",
+        ),
+        Setting(
+            name="seed",
+            label="Seed",
+            help="The same seed makes the same fleet.",
+            type="integer",
+            default=1,
+            minimum=0,
+            maximum=2**31 - 1,
+        ),
+        Setting(name="nodes", label="Nodes", type="integer", default=8, minimum=0, maximum=200_000),
+        Setting(
+            name="devices_per_node",
+            label="Devices per node",
+            type="integer",
+            default=8,
+            minimum=0,
+            maximum=64,
+        ),
+        Setting(
+            name="models",
+            label="Models",
+            help="Names of models, with commas between. Empty: the mix of the character.",
+            example="H100-SXM-80GB, Ascend 910B3",
+        ),
+        Setting(
+            name="used_percent",
+            label="Devices in use (%)",
+            help="By users of the platform that ocenter does not know: shadow use.",
+            type="integer",
+            default=0,
+            minimum=0,
+            maximum=100,
+        ),
+        Setting(
+            name="has_trouble",
+            label="With trouble",
+            help="Faulty and unknown devices, cordoned nodes, foreign use.",
+            type="boolean",
+            default=False,
+        ),
+        Setting(
+            name="page_size",
+            label="Nodes per page",
+            type="integer",
+            default=250,
+            minimum=1,
+            maximum=500,
+        ),
+        Setting(
+            name="state_folder",
+            label="State folder",
+            help="Where the fleet remembers what was ordered. Empty: it forgets at the end of each session.",
+        ),
+        Setting(
+            name="token",
+            label="Token",
+            help='Any text. One that begins with "wrong" or "expired" is refused, to show what happens then.',
+            is_secret=True,
+        ),
+    ),
+    modes=(
+        Mode(name="device", grain="device", label="Single devices"),
+        Mode(name="node", grain="node", label="Devices on a node"),
+        Mode(name="pool", grain="pool", label="Quota of the pool"),
+    ),
+    connector="connectors.simulated.connector:Simulated",
+    default_sync_interval_seconds=60,
+    capabilities=("observe", "apply", "hold", "power", "telemetry", "resize", "access"),
+    is_simulation=True,
+)
