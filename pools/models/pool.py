@@ -58,7 +58,8 @@ class PoolSync(models.Model):
     """How the synchronisation of one pool stands. Changed by every run, so it is no part of the pool's generation.
 
     ``turn_token`` and ``turn_until`` are the lock of the one run that may merge now; a turn whose time is over is free.
-    ``requested_at`` is a wish for a run, so any number of triggers during a run makes one follow-up.
+    ``held_run`` is the run whose losses wait for a person, ``unseen`` what the last complete run missed then:
+    {"nodes": [id, ...], "devices": [id, ...]}.
     """
 
     pool = models.OneToOneField(Pool, on_delete=models.PROTECT, primary_key=True, related_name="sync")
@@ -66,14 +67,14 @@ class PoolSync(models.Model):
     health_reason = models.CharField(max_length=500, default="")
     observed_at = models.DateTimeField(null=True)  # the last complete observation; all rows of the pool are of then
     next_at = models.DateTimeField(null=True)
-    requested_at = models.DateTimeField(null=True)
-    requested_run = models.ForeignKey("SyncRun", on_delete=models.SET_NULL, null=True, related_name="+")
     turn_token = models.UUIDField(null=True)
     turn_until = models.DateTimeField(null=True)
     consecutive_failures = models.IntegerField(default=0)
     breaker_open_until = models.DateTimeField(null=True)
     cursor = models.JSONField(null=True)
     last_run = models.ForeignKey("SyncRun", on_delete=models.SET_NULL, null=True, related_name="+")
+    held_run = models.ForeignKey("SyncRun", on_delete=models.SET_NULL, null=True, related_name="+")
+    unseen = models.JSONField(null=True)
     complete_runs = models.BigIntegerField(default=0)
     check_state = models.CharField(max_length=8, default="idle")
     check_requested_at = models.DateTimeField(null=True)

@@ -43,6 +43,11 @@ class SyncRun(models.Model):
     class Meta:
         db_table = "sync_run"
         constraints = [
+            # Any number of triggers while a run is on makes one follow-up.
+            models.UniqueConstraint(
+                fields=["pool", "is_dry_run"], condition=models.Q(state="queued"), name="sync_run_one_queued"
+            ),
+            models.UniqueConstraint(fields=["pool"], condition=models.Q(state="running"), name="sync_run_one_running"),
             one_of("state", states.RUN_STATES, "sync_run_state_known"),
             one_of("kind", states.RUN_KINDS, "sync_run_kind_known"),
             one_of("trigger", states.RUN_TRIGGERS, "sync_run_trigger_known"),

@@ -36,6 +36,13 @@ END $$;
 CREATE TRIGGER capacity_derive BEFORE INSERT OR UPDATE ON capacity
     FOR EACH ROW EXECUTE FUNCTION capacity_derive();
 
+-- A UUIDv7 made in SQL (PostgreSQL 15 has no uuidv7()): 48 bits of milliseconds, version 7, the rest random.
+CREATE FUNCTION new_id() RETURNS uuid LANGUAGE sql VOLATILE AS $$
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
+        PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6),
+        52, 1), 53, 1), 'hex')::uuid
+$$;
+
 -- Adds a statement's differences to the roll-ups. The rows are locked in id order before they are changed: every
 -- transaction takes its capacity rows first and the roll-ups after, in this order, so two of them never wait in a ring.
 CREATE TYPE rollup_difference AS (
@@ -89,6 +96,20 @@ BEGIN
     END IF;
     IF differences IS NOT NULL THEN
         PERFORM capacity_roll_up_differences(differences);
+    END IF;
+    -- What is out of reach, since when: the ledger's intervals of shadow and faulty. Advisory rows are counted elsewhere.
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO ledger_event (at, pool_id, capacity_id, kind, milli, run_id)
+            SELECT now(), a.pool_id, a.id, k.kind, k.milli, nullif(current_setting('ocenter.run_id', true), '')::uuid
+            FROM after_rows a, LATERAL (VALUES ('shadow', a.shadow_milli), ('faulty', a.faulty_milli)) k (kind, milli)
+            WHERE k.milli > 0 AND NOT a.is_advisory;
+    ELSE
+        INSERT INTO ledger_event (at, pool_id, capacity_id, kind, milli, run_id)
+            SELECT now(), a.pool_id, a.id, k.kind, k.milli, nullif(current_setting('ocenter.run_id', true), '')::uuid
+            FROM after_rows a JOIN before_rows b USING (id), LATERAL (VALUES
+                ('shadow', a.shadow_milli, b.shadow_milli), ('faulty', a.faulty_milli, b.faulty_milli)
+            ) k (kind, milli, milli_before)
+            WHERE k.milli <> k.milli_before AND NOT a.is_advisory;
     END IF;
     RETURN NULL;
 END $$;
