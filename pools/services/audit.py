@@ -1,0 +1,46 @@
+"""The audit row that every write leaves, in the transaction of the write."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from connectors import catalog
+from pools.domain import secrets
+from pools.domain.actors import Actor
+from pools.models import AuditEvent
+
+
+def record(
+    actor: Actor,
+    action: str,
+    object_kind: str,
+    object_id: UUID | str,
+    object_name: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    at: datetime,
+) -> None:
+    """Store who did what to which object. ``action`` is noun.verb; ``before`` and ``after`` hold only what changed.
+
+    Values under the name of a secret are stored as ``***``.
+    """
+    AuditEvent.objects.create(
+        at=at,
+        actor=actor.name[:255],
+        request_id=actor.request_id[:64],
+        reason=actor.reason[:500],
+        action=action,
+        object_kind=object_kind,
+        object_id=str(object_id),
+        object_name=object_name[:255],
+        before=secrets.censored(before, _secret_names()),
+        after=secrets.censored(after, _secret_names()),
+    )
+
+
+@cache
+def _secret_names() -> frozenset[str]:
+    declared = (setting.name for kind in catalog.MANIFESTS.values() for setting in kind.settings if setting.is_secret)
+    return secrets.ALWAYS_SECRET | {name.lower() for name in declared}
