@@ -1,0 +1,40 @@
+"""The clock: sends one tick every few seconds and knows nothing else.
+
+It is an application of its own without Django, because all it needs is the broker: it saves 90 MB and a second of CPU.
+Two beats are harmless: a tick only makes a worker look for due rows, and one that comes late has expired.
+"""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import before_task_publish, setup_logging
+
+from ocenter import embedded, health, logs
+from ocenter.env import load
+
+TICK = "ocenter.tick"
+TICK_SECONDS = 5
+
+env = load()
+BROKER_URL = embedded.broker_url(env)
+
+app = Celery("ocenter.beat", broker=BROKER_URL, set_as_current=False)
+app.conf.update(
+    timezone="UTC",
+    task_ignore_result=True,
+    task_default_queue="default",
+    broker_connection_retry_on_startup=True,
+    beat_scheduler="celery.beat:Scheduler",  # the schedule has no state worth a file
+    beat_max_loop_interval=TICK_SECONDS,
+    beat_schedule={"tick": {"task": TICK, "schedule": TICK_SECONDS, "options": {"expires": TICK_SECONDS}}},
+)
+
+
+@setup_logging.connect
+def _structured_logs(**_signal: Any) -> None:
+    logs.configure(logs.config(env.log_level))
+
+
+@before_task_publish.connect
+def _note_heartbeat(**_signal: Any) -> None:
+    health.note(health.BEAT, embedded.cache_url(BROKER_URL))

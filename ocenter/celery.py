@@ -1,0 +1,58 @@
+"""The Celery application: one queue per platform, so that a slow platform keeps no other waiting.
+
+A message is a hint that a row may be due. PostgreSQL holds the truth, so losing or repeating a message changes nothing.
+"""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import heartbeat_sent, setup_logging, worker_process_init
+from django.conf import settings
+from django_structlog.celery.steps import DjangoStructLogInitStep
+
+from connectors import catalog
+from ocenter import child, health
+
+DEFAULT_QUEUE = "default"
+QUEUES = (DEFAULT_QUEUE, *(f"observe.{kind}" for kind in catalog.MANIFESTS))
+TASK_SECONDS = 600
+
+app = Celery("ocenter", broker=settings.BROKER_URL)
+app.conf.update(
+    timezone="UTC",
+    enable_utc=True,
+    accept_content=["json"],
+    task_serializer="json",
+    result_serializer="json",
+    task_ignore_result=True,
+    task_default_queue=DEFAULT_QUEUE,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_soft_time_limit=TASK_SECONDS,
+    task_time_limit=TASK_SECONDS + 60,
+    # Longer than any task may take, or a running task is handed out a second time.
+    broker_transport_options={"visibility_timeout": TASK_SECONDS + 300, "socket_keepalive": True},
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_hijack_root_logger=False,
+)
+app.autodiscover_tasks(["pools"])
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+@setup_logging.connect
+def _keep_our_logs(**_signal: Any) -> None:
+    """Connected so that Celery leaves the logging alone that Django has set up."""
+
+
+@heartbeat_sent.connect
+def _note_heartbeat(**_signal: Any) -> None:
+    health.note(health.WORKER, settings.CACHE_URL)
+
+
+@worker_process_init.connect
+def _die_with_the_worker(**_signal: Any) -> None:
+    """Otherwise a process that is in the middle of a task would outlive a killed worker."""
+    child.die_with_parent()

@@ -1,0 +1,182 @@
+"""The environment, parsed once into one frozen object. Nothing else in ocenter reads `os.environ`.
+
+Every mistake is reported at once, each with the variable, what is wrong with it and the way out.
+A secret may come from a file instead: `OCENTER_X_FILE` names it (container secrets).
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ocenter.errors import Trouble
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PREFIX = "OCENTER_"
+
+
+def _parts(raw: object) -> object:
+    return tuple(part.strip() for part in raw.split(",") if part.strip()) if isinstance(raw, str) else raw
+
+
+def _postgresql(url: SecretStr) -> SecretStr:
+    """psycopg's own parser decides, so what passes here also connects. Its message quotes the URL and is dropped."""
+    raw = url.get_secret_value()
+    if not raw.startswith(("postgresql://", "postgres://")):
+        raise ValueError("is not a PostgreSQL URL; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    try:
+        parts = conninfo_to_dict(raw)
+    except ProgrammingError:
+        raise ValueError("cannot be parsed; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+    if not parts.get("dbname") or not parts.get("user"):
+        raise ValueError("lacks a user or a database; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return url
+
+
+def _redis(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    if (parts.scheme in ("redis", "rediss") and parts.hostname) or (parts.scheme == "redis+socket" and parts.path):
+        return url
+    raise ValueError(
+        "is not a Redis or Valkey URL; write redis://:PASSWORD@HOST:PORT/0, rediss://... or redis+socket:///PATH"
+    )
+
+
+def _fernet_key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}=", key.get_secret_value()):
+        raise ValueError("must be Fernet keys of 44 characters joined by commas, of which the first one encrypts")
+    return key
+
+
+def _long(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < 32:
+        raise ValueError("is too short to be safe; give at least 32 random characters")
+    return key
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise ValueError("must be the address people type, without a path, such as https://ocenter.example.org")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql)]
+
+
+class Env(BaseSettings):
+    """Every setting an operator can make. Field `x` is the variable `OCENTER_X`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = CHECKOUT / "var"
+    """State of the embedded mode: database, keys, logs, static files."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    url: Annotated[str, AfterValidator(_origin)] | None = None
+    """The address people type. https here turns on secure cookies and HSTS."""
+    behind_proxy: bool = False
+    """A proxy in front sets X-Forwarded-Proto and nobody can reach this process around it."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = ()
+    """Further host names to answer to, beside localhost and the one in `url`."""
+    web_threads: Annotated[int, Field(ge=1, le=256)] = 8
+    worker_processes: Annotated[int, Field(ge=1, le=256)] = 2
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    database_url: DatabaseUrl | None = None
+    """The application's role; absent: the embedded PostgreSQL."""
+    owner_database_url: DatabaseUrl | None = None
+    """The role that owns the tables and migrates; absent: the application's."""
+    database_role: Literal["app", "owner"] = "app"
+    """Which of the two this process connects as; `manage.py` picks it by command."""
+    broker_url: Annotated[SecretStr, AfterValidator(_redis)] | None = None
+    """Redis or Valkey; absent: the embedded Valkey."""
+
+    secret_key: Annotated[SecretStr, AfterValidator(_long)] | None = None
+    """Signs sessions; absent: the one kept in `home`."""
+    credential_keys: Annotated[
+        tuple[Annotated[SecretStr, AfterValidator(_fernet_key)], ...], NoDecode, BeforeValidator(_parts)
+    ] = ()
+    """Encrypt the pools' credentials, comma-separated, the first encrypts; absent: those kept in `home`."""
+    admin_password: SecretStr | None = None
+    """Password of the first admin; absent: generated and printed once."""
+
+
+_FROM_FILE = (
+    "database_url",
+    "owner_database_url",
+    "broker_url",
+    "secret_key",
+    "credential_keys",
+    "admin_password",
+)
+
+
+class EnvMistakes(Trouble):
+    """The environment is wrong; the text lists every mistake."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        self.mistakes = mistakes
+        super().__init__("The environment is wrong:\n" + "\n".join(f"  {mistake}" for mistake in mistakes))
+
+
+@cache
+def load() -> Env:
+    """Parse the environment of this process once.
+
+    Raises: EnvMistakes with every mistake; no value of a secret is in its text.
+    """
+    mistakes: list[str] = []
+    secrets: dict[str, Any] = dict(_read_secret_files(mistakes))
+    try:
+        env = Env(**secrets)
+    except ValidationError as error:
+        mistakes += [_sentence(detail, secrets) for detail in error.errors(include_input=False, include_url=False)]
+        mistakes = list(dict.fromkeys(mistakes))
+    if mistakes:
+        raise EnvMistakes(mistakes)
+    return env
+
+
+def _read_secret_files(mistakes: list[str]) -> Iterator[tuple[str, str]]:
+    for field in _FROM_FILE:
+        variable = PREFIX + field.upper()
+        name = os.environ.get(f"{variable}_FILE")
+        if not name:
+            continue
+        if os.environ.get(variable):
+            mistakes.append(f"{variable}_FILE: {variable} is set as well; unset one of the two")
+            continue
+        try:
+            yield field, Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            mistakes.append(f"{variable}_FILE: cannot read {name}: {reason}; give a readable file or unset it")
+
+
+_WAY_OUT = {
+    "int_parsing": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+}
+
+
+def _sentence(detail: ErrorDetails, secrets: dict[str, Any]) -> str:
+    field = str(detail["loc"][0]) if detail["loc"] else ""
+    variable = PREFIX + field.upper() + ("_FILE" if field in secrets else "")
+    words = _WAY_OUT.get(detail["type"], detail["msg"]).format(**detail.get("ctx", {}))
+    # pydantic puts "Value error, " before the words of our own validators.
+    return f"{variable}: {words.removeprefix('Value error, ')}"

@@ -1,0 +1,219 @@
+"""Django's settings. Every value that differs between installations comes from `ocenter.env`."""
+
+import secrets
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+from psycopg.conninfo import conninfo_to_dict
+
+from ocenter import embedded, home, logs
+from ocenter.env import CHECKOUT, load
+
+env = load()
+kept = home.read_secrets(env.home)
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+# Without any, commands that need none still work; wsgi.py refuses to serve and encrypting without keys raises.
+HAS_SECRETS = env.secret_key is not None or kept is not None
+if env.secret_key is not None:
+    SECRET_KEY = env.secret_key.get_secret_value()
+else:
+    SECRET_KEY = kept.secret_key if kept else secrets.token_urlsafe(50)
+CREDENTIAL_KEYS: tuple[str, ...] = tuple(key.get_secret_value() for key in env.credential_keys) or (
+    kept.credential_keys if kept else ()
+)
+"""Fernet keys of stored credentials, the first encrypts."""
+
+# --- where things are -------------------------------------------------------------------------------------------------
+OCENTER_HOME = env.home
+SERVES_HTTPS = env.url is not None and env.url.startswith("https://")
+DEBUG = False
+ROOT_URLCONF = "ocenter.urls"
+WSGI_APPLICATION = "ocenter.wsgi.application"
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", socket.gethostname(), *env.allowed_hosts]
+if env.url:
+    ALLOWED_HOSTS.append(str(urlsplit(env.url).hostname))
+    CSRF_TRUSTED_ORIGINS = [env.url]
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "django_cotton",
+    "csp",
+    "django_structlog",
+    "ocenter",
+    "pools",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [CHECKOUT / "templates"],
+        "APP_DIRS": True,  # django-cotton puts its loader in front and caches all three
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+COTTON_DIR = "cotton"
+
+
+# --- database ---------------------------------------------------------------------------------------------------------
+def _database_url() -> str:
+    as_owner = env.database_role == "owner"
+    if env.database_url is not None:
+        chosen = env.owner_database_url if as_owner and env.owner_database_url else env.database_url
+        return chosen.get_secret_value()
+    role, password = embedded.OWNER if as_owner else embedded.APP, ""
+    if kept is not None:
+        password = kept.owner_password if as_owner else kept.app_password
+    return embedded.postgres_url(embedded.postgres_sockets(env.home), role, password)
+
+
+def _database(url: str) -> dict[str, Any]:
+    parts = conninfo_to_dict(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname"),
+        "USER": parts.pop("user"),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "OPTIONS": {"application_name": "ocenter", **parts},
+        # Without it a pool hands out connections that a restarted server has closed, and each answers 500.
+        "CONN_HEALTH_CHECKS": True,
+        "CONN_MAX_AGE": 0,
+    }
+
+
+DATABASES = {"default": _database(_database_url())}
+# The web process adds it (wsgi.py). A worker's processes each have one connection, which a pool would only double.
+DATABASE_POOL = {"min_size": 1, "max_size": env.web_threads, "timeout": 10}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- broker and cache: one server, two of its databases, since clearing a cache empties a database --------------------
+BROKER_URL = embedded.broker_url(env)
+CACHE_URL = embedded.cache_url(BROKER_URL)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "ocenter",
+    }
+}
+
+# --- people -----------------------------------------------------------------------------------------------------------
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_NAME = "ocenter_session"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = SERVES_HTTPS
+CSRF_COOKIE_NAME = "ocenter_csrf"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = SERVES_HTTPS
+LANGUAGE_COOKIE_NAME = "ocenter_language"
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = SERVES_HTTPS
+LANGUAGE_COOKIE_AGE = 365 * 86400
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- what a browser may do --------------------------------------------------------------------------------------------
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 365 * 86400 if SERVES_HTTPS else 0
+X_FRAME_OPTIONS = "DENY"
+if env.behind_proxy:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- words, times, files ----------------------------------------------------------------------------------------------
+USE_TZ = True
+TIME_ZONE = "UTC"  # unset means America/Chicago, and Celery would plan in it
+USE_I18N = True
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+LOCALE_PATHS = [CHECKOUT / "locale"]
+STATIC_URL = "/static/"
+STATIC_ROOT = env.home / "static"
+STATICFILES_DIRS = [CHECKOUT / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+
+# --- REST -------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "ocenter",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# --- logs -------------------------------------------------------------------------------------------------------------
+LOGGING_CONFIG = "ocenter.logs.configure"
+LOGGING = logs.config(env.log_level)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True

@@ -1,0 +1,28 @@
+"""Starts a real PostgreSQL and a real Valkey once for a whole run, also for one with several workers (xdist).
+
+It happens when this file is imported, because Django's settings and the models that other files import need both.
+"""
+
+import os
+
+from tests import servers
+
+servers.start()
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ocenter.settings")
+
+import django  # noqa: E402  # only now do the settings find their servers
+import pytest  # noqa: E402
+
+django.setup()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_static_files():
+    """Names without hashes, so that no test needs a collected folder."""
+    from django.conf import settings
+
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+
+def pytest_unconfigure():
+    servers.stop()
