@@ -92,7 +92,7 @@ class CapacityRollup(models.Model):
     """Sums of capacity rows by pool, kind, model and profile, kept by a trigger in the statement that changes the rows.
 
     The states are columns, not rows: total = claimed + held + shadow + faulty + free wherever nothing is overcommitted.
-    ``row_count`` is the number of capacity rows (for ``host``: of nodes), ``units`` the number of devices or units.
+    ``units`` is the number of live devices (``cards``), counted units (``counter``) or live nodes (``host``).
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -101,7 +101,6 @@ class CapacityRollup(models.Model):
     model = models.ForeignKey(ChipModel, on_delete=models.PROTECT, null=True, related_name="+")
     profile = models.CharField(max_length=63, null=True)
     is_advisory = models.BooleanField(default=False)
-    row_count = models.BigIntegerField(default=0)
     units = models.BigIntegerField(default=0)
     total_milli = models.BigIntegerField(default=0)
     claimed_milli = models.BigIntegerField(default=0)

@@ -119,3 +119,8 @@ CREATE TRIGGER capacity_roll_up_insert AFTER INSERT ON capacity
 CREATE TRIGGER capacity_roll_up_update AFTER UPDATE ON capacity
     REFERENCING OLD TABLE AS before_rows NEW TABLE AS after_rows FOR EACH STATEMENT
     EXECUTE FUNCTION capacity_roll_up();
+
+-- The fields of one JSON object that another does not have alike: the readable half of a difference.
+CREATE FUNCTION changed_fields(one jsonb, other jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(one) WHERE other -> key IS DISTINCT FROM value
+$$;

@@ -1,0 +1,150 @@
+"""Facts as rows of the merge's temporary tables: pure reshaping, one line a node, device or counter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from connectors.contract import CounterFact, DeviceFact, NodeFact, UseFact
+from pools.domain import ids, observation
+from pools.services.models import Resolver
+
+NODE_COLUMNS: Final = (
+    "id, ref, name, uuid, serial, topology, topology_path, labels, cpu_milli, memory_mib, cpu_used_milli, "
+    "memory_used_mib, device_count, is_available, unavailable_reason, unknown_resources, fingerprint"
+)
+DEVICE_COLUMNS: Final = (
+    "id, node_ref, capacity_id, seq, ref, index, vendor, model_id, model_text, profile, uuid, serial, pci_id, "
+    "pci_address, memory_mib, total_milli, shadow_milli, shadow_mib, health, health_reason, link_group, numa_node, "
+    "uses, attributes"
+)
+COUNTER_COLUMNS: Final = (
+    "id, node_ref, resource, model_id, profile, unit_milli, units, total_milli, total_mib, shadow_milli, shadow_mib, "
+    "faulty_milli, faulty_mib, uses"
+)
+
+_json = msgspec.json.Encoder()
+
+
+def _text(value: Any) -> str:
+    return _json.encode(value).decode()
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows of one batch, in the order of the columns above."""
+
+    nodes: list[tuple[Any, ...]] = field(default_factory=list)
+    devices: list[tuple[Any, ...]] = field(default_factory=list)
+    counters: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+def rows(nodes: Sequence[tuple[NodeFact, int]], resolver: Resolver) -> Rows:
+    """Return the rows of nodes that are given with their fingerprints."""
+    out = Rows()
+    for fact, fingerprint in nodes:
+        counted = [counter for counter in fact.counters if counter.unit_milli > 0]
+        unknown = {counter.ref: counter.total_units for counter in fact.counters if counter.unit_milli == 0}
+        out.nodes.append(
+            (
+                str(ids.new_id()),
+                fact.ref,
+                fact.name,
+                fact.uuid,
+                fact.serial,
+                _text(fact.topology),
+                observation.topology_path(fact.topology),
+                _text(fact.labels),
+                fact.cpu_milli,
+                fact.memory_mib,
+                fact.cpu_used_milli,
+                fact.memory_used_mib,
+                len(fact.devices),
+                fact.is_available,
+                fact.unavailable_reason[:500],
+                _text(unknown),
+                fingerprint,
+            )
+        )
+        capacity_ids: dict[tuple[UUID, str | None], str] = {}
+        for seq, device in enumerate(fact.devices):
+            out.devices.append(_device(fact, seq, device, resolver, capacity_ids))
+        out.counters.extend(_counter(fact, counter, resolver) for counter in counted)
+    return out
+
+
+def _device(
+    node: NodeFact,
+    seq: int,
+    fact: DeviceFact,
+    resolver: Resolver,
+    capacity_ids: dict[tuple[UUID, str | None], str],
+) -> tuple[Any, ...]:
+    model_id = resolver.model_id(fact.vendor, fact.model, fact.pci_id, fact.memory_mib)
+    key = (model_id, fact.profile)
+    if key not in capacity_ids:
+        capacity_ids[key] = str(ids.new_id())
+    milli, mib = _shadow(fact.uses, fact.total_milli, fact.memory_mib) if fact.uses else (0, 0)
+    return (
+        str(ids.new_id()),
+        node.ref,
+        capacity_ids[key],
+        seq,
+        fact.ref,
+        fact.index,
+        fact.vendor[:63],
+        str(model_id),
+        fact.model,
+        fact.profile,
+        fact.uuid,
+        fact.serial,
+        fact.pci_id,
+        fact.pci_address,
+        fact.memory_mib,
+        fact.total_milli,
+        milli,
+        mib,
+        fact.health,
+        fact.health_reason[:500],
+        fact.link_group,
+        fact.numa_node,
+        _text(fact.uses) if fact.uses else "[]",
+        _text(fact.attributes) if fact.attributes else "{}",
+    )
+
+
+def _counter(node: NodeFact, fact: CounterFact, resolver: Resolver) -> tuple[Any, ...]:
+    model_id = (
+        str(resolver.model_id(fact.vendor, fact.model, fact.pci_id, 0, fact.ref)) if fact.model or fact.pci_id else None
+    )
+    milli, mib = fact.total_units * fact.unit_milli, fact.total_units * fact.unit_memory_mib
+    shadow_milli, shadow_mib = _shadow(fact.uses, milli, mib)
+    return (
+        str(ids.new_id()),
+        node.ref,
+        fact.ref,
+        model_id,
+        fact.profile,
+        fact.unit_milli,
+        fact.total_units,
+        milli,
+        mib,
+        shadow_milli,
+        shadow_mib,
+        min(fact.faulty_units, fact.total_units) * fact.unit_milli,
+        min(fact.faulty_units, fact.total_units) * fact.unit_memory_mib,
+        _text(fact.uses),
+    )
+
+
+def _shadow(uses: Sequence[UseFact], total_milli: int, total_mib: int) -> tuple[int, int]:
+    """Return the use that no claim explains. A use without a memory figure takes its share of the memory.
+
+    There are no claims yet: use that carries our marker is an orphan's, and lowers what is free like any other.
+    """
+    milli = sum(use.milli for use in uses)
+    share = total_mib / total_milli if total_milli else 0
+    mib = sum(use.memory_mib or int(use.milli * share) for use in uses)
+    return min(milli, total_milli), min(mib, total_mib)

@@ -1,0 +1,94 @@
+-- Devices of nodes that were known before: one change row each. Those of a new node are told by the node's own row.
+INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before, after)
+SELECT %(now)s, %(pool)s, %(run)s, 'device', i.id, n.name || ' ' || i.ref, 'created', NULL,
+       jsonb_build_object('model_text', i.model_text, 'uuid', i.uuid, 'serial', i.serial, 'memory_mib', i.memory_mib)
+FROM incoming_device i JOIN incoming_node n ON n.id = i.node_id WHERE i.is_new AND NOT n.is_new;
+
+INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before, after)
+SELECT %(now)s, %(pool)s, %(run)s, 'device', id, name,
+       CASE WHEN was_gone THEN 'returned' WHEN has_moved THEN 'moved' ELSE 'changed' END,
+       changed_fields(old, new), changed_fields(new, old)
+FROM (
+    SELECT d.id, n.name || ' ' || i.ref AS name, d.node_id <> i.node_id AS has_moved,
+           d.missing_since IS NOT NULL OR d.retired_at IS NOT NULL AS was_gone,
+           jsonb_build_object('node', before_node.name, 'ref', d.ref, 'index', d.index, 'model_text', d.model_text,
+               'profile', d.profile, 'uuid', d.uuid, 'serial', d.serial, 'pci_id', d.pci_id,
+               'pci_address', d.pci_address, 'memory_mib', d.memory_mib, 'total_milli', d.total_milli,
+               'shadow_milli', d.shadow_milli, 'health', d.health, 'health_reason', d.health_reason,
+               'link_group', d.link_group, 'numa_node', d.numa_node, 'attributes', d.attributes) AS old,
+           jsonb_build_object('node', n.name, 'ref', i.ref, 'index', i.index, 'model_text', i.model_text,
+               'profile', i.profile, 'uuid', coalesce(i.uuid, d.uuid), 'serial', coalesce(i.serial, d.serial),
+               'pci_id', i.pci_id, 'pci_address', i.pci_address, 'memory_mib', i.memory_mib,
+               'total_milli', i.total_milli, 'shadow_milli', i.shadow_milli, 'health', i.health,
+               'health_reason', i.health_reason, 'link_group', i.link_group, 'numa_node', i.numa_node,
+               'attributes', i.attributes) AS new
+    FROM incoming_device i JOIN device d ON d.id = i.id JOIN incoming_node n ON n.id = i.node_id
+        JOIN node before_node ON before_node.id = d.node_id
+    WHERE NOT i.is_new AND (d.node_id <> i.node_id OR d.missing_since IS NOT NULL OR d.retired_at IS NOT NULL
+        OR (d.ref, d.index, d.model_text, d.profile, d.pci_id, d.pci_address, d.memory_mib, d.total_milli,
+            d.shadow_milli, d.health, d.health_reason, d.link_group, d.numa_node, d.attributes, d.uuid, d.serial)
+           IS DISTINCT FROM
+           (i.ref, i.index, i.model_text, i.profile, i.pci_id, i.pci_address, i.memory_mib, i.total_milli,
+            i.shadow_milli, i.health, i.health_reason, i.link_group, i.numa_node, i.attributes,
+            coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial)))) pairs;
+
+-- A device that moved, changed its model or came back takes a new position; its old one stays behind as zeros.
+UPDATE device d SET node_id = i.node_id, ref = i.ref, index = i.index, vendor = i.vendor, model_id = i.model_id,
+    model_text = i.model_text, profile = i.profile, uuid = coalesce(i.uuid, d.uuid),
+    serial = coalesce(i.serial, d.serial), pci_id = i.pci_id, pci_address = i.pci_address, memory_mib = i.memory_mib,
+    total_milli = i.total_milli, shadow_milli = i.shadow_milli, shadow_mib = i.shadow_mib, health = i.health,
+    health_reason = i.health_reason, link_group = i.link_group, numa_node = i.numa_node, uses = i.uses,
+    attributes = i.attributes, missing_since = NULL, misses = 0, retired_at = NULL, changed_at = %(now)s,
+    capacity_id = CASE WHEN kept THEN d.capacity_id END, position = CASE WHEN kept THEN d.position END
+FROM (SELECT i.*, d.node_id = i.node_id AND d.model_id IS NOT DISTINCT FROM i.model_id AND d.retired_at IS NULL
+             AND d.profile IS NOT DISTINCT FROM i.profile AND d.capacity_id IS NOT NULL AS kept
+      FROM incoming_device i JOIN device d ON d.id = i.id WHERE NOT i.is_new) i
+WHERE d.id = i.id AND (NOT kept OR d.missing_since IS NOT NULL
+    OR (d.ref, d.index, d.vendor, d.model_text, d.uuid, d.serial, d.pci_id, d.pci_address, d.memory_mib, d.total_milli,
+        d.shadow_milli, d.shadow_mib, d.health, d.health_reason, d.link_group, d.numa_node, d.uses, d.attributes)
+       IS DISTINCT FROM
+       (i.ref, i.index, i.vendor, i.model_text, coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial), i.pci_id,
+        i.pci_address, i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.health, i.health_reason,
+        i.link_group, i.numa_node, i.uses, i.attributes));
+
+INSERT INTO device (id, pool_id, node_id, ref, index, vendor, model_id, model_text, profile, uuid, serial, pci_id,
+    pci_address, memory_mib, total_milli, shadow_milli, shadow_mib, health, health_reason, link_group, numa_node, uses,
+    attributes, capacity_id, position, misses, created_at, changed_at)
+SELECT i.id, %(pool)s, i.node_id, i.ref, i.index, i.vendor, i.model_id, i.model_text, i.profile, i.uuid, i.serial,
+    i.pci_id, i.pci_address, i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.health, i.health_reason,
+    i.link_group, i.numa_node, i.uses, i.attributes,
+    coalesce(c.id, i.capacity_id), coalesce(cardinality(c.device_ids), 0)
+        + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile ORDER BY i.seq),
+    0, %(now)s, %(now)s
+FROM incoming_device i LEFT JOIN capacity c ON c.node_id = i.node_id AND c.kind = 'cards'
+    AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
+WHERE i.is_new;
+
+-- Known devices that lost their position (moved, other model, came back): behind all others of their capacity row.
+UPDATE device d SET capacity_id = placed.capacity_id, position = placed.position
+FROM (
+    SELECT i.id, coalesce(c.id, i.capacity_id) AS capacity_id,
+           coalesce(cardinality(c.device_ids), 0)
+           + (SELECT count(*) FROM incoming_device fresh WHERE fresh.is_new AND fresh.node_id = i.node_id
+                AND fresh.model_id = i.model_id AND fresh.profile IS NOT DISTINCT FROM i.profile)
+           + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile ORDER BY i.seq) AS position
+    FROM incoming_device i JOIN device placeless ON placeless.id = i.id AND placeless.capacity_id IS NULL
+        LEFT JOIN capacity c ON c.node_id = i.node_id AND c.kind = 'cards'
+            AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
+    WHERE NOT i.is_new) placed
+WHERE d.id = placed.id;
+
+-- The same hardware in another pool: shown to an operator.
+INSERT INTO device_twin (device_id, other_id, found_at)
+SELECT least(i.id, o.id), greatest(i.id, o.id), %(now)s
+FROM incoming_device i JOIN device o ON o.uuid = i.uuid
+WHERE i.uuid IS NOT NULL AND o.pool_id <> %(pool)s AND o.retired_at IS NULL
+UNION
+SELECT least(i.id, o.id), greatest(i.id, o.id), %(now)s
+FROM incoming_device i JOIN device o ON o.serial = i.serial AND o.profile IS NOT DISTINCT FROM i.profile
+WHERE i.serial IS NOT NULL AND o.pool_id <> %(pool)s AND o.retired_at IS NULL
+ON CONFLICT DO NOTHING;
+
+-- Recorded devices of these nodes that were not among the facts. What becomes of them is decided when all was seen.
+SELECT d.id FROM device d JOIN incoming_node n ON n.id = d.node_id AND NOT n.is_new
+WHERE d.retired_at IS NULL AND d.missing_since IS NULL AND NOT EXISTS (SELECT FROM incoming_device i WHERE i.id = d.id);
