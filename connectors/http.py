@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -23,6 +24,7 @@ READ_SECONDS = 60.0
 ATTEMPTS = 3
 LONGEST_WAIT_SECONDS = 10.0
 MAX_REDIRECTS = 3
+CLOCK_SECONDS = 60
 MAX_ERROR_BYTES = 64 * 1024
 
 T = TypeVar("T")
@@ -66,7 +68,8 @@ class Http:
         self.censor = Censor(secrets)
         self.byte_count = 0
         self.host = httpx.URL(base_url).netloc.decode()
-        self.warnings = _warnings(base_url, tls, self.host)
+        self.clock_ahead_seconds = 0.0
+        self._trust_warnings = _trust_warnings(base_url, tls, self.host)
         self._authorize = authorize
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
@@ -79,8 +82,20 @@ class Http:
             trust_env=False,  # no ~/.netrc and no proxy that the pool's settings do not name
             follow_redirects=False,
         )
-        for warning in self.warnings:
+        for warning in self._trust_warnings:
             _log.warning("connector.trust", host=self.host, warning=warning)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know about this far end, for ``Check.warnings``."""
+        if abs(self.clock_ahead_seconds) < CLOCK_SECONDS:
+            return self._trust_warnings
+        way = "ahead of" if self.clock_ahead_seconds > 0 else "behind"
+        return (
+            *self._trust_warnings,
+            f"The clock of {self.host} is {abs(self.clock_ahead_seconds):.0f} s {way} ours: leases and certificates "
+            "may end at another time than shown. Set both clocks by NTP.",
+        )
 
     def get(self, path: str, into: type[T], *, params: Query = None, headers: Mapping[str, str] | None = None) -> T:
         """GET and decode a JSON answer into a msgspec type. Raises a ConnectorError of ``failures``."""
@@ -186,7 +201,7 @@ class Http:
         for _ in range(MAX_REDIRECTS + 1):
             left_seconds = max(0.001, min(self._read_seconds, deadline_at - time.monotonic()))
             with self._stream(method, path, params, headers, body, left_seconds) as response:
-                if response.is_redirect and response.status_code not in accept:
+                if response.has_redirect_location and response.status_code not in accept:
                     path, params = self._redirect(method, response), None
                     continue
                 self._refuse(response, accept)
@@ -232,6 +247,7 @@ class Http:
         except ConnectorError as error:
             log.debug("connector.http", code=error.code, ms=round((time.monotonic() - began) * 1000))
             raise
+        self.clock_ahead_seconds = _clock_ahead_seconds(response)
         try:
             yield response
         finally:
@@ -305,7 +321,14 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _warnings(base_url: str, tls: Tls, host: str) -> tuple[str, ...]:
+def _clock_ahead_seconds(response: httpx.Response) -> float:
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp() - time.time()
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _trust_warnings(base_url: str, tls: Tls, host: str) -> tuple[str, ...]:
     url = httpx.URL(base_url)
     if url.scheme not in ("http", "https") or not url.host:
         raise Permanent(f"{base_url} is no http:// or https:// address.", code="invalid_settings")

@@ -140,7 +140,9 @@ def _send(request: BaseHTTPRequestHandler, answer: Answer) -> None:
         request.wfile.write(answer.raw)
         request.close_connection = True
         return
-    request.send_response(answer.status)
+    request.send_response_only(answer.status)
+    if "Date" not in answer.headers:
+        request.send_header("Date", request.date_time_string())
     for name, value in answer.headers.items():
         request.send_header(name, value)
     is_whole = isinstance(answer.body, bytes)
