@@ -46,7 +46,7 @@ $$;
 -- Adds a statement's differences to the roll-ups. The rows are locked in id order before they are changed: every
 -- transaction takes its capacity rows first and the roll-ups after, in this order, so two of them never wait in a ring.
 CREATE TYPE rollup_difference AS (
-    pool_id uuid, kind text, model_id uuid, profile text, is_advisory boolean, row_count bigint, units bigint,
+    pool_id uuid, kind text, model_id uuid, profile text, is_advisory boolean, units bigint,
     total_milli bigint, claimed_milli bigint, held_milli bigint, shadow_milli bigint, faulty_milli bigint,
     free_milli bigint, free_mib bigint, free_whole bigint);
 
@@ -56,13 +56,13 @@ BEGIN
         ON r.pool_id = d.pool_id AND r.kind = d.kind AND r.is_advisory = d.is_advisory
         AND r.model_id IS NOT DISTINCT FROM d.model_id AND r.profile IS NOT DISTINCT FROM d.profile
         ORDER BY r.id FOR NO KEY UPDATE OF r;
-    INSERT INTO capacity_rollup AS r (pool_id, kind, model_id, profile, is_advisory, row_count, units, total_milli,
+    INSERT INTO capacity_rollup AS r (pool_id, kind, model_id, profile, is_advisory, units, total_milli,
             claimed_milli, held_milli, shadow_milli, faulty_milli, free_milli, free_mib, free_whole)
-        SELECT pool_id, kind, model_id, profile, is_advisory, row_count, units, total_milli,
+        SELECT pool_id, kind, model_id, profile, is_advisory, units, total_milli,
             claimed_milli, held_milli, shadow_milli, faulty_milli, free_milli, free_mib, free_whole
         FROM unnest(differences)
     ON CONFLICT (pool_id, kind, model_id, profile, is_advisory) DO UPDATE SET
-        row_count = r.row_count + excluded.row_count, units = r.units + excluded.units,
+        units = r.units + excluded.units,
         total_milli = r.total_milli + excluded.total_milli,
         claimed_milli = r.claimed_milli + excluded.claimed_milli, held_milli = r.held_milli + excluded.held_milli,
         shadow_milli = r.shadow_milli + excluded.shadow_milli, faulty_milli = r.faulty_milli + excluded.faulty_milli,
@@ -74,23 +74,23 @@ CREATE FUNCTION capacity_roll_up() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE differences rollup_difference[];
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        SELECT array_agg(row(pool_id, kind, model_id, profile, is_advisory, row_count, units, total, claimed, held,
+        SELECT array_agg(row(pool_id, kind, model_id, profile, is_advisory, units, total, claimed, held,
                              shadow, faulty, free, free_mib, free_whole)::rollup_difference) INTO differences
-        FROM (SELECT pool_id, kind, model_id, profile, is_advisory, count(*) row_count, sum(units) units,
+        FROM (SELECT pool_id, kind, model_id, profile, is_advisory, sum(units) units,
                      sum(total_milli) total, sum(claimed_milli) claimed, sum(held_milli) held,
                      sum(shadow_milli) shadow, sum(faulty_milli) faulty, sum(free_milli) free,
                      sum(free_mib) free_mib, sum(free_whole) free_whole
               FROM after_rows GROUP BY 1, 2, 3, 4, 5) s;
     ELSE
-        SELECT array_agg(row(pool_id, kind, model_id, profile, is_advisory, row_count, units, total, claimed, held,
+        SELECT array_agg(row(pool_id, kind, model_id, profile, is_advisory, units, total, claimed, held,
                              shadow, faulty, free, free_mib, free_whole)::rollup_difference) INTO differences
-        FROM (SELECT pool_id, kind, model_id, profile, is_advisory, sum(n) row_count, sum(n * units) units,
+        FROM (SELECT pool_id, kind, model_id, profile, is_advisory, sum(n * units) units,
                      sum(n * total_milli) total, sum(n * claimed_milli) claimed, sum(n * held_milli) held,
                      sum(n * shadow_milli) shadow, sum(n * faulty_milli) faulty, sum(n * free_milli) free,
                      sum(n * free_mib) free_mib, sum(n * free_whole) free_whole
               FROM (SELECT 1 n, a.* FROM after_rows a UNION ALL SELECT -1, b.* FROM before_rows b) both_sides
               GROUP BY 1, 2, 3, 4, 5
-              HAVING sum(n) <> 0 OR sum(n * units) <> 0 OR sum(n * total_milli) <> 0 OR sum(n * claimed_milli) <> 0
+              HAVING sum(n * units) <> 0 OR sum(n * total_milli) <> 0 OR sum(n * claimed_milli) <> 0
                   OR sum(n * held_milli) <> 0 OR sum(n * shadow_milli) <> 0 OR sum(n * faulty_milli) <> 0
                   OR sum(n * free_milli) <> 0 OR sum(n * free_mib) <> 0 OR sum(n * free_whole) <> 0) s;
     END IF;

@@ -15,3 +15,4 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_counter (
     total_milli integer, total_mib integer, shadow_milli integer, shadow_mib integer, faulty_milli integer,
     faulty_mib integer, uses jsonb
 ) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS refresh_node (id uuid, is_new boolean) ON COMMIT DELETE ROWS;

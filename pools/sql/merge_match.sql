@@ -13,9 +13,8 @@ FROM device d WHERE i.is_new AND d.node_id = i.node_id AND d.ref = i.ref AND d.r
     AND (i.uuid IS NULL OR d.uuid IS NULL) AND (i.serial IS NULL OR d.serial IS NULL)
     AND NOT EXISTS (SELECT FROM incoming_device taken WHERE taken.id = d.id);
 
--- Lock order of every transaction: capacity rows by id, before anything that changes one.
-SELECT count(*) FROM (
-    SELECT c.id FROM capacity c WHERE c.node_id IN (
-        SELECT id FROM incoming_node WHERE NOT is_new
-        UNION SELECT d.node_id FROM incoming_device i JOIN device d ON d.id = i.id WHERE NOT i.is_new)
-    ORDER BY c.id FOR NO KEY UPDATE) locked;
+-- The capacity of these nodes is made anew: the incoming ones, and those that a device leaves.
+INSERT INTO refresh_node (id, is_new) SELECT id, is_new FROM incoming_node;
+INSERT INTO refresh_node (id, is_new)
+SELECT DISTINCT d.node_id, false FROM incoming_device i JOIN device d ON d.id = i.id
+WHERE NOT i.is_new AND d.node_id <> i.node_id AND d.node_id NOT IN (SELECT id FROM incoming_node);

@@ -6,7 +6,7 @@ WITH live AS MATERIALIZED (
            CASE WHEN d.health = 'ok' AND d.missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                 THEN 0 ELSE 1 END AS out
     FROM device d JOIN node n ON n.id = d.node_id JOIN refresh_node r ON r.id = n.id
-    WHERE d.retired_at IS NULL AND d.capacity_id IS NOT NULL),
+    WHERE d.retired_at IS NULL),
 wanted AS (
     SELECT capacity_id, node_id, model_id, profile, count(*) AS units,
            array_agg(id) AS device_ids, array_agg(position) AS positions,
@@ -46,7 +46,7 @@ FROM (
                coalesce(d.shadow_milli, 0) AS shadow_milli, coalesce(d.shadow_mib, 0) AS shadow_mib,
                CASE WHEN d.health = 'ok' AND d.missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                     THEN 0 ELSE 1 END AS out
-        FROM capacity c JOIN refresh_node r ON r.id = c.node_id JOIN node n ON n.id = c.node_id
+        FROM capacity c JOIN refresh_node r ON r.id = c.node_id AND NOT r.is_new JOIN node n ON n.id = c.node_id
         CROSS JOIN LATERAL (
             SELECT greatest(cardinality(c.device_ids), (SELECT max(position) FROM device
                 WHERE node_id = c.node_id AND capacity_id = c.id AND retired_at IS NULL)) AS size) s
