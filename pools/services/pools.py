@@ -1,0 +1,271 @@
+"""Pools: register, edit, move through their states, remove. Nothing here touches a platform."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+
+from pools.domain import states
+from pools.domain.actors import SYSTEM, Actor
+from pools.domain.errors import FieldError, PoolChanged, PoolMissing, PoolModeFixed, PoolNotChecked, PoolState
+from pools.models import Credential, Pool, PoolSync
+from pools.services import audit, credentials, pool_fields, removals, uniqueness
+
+DRAFT_LASTS: Final = timedelta(hours=24)
+EDITABLE: Final = ("name", "region", "labels", "sync_interval_seconds", "settings", "mode")
+
+
+@transaction.atomic(durable=True)
+def register(
+    *,
+    name: str,
+    kind: str,
+    settings: Mapping[str, Any],
+    credential: Mapping[str, Any],
+    mode: str | None = None,
+    region: str = "",
+    labels: Mapping[str, str] | None = None,
+    sync_interval_seconds: int | None = None,
+    actor: Actor,
+    now: datetime,
+) -> Pool:
+    """Store a draft of a pool: it is checked and previewed next, and goes after 24 hours when nobody activates it.
+
+    Raises Invalid with all mistakes at once, PoolNameTaken.
+    """
+    manifest = pool_fields.manifest(kind)
+    interval = manifest.default_sync_interval_seconds if sync_interval_seconds is None else sync_interval_seconds
+    mode = mode or manifest.modes[0].name
+    wrong = pool_fields.mistakes(
+        manifest, name=name, region=region, labels=labels or {}, sync_interval_seconds=interval, mode=mode
+    )
+    valid = pool_fields.validated(kind, settings, credential, wrong)
+    pool = Pool(
+        name=name,
+        kind=kind,
+        mode=mode,
+        grain=pool_fields.grain(manifest, mode),
+        region=region,
+        labels=dict(labels or {}),
+        settings=dict(valid.settings),
+        sync_interval_seconds=interval,
+        created_at=now,
+        draft_expires_at=now + DRAFT_LASTS,
+    )
+    with uniqueness.of(pool):
+        pool.save(force_insert=True)
+    PoolSync.objects.create(pool=pool)
+    stored = credentials.store(pool, valid.credential, state="active", now=now)
+    after = {name: getattr(pool, name) for name in ("kind", *EDITABLE)} | {"credential_fields": stored.fields}
+    audit.record(actor, "pool.registered", "pool", pool.pk, pool.name, None, after, now)
+    return pool
+
+
+@transaction.atomic(durable=True)
+def edit(*, pool_id: UUID, changes: Mapping[str, Any], generation: int | None, actor: Actor, now: datetime) -> Pool:
+    """Change some of name, region, labels, sync_interval_seconds, settings and mode.
+
+    Given settings replace those of the same name, the others stay; labels are replaced as a whole.
+    Raises Invalid with all mistakes at once, PoolNameTaken, PoolModeFixed, PoolChanged, PoolMissing.
+    """
+    pool = locked(pool_id, generation)
+    manifest = pool_fields.manifest(pool.kind)
+    before = {name: getattr(pool, name) for name in changes if name in EDITABLE}
+    wrong = [
+        FieldError(name[:64], "unknown_field", "This cannot be edited.") for name in changes if name not in EDITABLE
+    ]
+    wrong += pool_fields.mistakes(manifest, **{name: value for name, value in changes.items() if name in before})
+    merged = {**pool.settings, **changes.get("settings", {})}
+    valid = pool_fields.validated(pool.kind, merged, None, wrong)
+    if changes.get("mode", pool.mode) != pool.mode and pool.activated_at is not None:
+        raise PoolModeFixed
+    after = {**changes, **({"settings": dict(valid.settings)} if "settings" in changes else {})}
+    changed = {name: value for name, value in after.items() if value != before[name]}
+    if not changed:
+        return pool
+    for field, value in changed.items():
+        setattr(pool, field, value)
+    pool.grain = pool_fields.grain(manifest, pool.mode)
+    _look_again(pool, changed, now)
+    save(pool)
+    audit.record(actor, "pool.edited", "pool", pool.pk, pool.name, _only(before, changed), changed, now)
+    return pool
+
+
+def activate(*, pool_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Pool:
+    """Begin to use a draft: from now on it is synchronised on schedule.
+
+    Raises PoolState unless it is a draft, PoolNotChecked, PoolIdentityTaken, PoolChanged, PoolMissing.
+    """
+    return _move(pool_id, "active", "pool.activated", ("registering",), generation, actor, now)
+
+
+def pause(*, pool_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Pool:
+    """Stop synchronising. Raises PoolState, PoolChanged, PoolMissing."""
+    return _move(pool_id, "paused", "pool.paused", states.POOL_STATES, generation, actor, now)
+
+
+def resume(*, pool_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Pool:
+    """Return to active from paused, draining or maintenance. Raises PoolState, PoolChanged, PoolMissing."""
+    resumable = ("paused", "draining", "maintenance")
+    return _move(pool_id, "active", "pool.resumed", resumable, generation, actor, now)
+
+
+def drain(*, pool_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Pool:
+    """Take no new allocations. Raises PoolState, PoolChanged, PoolMissing."""
+    return _move(pool_id, "draining", "pool.draining", states.POOL_STATES, generation, actor, now)
+
+
+def maintenance(*, pool_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Pool:
+    """Expect trouble: observed, and nothing new placed. Raises PoolState, PoolChanged, PoolMissing."""
+    return _move(pool_id, "maintenance", "pool.maintenance", states.POOL_STATES, generation, actor, now)
+
+
+@transaction.atomic(durable=True)
+def remove(
+    *, pool_id: UUID, actor: Actor, now: datetime, generation: int | None = None, force_name: str | None = None
+) -> None:
+    """Remove a pool: its name becomes free, its nodes and devices retire, its secrets are forgotten.
+
+    ``force_name`` is the typed name of a pool that does not answer and whose capacity somebody still holds.
+    Raises PoolInUse, PoolReachable, Invalid (another name typed), PoolChanged, PoolMissing.
+    """
+    pool = locked(pool_id, generation)
+    removals.check(pool, force_name, now)
+    before = {"state": pool.state}
+    removals.retire_inventory(pool, now)
+    removals.end_runs(pool, actor, now)
+    credentials.wipe(pool, now)
+    pool.state, pool.removed_at, pool.draft_expires_at = "removed", now, None
+    save(pool)
+    after = {"state": pool.state, "forced": force_name is not None}
+    audit.record(actor, "pool.removed", "pool", pool.pk, pool.name, before, after, now)
+
+
+def remove_expired_drafts(*, now: datetime) -> int:
+    """Remove the drafts that nobody touched for 24 hours. Returns how many."""
+    due = Pool.objects.filter(state="registering", draft_expires_at__lte=now).values_list("pk", "generation")
+    count = 0
+    for pool_id, generation in due:
+        try:
+            remove(pool_id=pool_id, generation=generation, actor=SYSTEM, now=now)
+        except (PoolChanged, PoolMissing):
+            continue  # somebody took it up, or the other beat was faster
+        count += 1
+    return count
+
+
+@transaction.atomic(durable=True)
+def request_check(*, pool_id: UUID, actor: Actor, now: datetime) -> None:
+    """Ask a worker to check the pool. Asking again while a check is on makes no second one.
+
+    Raises PoolMissing.
+    """
+    pool = locked(pool_id)
+    if pool.state == "registering":
+        Pool.objects.filter(pk=pool.pk).update(draft_expires_at=now + DRAFT_LASTS)
+    PoolSync.objects.filter(pool=pool).update(check_state="queued", check_requested_at=now)
+    audit.record(actor, "pool.check_requested", "pool", pool.pk, pool.name, None, None, now)
+
+
+@transaction.atomic(durable=True)
+def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime) -> None:
+    """Store what a worker found: {reachable, identity: {key, label, version} | null, watch, manage, ...}.
+
+    A draft becomes the far end that answered. Any other pool keeps its identity, whoever answers. Raises PoolMissing.
+    """
+    pool = locked(pool_id)
+    PoolSync.objects.filter(pool=pool).update(check_state="done", checked_at=now, check_result=dict(result))
+    identity = result.get("identity")
+    if identity and (pool.state == "registering" or pool.identity in (None, identity["key"])):
+        Pool.objects.filter(pk=pool.pk).update(
+            identity=identity["key"], identity_label=identity["label"][:255], version=identity["version"][:100]
+        )
+
+
+@transaction.atomic(durable=True)
+def replace_credential(*, pool_id: UUID, values: Mapping[str, Any], actor: Actor, now: datetime) -> Credential:
+    """Store a new credential. It is ``pending`` until a worker saw that the same far end accepts it.
+
+    While nobody knows which far end the pool stands for, there is nothing to compare and it is active at once.
+    Raises Invalid with all mistakes at once, PoolMissing.
+    """
+    pool = locked(pool_id)
+    valid = pool_fields.validated(pool.kind, pool.settings, values, [])
+    state = "active" if pool.identity is None else "pending"
+    credential = credentials.store(pool, valid.credential, state=state, now=now)
+    if state == "active":
+        _look_again(pool, {"credential"}, now)
+        save(pool)
+    audit.record(
+        actor, "pool.credential_replaced", "pool", pool.pk, pool.name, None, {"fields": credential.fields}, now
+    )
+    return credential
+
+
+# --- shared by the writes ---------------------------------------------------------------------------------------------
+
+
+def locked(pool_id: UUID, generation: int | None = None) -> Pool:
+    """Return the pool, locked to the end of the transaction. Raises PoolMissing, PoolChanged."""
+    pool = Pool.objects.select_for_update(no_key=True).filter(pk=pool_id, removed_at=None).first()
+    if pool is None:
+        raise PoolMissing
+    if generation is not None and pool.generation != generation:
+        raise PoolChanged
+    return pool
+
+
+def save(pool: Pool) -> None:
+    """Save a locked pool as its next generation. Raises PoolNameTaken, PoolIdentityTaken."""
+    pool.generation += 1
+    with uniqueness.of(pool):
+        pool.save(force_update=True)
+
+
+@transaction.atomic(durable=True)
+def _move(
+    pool_id: UUID,
+    state: str,
+    action: str,
+    allowed_from: tuple[str, ...],
+    generation: int | None,
+    actor: Actor,
+    now: datetime,
+) -> Pool:
+    pool = locked(pool_id, generation)
+    if pool.state not in allowed_from or state not in states.POOL_MOVES[pool.state]:
+        raise PoolState(state=pool.state, wanted=state)
+    before = {"state": pool.state}
+    if pool.state == "registering":
+        if pool.identity is None:
+            raise PoolNotChecked
+        pool.activated_at, pool.draft_expires_at = now, None
+    pool.state = state
+    save(pool)
+    if state not in states.POOL_STATES_SYNCED:
+        PoolSync.objects.filter(pool=pool).update(next_at=None)
+    elif before["state"] not in states.POOL_STATES_SYNCED:
+        PoolSync.objects.filter(pool=pool).update(next_at=now, breaker_open_until=None)
+    audit.record(actor, action, "pool", pool.pk, pool.name, before, {"state": state}, now)
+    return pool
+
+
+def _look_again(pool: Pool, changed: Any, now: datetime) -> None:
+    """Forget what no longer follows from the pool's settings. A draft must be checked again, an active pool synced."""
+    if pool.state == "registering":
+        pool.draft_expires_at = now + DRAFT_LASTS
+    if not {"settings", "mode", "credential"} & set(changed):
+        return
+    if pool.state == "registering":
+        pool.identity, pool.identity_label, pool.version = None, "", ""
+        PoolSync.objects.filter(pool=pool).update(cursor=None, check_state="idle", check_result=None, checked_at=None)
+    else:
+        PoolSync.objects.filter(pool=pool).update(cursor=None)
+        PoolSync.objects.filter(pool=pool, next_at__isnull=False).update(next_at=now, breaker_open_until=None)
+
+
+def _only(values: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
