@@ -2,6 +2,8 @@
 
 from connectors.contract import Manifest, Mode, Setting
 
+_NAME_OR_ID = "Its name, or its id (32 hex digits, or: default)."
+
 MANIFEST = Manifest(
     kind="openstack",
     label="OpenStack",
@@ -24,10 +26,9 @@ MANIFEST = Manifest(
         Setting(
             name="interface",
             label="Endpoint interface",
-            help="Which endpoints of the catalog to call.",
+            help="Which endpoints of the catalog to call; public when neither this nor clouds.yaml says so.",
             type="choice",
             choices=("public", "internal", "admin"),
-            default="public",
         ),
         Setting(
             name="auth_type",
@@ -38,14 +39,14 @@ MANIFEST = Manifest(
             default="password",
         ),
         Setting(name="username", label="User name", max_length=255),
-        Setting(name="user_domain", label="User domain", help="Name or id.", default="Default", max_length=255),
+        Setting(name="user_domain", label="User domain", help=_NAME_OR_ID, default="Default", max_length=255),
         Setting(
             name="project_name",
             label="Project",
             help="The project in which the user has the role that Placement asks for.",
             max_length=255,
         ),
-        Setting(name="project_domain", label="Project domain", help="Name or id.", default="Default", max_length=255),
+        Setting(name="project_domain", label="Project domain", help=_NAME_OR_ID, default="Default", max_length=255),
         Setting(name="password", label="Password", is_secret=True),
         Setting(name="application_credential_id", label="Application credential id", max_length=255),
         Setting(name="application_credential_secret", label="Application credential secret", is_secret=True),

@@ -1,0 +1,42 @@
+"""All that one look at a cloud told, before it is read as facts."""
+
+from msgspec import Struct, field
+
+from connectors.openstack.payloads import Consumer, CyborgDevice, Deployable, Hypervisor, Provider, Request, Summary
+
+_BOUND = "Bound"
+
+
+class Compute(Struct, kw_only=True):
+    """What Nova told: hosts by the uuid of their provider, zones by service host, names of servers that may be ours."""
+
+    hypervisors: dict[str, Hypervisor] = {}
+    zones: dict[str, str | None] = {}
+    server_names: dict[str, str] = {}
+
+
+class Snapshot(Struct, kw_only=True):
+    """One look. ``totals`` and ``holders`` are there only where a provider had to be asked by itself.
+
+    ``totals``: provider to class to units with the reserved ones. ``holders``: provider to consumer to units.
+    """
+
+    region: str
+    deployables: list[Deployable] = []
+    devices: list[CyborgDevice] = []
+    requests: list[Request] = []
+    providers: dict[str, Provider] = {}
+    summaries: dict[str, Summary] = {}
+    totals: dict[str, dict[str, int]] = {}
+    holders: dict[str, dict[str, int]] = {}
+    consumers: dict[str, Consumer] = {}
+    compute: Compute = field(default_factory=Compute)
+    warnings: list[str] = []
+
+    def bound(self) -> dict[str, list[Request]]:
+        """Return the bound requests by provider. The host in them is not checked by Cyborg and not used here."""
+        found: dict[str, list[Request]] = {}
+        for request in self.requests:
+            if request.state == _BOUND and request.device_rp_uuid:
+                found.setdefault(request.device_rp_uuid, []).append(request)
+        return found

@@ -1,0 +1,83 @@
+"""Who uses a card: Placement counts; Cyborg's requests, consumers and Nova's names tell who. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from connectors.openstack.findings import Findings
+from connectors.openstack.payloads import Provider, Request
+from connectors.openstack.snapshot import Snapshot
+
+OURS = "OCENTER"
+"""The consumer type of ocenter's own allocations in Placement."""
+_MARKER = re.compile(r"oc-[a-z2-7]{20}")
+_OUR_PREFIX = "oc-"
+
+
+class Use(Struct, frozen=True, kw_only=True):
+    """Units of one provider that one consumer has."""
+
+    holder: str
+    units: int
+    marker: str | None = None
+
+
+def of_cyborg(
+    seen: Snapshot, provider: Provider, requests: Sequence[Request], used: int, total: int, findings: Findings
+) -> tuple[Use, ...]:
+    """Return who uses a card of Cyborg; ``requests`` are those bound to it, ``used`` is Placement's count.
+
+    Both count: what Placement gives out without a request (a hold, a leak), and what is bound behind Placement's back.
+    """
+    bound = Counter(request.instance_uuid or request.uuid for request in requests)
+    if provider.uuid not in seen.holders:  # there are as many requests as units in use, or more
+        if bound.total() > used:
+            findings.add("cards are bound in Cyborg and not counted in Placement; they count as used", provider.name)
+        return _uses(seen, bound, requests)
+    placed = Counter(seen.holders[provider.uuid])
+    for consumer in placed.keys() - bound.keys():
+        if not _is_ours(seen, consumer):
+            findings.add("cards are in use in Placement without a request in Cyborg", provider.name)
+    if beside := bound - placed:
+        findings.add("cards are bound in Cyborg and not counted in Placement; they count as used", provider.name)
+    room = max(0, total - placed.total())
+    return _uses(seen, placed + Counter(list(beside.elements())[:room]), requests)
+
+
+def of_nova(seen: Snapshot, provider: Provider) -> tuple[Use, ...]:
+    """Return who uses a card that Nova gives out."""
+    return _uses(seen, Counter(seen.holders.get(provider.uuid, {})), ())
+
+
+def _uses(seen: Snapshot, units: Counter[str], requests: Sequence[Request]) -> tuple[Use, ...]:
+    by_consumer = {request.instance_uuid or request.uuid: request for request in requests}
+    return tuple(
+        Use(
+            holder=_holder(seen, consumer, by_consumer.get(consumer)),
+            units=count,
+            marker=_marker(seen, consumer, by_consumer.get(consumer)),
+        )
+        for consumer, count in sorted(units.items())
+    )
+
+
+def _holder(seen: Snapshot, consumer: str, request: Request | None) -> str:
+    """Return ``project/consumer``, or the consumer alone where nobody tells its project."""
+    known = seen.consumers.get(consumer)
+    project = (request and request.project_id) or (known and known.project_id)
+    return f"{project}/{consumer}" if project else consumer
+
+
+def _marker(seen: Snapshot, consumer: str, request: Request | None) -> str | None:
+    """Return our external name: the server's name, or the consumer itself where it is a uuid that we made."""
+    name = seen.compute.server_names.get(consumer, "")
+    if _MARKER.fullmatch(name):
+        return name
+    is_our_profile = request is not None and (request.device_profile_name or "").startswith(_OUR_PREFIX)
+    return consumer if is_our_profile or _is_ours(seen, consumer) else None
+
+
+def _is_ours(seen: Snapshot, consumer: str) -> bool:
+    return consumer in seen.consumers and seen.consumers[consumer].consumer_type == OURS
