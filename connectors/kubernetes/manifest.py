@@ -14,8 +14,8 @@ SETTINGS = (
         name="kubeconfig",
         label="Kubeconfig",
         help=(
-            "A kubeconfig with a token or a client certificate inside it. Log-in plugins (exec, auth-provider) and paths "
-            "to files are refused: create a service account and use its token."
+            "A kubeconfig with a token or a client certificate inside it. Log-in plugins (exec, auth-provider) and "
+            "paths to files are refused: create a service account and use its token."
         ),
         type="multiline",
         is_secret=True,
@@ -44,7 +44,7 @@ SETTINGS = (
     Setting(
         name="tls_verify",
         label="Check of the server certificate",
-        help="verify: by certificate authority. fingerprint: exactly the certificate below. off: none, never in production.",
+        help="verify: by certificate authority. fingerprint: exactly the certificate below. off: never in production.",
         type="choice",
         choices=("verify", "fingerprint", "off"),
         default="verify",
