@@ -1,0 +1,180 @@
+"""CPU seconds of whole process trees: what a piece of work costs, whoever does it and however busy the machine is.
+
+Wall time on a shared machine says more about the neighbours than about the work, so nothing here measures it.
+The figures are user + system seconds of every process of the trees, those that already ended included.
+"""
+
+import gc
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# A process that starts or ends while the tree is read makes a second reading necessary.
+READINGS = 20
+
+
+class NotOnThisMachine(Exception):
+    """The process to account for is not visible in /proc."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    """What /proc/PID/stat tells. ``reaped_seconds`` is the CPU time of children that ended and were waited for."""
+
+    parent: int
+    reaped_seconds: float
+
+
+def tree(root: int) -> set[int]:
+    """Return the process ids of a process and all its living descendants.
+
+    Raises: NotOnThisMachine when there is no such process.
+    """
+    children: dict[int, list[int]] = {}
+    for pid, stat in _stats().items():
+        children.setdefault(stat.parent, []).append(pid)
+    members, new = set[int](), [root]
+    while new:
+        members.add(pid := new.pop())
+        new += children.get(pid, [])
+    if _stat(root) is None:
+        raise NotOnThisMachine(f"There is no process {root} on this machine.")
+    return members
+
+
+def cpu_seconds(root: int, *, only_children_of: int | None = None) -> float:
+    """Return user + system seconds that the processes of a tree used since each of them began.
+
+    Exact to a nanosecond for living processes and to a clock tick (10 ms) for those that ended. Of one member only the
+    children that ended may be counted, since the reader's own clock runs while it reads.
+    Raises: NotOnThisMachine.
+    """
+    for _ in range(READINGS):
+        members = tree(root)
+        seconds = [_cpu_seconds(pid, reaped_only=pid == only_children_of) for pid in members]
+        # A member that ended between the two looks is counted twice or not at all, depending on who was read first.
+        if tree(root) == members:
+            return math.fsum(second for second in seconds if second is not None)
+    raise NotOnThisMachine(f"The process tree of {root} changes too fast to be read.")
+
+
+def peak_rss_mib(pid: int) -> float:
+    """Return the largest resident memory that a living process had so far (VmHWM).
+
+    Raises: NotOnThisMachine.
+    """
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except OSError as error:
+        raise NotOnThisMachine(f"There is no process {pid} on this machine.") from error
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def parent(pid: int) -> int:
+    """Return the parent's process id. Raises: NotOnThisMachine."""
+    if (stat := _stat(pid)) is None:
+        raise NotOnThisMachine(f"There is no process {pid} on this machine.")
+    return stat.parent
+
+
+def _cpu_seconds(pid: int, *, reaped_only: bool) -> float | None:
+    # The kernel's clock of a process (clock_getcpuclockid(3): ~pid << 3 | 2) counts all its threads, those that ended
+    # included, in nanoseconds; /proc/PID/stat has the same number cut to ticks.
+    try:
+        living = 0.0 if reaped_only else time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return None
+    stat = _stat(pid)
+    return None if stat is None else living + stat.reaped_seconds
+
+
+def _stats() -> dict[int, _Stat]:
+    pids = [int(name) for name in os.listdir(PROC) if name.isdecimal()]
+    return {pid: stat for pid in pids if (stat := _stat(pid)) is not None}
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        # The second field is the command in brackets and may hold blanks and brackets itself.
+        fields = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return _Stat(parent=int(fields[1]), reaped_seconds=(int(fields[13]) + int(fields[14])) / TICKS_PER_SECOND)
+
+
+@dataclass(slots=True)
+class Samples:
+    """What repeated slices of one work cost: CPU seconds per part (``app``, ``postgresql``, ...)."""
+
+    slices: list[Mapping[str, float]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> list[float]:
+        return [math.fsum(parts.values()) for parts in self.slices]
+
+    def median(self, part: str | None = None) -> float:
+        """Return the median CPU seconds of a slice, of all parts or of one."""
+        return statistics.median(parts[part] for parts in self.slices) if part else statistics.median(self.seconds)
+
+    def parts(self) -> str:
+        """Say in words how the median splits up."""
+        return " + ".join(f"{part} {self.median(part):.3f}" for part in self.slices[0])
+
+
+class Meter:
+    """Measures works by the process trees that take part in them, each under a name."""
+
+    def __init__(self, **roots: int) -> None:
+        self.roots = roots
+
+    def measure(self, work: Callable[[], object]) -> Mapping[str, float]:
+        """Do the work once and return its CPU seconds by part. The reading itself is not counted."""
+        gc.collect()  # so that one slice does not pay for the rubbish of the one before
+        before = self._read()
+        own = time.process_time()
+        work()
+        own = time.process_time() - own
+        after = self._read()
+        return {
+            name: after[name] - before[name] + (own if root == os.getpid() else 0) for name, root in self.roots.items()
+        }
+
+    def repeat(self, work: Callable[[], object], rounds: int) -> Samples:
+        """Do one work several times."""
+        return self.alternate({"work": work}, rounds)["work"]
+
+    def alternate(self, works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Samples]:
+        """Do all works in turns (A B A B ...), so that a neighbour on the machine disturbs each of them alike."""
+        samples = {name: Samples() for name in works}
+        for _ in range(rounds):
+            for name, work in works.items():
+                samples[name].slices.append(self.measure(work))
+        return samples
+
+    def _read(self) -> dict[str, float]:
+        return {name: cpu_seconds(root, only_children_of=os.getpid()) for name, root in self.roots.items()}
+
+
+def ratio(slow: Samples, fast: Samples) -> float:
+    """Return how many times more CPU one work takes, as the median over the pairs of slices that ran side by side."""
+    return statistics.median(one / other for one, other in zip(slow.seconds, fast.seconds, strict=True))
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the nearest-rank percentile of the values, of which there must be one at least."""
+    return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
+
+
+def growth_exponent(costs: Mapping[int, float]) -> float:
+    """Return e of cost = c * size ** e, fitted over sizes: 0 does not grow, 1 grows with the size.
+
+    Costs must be above 0, and two sizes are needed at least.
+    """
+    sizes, seconds = zip(*costs.items(), strict=True)
+    return statistics.linear_regression([math.log(size) for size in sizes], [math.log(cost) for cost in seconds]).slope
