@@ -14,7 +14,7 @@ from connectors.tls import Tls
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 IN_CLUSTER_URL = "https://kubernetes.default.svc"
-_USE_TOKEN = "Create a service account for ocenter and give its token instead."
+_ADVICE = "Create a service account for ocenter and give its token instead."
 _FILE_KEYS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 
 
@@ -153,15 +153,15 @@ def _refuse_foreign(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> None
     """Running a program or reading a file that an uploaded text names would hand the worker to whoever wrote it."""
     for key in ("exec", "auth-provider"):
         if user.get(key):
-            raise _invalid(f"The kubeconfig logs in with a program ({key}), which ocenter does not run. {_USE_TOKEN}")
+            raise _invalid(f"The kubeconfig logs in with a program ({key}), which ocenter does not run. {_ADVICE}")
     for key in _FILE_KEYS:
         if cluster.get(key) or user.get(key):
             raise _invalid(
                 f"The kubeconfig refers to a file ({key}), which ocenter does not read. Use a kubeconfig made by "
-                f"`kubectl config view --flatten`, or: {_USE_TOKEN}"
+                f"`kubectl config view --flatten`, or: {_ADVICE}"
             )
     if user.get("username") or user.get("password"):
-        raise _invalid(f"The kubeconfig logs in with a password, which clusters no longer accept. {_USE_TOKEN}")
+        raise _invalid(f"The kubeconfig logs in with a password, which clusters no longer accept. {_ADVICE}")
 
 
 def _decoded(part: Mapping[str, Any], key: str) -> str:

@@ -1,6 +1,6 @@
 """Asks the API server. Lists come page by page, whole or not at all."""
 
-import random
+import secrets
 from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from connectors.contract import Permanent, Transient
+from connectors.contract import Denied, Permanent, Transient
 from connectors.http import Http
 from connectors.kubernetes import watching
 from connectors.kubernetes.access import Access
@@ -34,12 +34,16 @@ Item = TypeVar("Item", Node, Pod, ResourceSlice, ResourceClaim, Namespace, Confi
 
 
 class Kind(Struct, frozen=True):
-    """What to list: the path of a collection, the ``kind`` its answers have, and a selector of objects."""
+    """What to list: the path of a collection, the ``kind`` its answers have, and selectors of objects.
+
+    ``page_size`` is for objects that may be large; 0 takes the pool's.
+    """
 
     path: str
     list_kind: str
     field_selector: str = ""
     label_selector: str = ""
+    page_size: int = 0
 
     def query(self) -> dict[str, str | int]:
         """The parameters that every call of this kind has."""
@@ -50,7 +54,7 @@ class Kind(Struct, frozen=True):
 NODES = Kind("/api/v1/nodes", "NodeList")
 PODS = Kind("/api/v1/pods", "PodList", field_selector=ACTIVE_PODS)
 OUR_NAMESPACES = Kind("/api/v1/namespaces", "NamespaceList", label_selector="ocenter.io/allocation")
-CONFIG_MAPS = Kind("/api/v1/namespaces/kube-system/configmaps", "ConfigMapList")
+CONFIG_MAPS = Kind("/api/v1/namespaces/kube-system/configmaps", "ConfigMapList", page_size=50)  # up to 1 MiB each
 
 
 class Expired(Transient):
@@ -89,7 +93,15 @@ class Client:
 
     def cluster_id(self) -> str:
         """The uid of the namespace kube-system: it lives exactly as long as the cluster."""
-        uid = self.http.get("/api/v1/namespaces/kube-system", Namespace).metadata.uid
+        try:
+            uid = self.http.get("/api/v1/namespaces/kube-system", Namespace).metadata.uid
+        except Denied as error:
+            if error.code == "forbidden":
+                error.args = (
+                    "The account may not get the namespace kube-system, by whose uid ocenter tells clusters "
+                    "apart. Bind it to the watch role of the documentation.",
+                )
+            raise
         if not uid:
             raise Permanent(
                 f"The server at {self.http.host} does not answer like a Kubernetes API server. Check the URL.",
@@ -149,10 +161,12 @@ class Client:
         yield from self._begun(kind, item, is_restart=False)
 
     def _begun(self, kind: Kind, item: type[Item], is_restart: bool) -> Iterator[Listed]:
-        tokens: set[str] = set()
+        seen: set[str] = set()
         token, page_type = "", ObjectList[item]  # type: ignore[valid-type]  # built at run time from the item's type
         while True:
-            query = {**kind.query(), "limit": self._page_size, **({"continue": token} if token else {})}
+            query = {**kind.query(), "limit": kind.page_size or self._page_size}
+            if token:
+                query["continue"] = token
             try:
                 page: ObjectList[Item] = self.http.get(kind.path, page_type, params=query)
             except Permanent as error:
@@ -162,13 +176,15 @@ class Client:
                     raise _expired(kind, error) from None
                 break
             self._refuse_other_kind(kind, page.kind)
-            yield Listed(page.items or [], page.metadata.resource_version, is_restart and not token)
-            token = page.metadata.next_page
+            items = page.items or []
+            uids = {found.metadata.uid for found in items}
+            if len(uids) < len(items) or not uids.isdisjoint(seen) or token == page.metadata.next_page != "":
+                raise _repeated(kind, self.http.host)
+            seen |= uids
+            is_first, token = not token, page.metadata.next_page
+            yield Listed(items, page.metadata.resource_version, is_restart and is_first)
             if not token:
                 return
-            if token in tokens:
-                raise _repeated(kind, self.http.host)
-            tokens.add(token)
         yield from self._begun(kind, item, is_restart=True)
 
     def _refuse_other_kind(self, kind: Kind, told: str) -> None:
@@ -189,7 +205,7 @@ class Client:
             "watch": 1,
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
-            "timeoutSeconds": _WATCH_SECONDS + random.randrange(60),  # noqa: S311  # spreads reconnects, no secret
+            "timeoutSeconds": _WATCH_SECONDS + secrets.randbelow(60),  # spread, so that not all pools come back at once
         }
         lines = self.http.lines(kind.path, params=query, silence_seconds=_WATCH_SECONDS + 90)
         yield from watching.events(lines, item)

@@ -77,7 +77,7 @@ SETTINGS = (
         type="integer",
         default=500,
         minimum=10,
-        maximum=1000,
+        maximum=500,
     ),
 )
 
