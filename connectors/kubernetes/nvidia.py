@@ -22,9 +22,12 @@ def reconfiguration(labels: dict[str, str]) -> str:
     return f"MIG is being reconfigured ({state})." if state in CHANGING else ""
 
 
-def find(host: Host, resources: list[tuple[str, Resource]], told: Found) -> None:
-    """Add the node's NVIDIA cards and counters. ``resources`` may be empty while the device plugin is away."""
-    names = [name for name, resource in resources if not resource.profile]
+def find(host: Host, resources: list[tuple[str, Resource]], told: Found, is_covered: bool) -> None:
+    """Add the node's NVIDIA cards and counters. ``resources`` may be empty while the device plugin is away.
+
+    ``is_covered`` says that another source shows the cards as such, so that only cuts are left to tell.
+    """
+    names = [] if is_covered else [name for name, resource in resources if not resource.profile]
     cuts = [(name, resource) for name, resource in resources if resource.profile and host.capacity[name]]
     for name in names:
         if name not in _WHOLE:  # whole cards for virtual machines, one resource per product
@@ -32,6 +35,8 @@ def find(host: Host, resources: list[tuple[str, Resource]], told: Found) -> None
             told.devices += with_counted_users(without_withdrawn(plain, host.offered(name)), host.users(name))
     counters = [_cut(host, name, resource) for name, resource in cuts]
     told.counters += counters
+    if is_covered:
+        return
     whole = next((name for name in _WHOLE if host.capacity.get(name)), _WHOLE[0])
     product = products.of(host, "nvidia", whole)
     if single := _SINGLE_PROFILE.search(host.labels.get("nvidia.com/gpu.product", "")):

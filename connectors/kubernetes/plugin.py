@@ -20,16 +20,11 @@ def found(host: Host, covered_vendors: frozenset[str], ascend_report: ascend.Rep
             told.counters.append(counter(host, name, Product("", "")))
         elif resource.kind == "count" and _SAME_CHIPS.get(name) not in host.capacity:
             by_vendor.setdefault(resource.vendor, []).append((name, resource))
+    nvidia.find(host, by_vendor.pop("nvidia", []), told, "nvidia" in covered_vendors)
     for vendor, resources in by_vendor.items():
-        if vendor in covered_vendors:
-            resources = [(name, resource) for name, resource in resources if resource.profile]
-        if vendor == "nvidia":
-            nvidia.find(host, resources, told)
-        else:
-            for name, resource in resources:
+        for name, resource in resources:
+            if resource.profile or vendor not in covered_vendors:
                 _find(host, name, resource, told, ascend_report)
-    if "nvidia" not in by_vendor and "nvidia" not in covered_vendors:
-        nvidia.find(host, [], told)
     return told
 
 
