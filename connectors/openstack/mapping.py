@@ -16,6 +16,8 @@ from connectors.openstack.snapshot import Snapshot
 
 NO_AMOUNT = Amount(0, 0)
 _HOST_CLASSES = {"MEMORY_MB", "VCPU", "PCPU"}
+_LEFT = "Providers of Cyborg in Placement without a card in Cyborg"
+_LOST = "Placement has cards of Cyborg, but Cyborg is not in the catalog or lists none."
 _DISABLED = "COMPUTE_STATUS_DISABLED"
 
 
@@ -41,8 +43,16 @@ class Slots(Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, str]
 
 
-def nodes(seen: Snapshot) -> tuple[list[NodeFact], list[str]]:
-    """Return every host with what is in it, and the warnings of this look."""
+class Facts(Struct, frozen=True, kw_only=True):
+    """What one look comes to. ``incomplete_because`` is empty when nothing was hidden from it."""
+
+    nodes: list[NodeFact]
+    warnings: list[str]
+    incomplete_because: str = ""
+
+
+def facts(seen: Snapshot) -> Facts:
+    """Return every host with what is in it."""
     findings = Findings()
     by_root: dict[str, list[Slots]] = {}
     for provider, slots in (*_of_cyborg(seen, findings), *_of_nova(seen, findings)):
@@ -52,7 +62,12 @@ def nodes(seen: Snapshot) -> tuple[list[NodeFact], list[str]]:
         for root in seen.providers.values()
         if root.parent_provider_uuid is None and (root.uuid in by_root or _is_host(seen, root))
     ]
-    return found, [*seen.warnings, *findings.told()]
+    has_lost_cyborg = _LEFT in findings and not seen.deployables
+    return Facts(
+        nodes=found,
+        warnings=[*seen.warnings, *findings.told()],
+        incomplete_because=_LOST if has_lost_cyborg else "",
+    )
 
 
 # --- hosts ------------------------------------------------------------------------------------------------------------
@@ -109,7 +124,7 @@ def _of_cyborg(seen: Snapshot, findings: Findings) -> Iterable[tuple[Provider, S
     for deployable in _current(seen.deployables, findings):
         provider = seen.providers.get(deployable.rp_uuid or "")
         if provider is None:
-            findings.add("cards of Cyborg have no provider in Placement and cannot be given out", deployable.name)
+            findings.add("Cards of Cyborg without a provider in Placement; nobody can get them", deployable.name)
             continue
         card = cards.of_deployable(deployable, seen.summaries.get(provider.uuid))
         if card.resource_class in cards.NOT_ACCELERATORS:
@@ -129,7 +144,7 @@ def _current(deployables: list[Deployable], findings: Findings) -> list[Deployab
     for deployable in sorted(deployables, key=lambda each: (each.created_at or "", each.uuid)):
         key = deployable.rp_uuid or deployable.uuid
         if key in newest:
-            findings.add("cards are listed twice by Cyborg; the newer entry counts", deployable.name)
+            findings.add("Cards listed twice by Cyborg; the newer entry counts", deployable.name)
         newest[key] = deployable
     return list(newest.values())
 
@@ -181,7 +196,7 @@ def _of_nova(seen: Snapshot, findings: Findings) -> Iterable[tuple[Provider, Slo
         if summary is None or provider.uuid in joined:
             continue
         if cards.OWNED_BY_CYBORG in summary.traits:
-            findings.add("providers of Cyborg are left in Placement without a card in Cyborg", provider.name)
+            findings.add(_LEFT, provider.name)
         if (resource_class := cards.nova_class(provider, summary)) is None:
             continue
         card = cards.of_provider(provider, summary, resource_class)
@@ -210,7 +225,7 @@ def _compare_maintenance(
     """Cyborg reserves by the wrong row when its tables are out of step; then a card in maintenance is given out."""
     for kind, devices in by_kind.items():
         if sum(device.status == "maintaining" for device in devices) > reserved.get(kind, 0):
-            findings.add("hosts have cards in maintenance in Cyborg that Placement still gives out", kind.hostname)
+            findings.add("Hosts with cards in maintenance in Cyborg that Placement still gives out", kind.hostname)
 
 
 # --- facts ------------------------------------------------------------------------------------------------------------

@@ -22,9 +22,15 @@ class Ask(Struct, frozen=True):
 
 
 # A provider that does not exist answers 404 to those who may ask and 403 to those who may not.
+_ONE_CANDIDATE = f"{reading.candidates('MEMORY_MB')}&limit=1"
 WATCH = (
     Ask("placement", f"/resource_providers?uuid={NOBODY}", reading.PLACEMENT, "placement:resource_providers:list"),
-    Ask("placement", f"{reading.CANDIDATES}&limit=1", reading.PLACEMENT, "placement:allocation_candidates:list"),
+    Ask(
+        "placement",
+        _ONE_CANDIDATE,
+        reading.PLACEMENT,
+        "placement:allocation_candidates:list",
+    ),
     Ask("placement", f"{_OF_NOBODY}/inventories", reading.PLACEMENT, "placement:resource_providers:inventories:list"),
     Ask("placement", f"{_OF_NOBODY}/usages", reading.PLACEMENT, "placement:resource_providers:usages"),
     Ask("placement", f"{_OF_NOBODY}/traits", reading.PLACEMENT, "placement:resource_providers:traits:list"),
@@ -61,7 +67,7 @@ def watch(cloud: Cloud) -> tuple[Tier, tuple[str, ...]]:
     if not cloud.has("accelerator"):
         warnings.append("The catalog has no accelerator service: only cards that Nova manages are seen.")
     elif "admin" not in cloud.roles:
-        warnings.append("Without the role admin Cyborg shows the accelerator requests of this account's project only.")
+        warnings.append("Without the role admin, Cyborg shows the requests of this account's project only.")
     return Tier(ok=not missing, missing=tuple(missing)), tuple(warnings)
 
 

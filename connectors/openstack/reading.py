@@ -2,8 +2,8 @@
 
 Their number does not grow with the fleet: Cyborg and Nova answer with whole lists, and one question to Placement (which
 hosts could give 1 MiB of memory?) is answered with capacity, use and traits of every provider of these hosts. Only what
-that leaves open is asked one by one: hosts whose memory is given out to the last MiB, and who uses a card without a
-request in Cyborg.
+that leaves open is asked one by one: hosts that are given out to the last MiB, CPU and GB, and who uses a card without
+a request in Cyborg.
 """
 
 from typing import TypeVar
@@ -40,26 +40,45 @@ PLACEMENT = ("1.29",)
 CONSUMERS = ("1.38", "1.29")
 NOVA = "2.53"
 
-CANDIDATES = "/allocation_candidates?resources=MEMORY_MB:1"
+_HOST_CLASSES = ("MEMORY_MB", "VCPU", "DISK_GB")
+"""A host that has none left of one of these may have some of the next."""
 _UNREADABLE = ("forbidden", "not_found")
 
 
 def look(cloud: Cloud) -> Snapshot:
     """Read everything once. Raises a ConnectorError when a service that is needed does not answer or forbids it."""
     endpoint = cloud.endpoint("placement")
-    seen = Snapshot(region=endpoint.region if endpoint else "")
-    if cloud.has("accelerator"):
+    seen = Snapshot(region=endpoint.region if endpoint else "", has_cyborg=cloud.has("accelerator"))
+    if seen.has_cyborg:
         seen.deployables = cloud.get("accelerator", "/deployables", Deployables, versions=CYBORG).deployables
         seen.devices = cloud.get("accelerator", "/devices", Devices, versions=CYBORG).devices
         seen.requests = cloud.get("accelerator", "/accelerator_requests", Requests, versions=CYBORG).arqs
+        seen.sees_all_requests = "admin" in cloud.roles
+        if not seen.sees_all_requests:
+            seen.warnings.append("Without the role admin, Cyborg shows the requests of this account's project only.")
     else:
         seen.warnings.append("The catalog has no accelerator service: only cards that Nova manages are seen.")
     providers = cloud.get("placement", "/resource_providers", Providers, versions=PLACEMENT).resource_providers
     seen.providers = {provider.uuid: provider for provider in providers}
-    seen.summaries = cloud.get("placement", CANDIDATES, Candidates, versions=PLACEMENT).provider_summaries
+    _read_summaries(cloud, seen)
     seen.compute = _compute(cloud, seen.warnings)
     _read_what_is_open(cloud, seen)
     return seen
+
+
+def candidates(resource_class: str) -> str:
+    """Return the path that asks which hosts could give one unit. The answer has every provider of these hosts."""
+    return f"/allocation_candidates?resources={resource_class}:1"
+
+
+def _read_summaries(cloud: Cloud, seen: Snapshot) -> None:
+    roots = {each.uuid for each in seen.providers.values() if each.parent_provider_uuid is None}
+    for resource_class in _HOST_CLASSES:
+        if roots <= seen.summaries.keys():
+            return
+        path = candidates(resource_class)
+        found = cloud.get("placement", path, Candidates, versions=PLACEMENT).provider_summaries
+        seen.summaries = {**found, **seen.summaries}
 
 
 def _compute(cloud: Cloud, warnings: list[str]) -> Compute:

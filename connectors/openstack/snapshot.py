@@ -19,9 +19,12 @@ class Snapshot(Struct, kw_only=True):
     """One look. ``totals`` and ``holders`` are there only where a provider had to be asked by itself.
 
     ``totals``: provider to class to units with the reserved ones. ``holders``: provider to consumer to units.
+    ``sees_all_requests``: whether Cyborg shows us the requests of all projects.
     """
 
     region: str
+    has_cyborg: bool = True
+    sees_all_requests: bool = True
     deployables: list[Deployable] = []
     devices: list[CyborgDevice] = []
     requests: list[Request] = []

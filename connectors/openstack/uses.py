@@ -14,6 +14,7 @@ OURS = "OCENTER"
 """The consumer type of ocenter's own allocations in Placement."""
 _MARKER = re.compile(r"oc-[a-z2-7]{20}")
 _OUR_PREFIX = "oc-"
+_BESIDE = "Cards bound in Cyborg and not counted in Placement; they count as used"
 
 
 class Use(Struct, frozen=True, kw_only=True):
@@ -34,14 +35,14 @@ def of_cyborg(
     bound = Counter(request.instance_uuid or request.uuid for request in requests)
     if provider.uuid not in seen.holders:  # there are as many requests as units in use, or more
         if bound.total() > used:
-            findings.add("cards are bound in Cyborg and not counted in Placement; they count as used", provider.name)
+            findings.add(_BESIDE, provider.name)
         return _uses(seen, bound, requests)
     placed = Counter(seen.holders[provider.uuid])
     for consumer in placed.keys() - bound.keys():
-        if not _is_ours(seen, consumer):
-            findings.add("cards are in use in Placement without a request in Cyborg", provider.name)
+        if seen.sees_all_requests and not _is_ours(seen, consumer):
+            findings.add("Cards in use in Placement without a request in Cyborg", provider.name)
     if beside := bound - placed:
-        findings.add("cards are bound in Cyborg and not counted in Placement; they count as used", provider.name)
+        findings.add(_BESIDE, provider.name)
     room = max(0, total - placed.total())
     return _uses(seen, placed + Counter(list(beside.elements())[:room]), requests)
 
