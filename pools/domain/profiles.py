@@ -38,11 +38,9 @@ def fits(entry: Entry, layout: Layout, profile: str) -> Placement | None:
     is promised on a card that we do not understand. Of several places the one that keeps most others usable is taken.
     Source: NVIDIA MIG user guide (supported profiles), vGPU user guide (one size a card), MindCluster vNPU templates.
     """
-    if (found := entry.find_profile(profile)) is None or not is_legal(entry, layout):
+    if (known := _card(entry, layout, profile)) is None:
         return None
-    cut, wanted = found
-    if (pieces := _known(entry, cut, layout)) is None:
-        return None
+    cut, pieces, wanted = known
     starts = _starts(cut, pieces, wanted)
     if not starts:
         return None
@@ -55,9 +53,12 @@ def room(entry: Entry, layout: Layout, profile: str) -> int:
 
     The places of one profile never overlap each other (the catalogue checks it), so taking them one by one is exact.
     """
+    if (known := _card(entry, layout, profile)) is None:
+        return 0
+    cut, pieces, wanted = known
     count = 0
-    while (placement := fits(entry, layout, profile)) is not None:
-        layout = (*layout, Piece(profile=placement.profile, start=placement.start))
+    while starts := _starts(cut, pieces, wanted):
+        pieces = (*pieces, (wanted, starts[0]))
         count += 1
     return count
 
@@ -87,6 +88,15 @@ def consumed(entry: Entry, layout: Layout) -> Share:
 
 
 _Placed = tuple[tuple[Profile, int], ...]
+
+
+def _card(entry: Entry, layout: Layout, profile: str) -> tuple[Cut, _Placed, Profile] | None:
+    """The cut that has the profile, and the layout in it; None when the two cannot be on one card or are unknown."""
+    if (found := entry.find_profile(profile)) is None or not is_legal(entry, layout):
+        return None
+    cut, wanted = found
+    pieces = _known(entry, cut, layout)
+    return None if pieces is None else (cut, pieces, wanted)
 
 
 def _known(entry: Entry, cut: Cut, layout: Layout) -> _Placed | None:

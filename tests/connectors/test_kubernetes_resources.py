@@ -80,9 +80,8 @@ class TestClassify:
 
         found = classify(name)
 
-        assert found == resources.Resource(
-            vendor=vendor, kind=kind, profile=profile, is_shared=is_shared, unit_mib=unit_mib
-        )
+        assert (found.vendor, found.kind, found.profile) == (vendor, kind, profile)
+        assert (found.is_shared, found.unit_mib) == (is_shared, unit_mib)
 
 
 class TestTable:

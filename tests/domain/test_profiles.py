@@ -19,12 +19,24 @@ CUTTABLE = [entry for entry in CHIPS.values() if entry.cuts]
 
 def fill(entry, *names):
     """Put the profiles on an empty card one after the other; None when one does not fit."""
-    layout = ()
+    layout: profiles.Layout = ()
     for name in names:
-        if (placement := profiles.fits(entry, layout, name)) is None:
+        if profiles.fits(entry, layout, name) is None:
             return None
-        layout = (*layout, Piece(profile=placement.profile, start=placement.start))
+        layout = add(entry, layout, name)
     return layout
+
+
+def place(entry, layout, name):
+    """Where the profile goes; the test fails when it fits nowhere."""
+    placement = profiles.fits(entry, layout, name)
+    assert placement is not None, f"{name} does not fit beside {layout}"
+    return placement
+
+
+def add(entry, layout, name):
+    placement = place(entry, layout, name)
+    return (*layout, Piece(profile=placement.profile, start=placement.start))
 
 
 def pieces(*pairs):
@@ -72,11 +84,11 @@ class TestMig:
         scattered = pieces(("1g.5gb", 0), ("1g.5gb", 4))
 
         assert profiles.fits(A100, scattered, "3g.20gb") is None
-        assert profiles.fits(A100, scattered, "2g.10gb").start == 2
+        assert place(A100, scattered, "2g.10gb").start == 2
 
     def test_puts_a_small_piece_where_it_leaves_most_room(self):
-        assert profiles.fits(A100, (), "1g.5gb").start == 6
-        assert profiles.fits(A100, (), "3g.20gb").start == 4
+        assert place(A100, (), "1g.5gb").start == 6
+        assert place(A100, (), "3g.20gb").start == 4
 
     def test_counts_what_is_left_around_recorded_instances(self):
         two_g = pieces(("2g.10gb", 0), ("2g.10gb", 2), ("2g.10gb", 4))
@@ -86,7 +98,7 @@ class TestMig:
         assert profiles.room(A100, (), "1g.5gb") == 7
 
     def test_gives_the_shares_of_slices_rounded_down(self):
-        one = profiles.fits(CHIPS["nvidia-a100-80gb"], (), "1g.10gb")
+        one = place(CHIPS["nvidia-a100-80gb"], (), "1g.10gb")
 
         assert (one.milli, one.memory_mib) == (142, 10240)
         assert profiles.consumed(A100, fill(A100, *["1g.5gb"] * 7)) == Share(milli=994, memory_mib=7 * 5120)
@@ -136,11 +148,11 @@ class TestVnpu:
         assert fill(ASCEND_310P, *names) is None
 
     def test_gives_memory_with_the_cores(self):
-        quarter = profiles.fits(ASCEND_910B3, (), "vir05_1c_16g")
+        quarter = place(ASCEND_910B3, (), "vir05_1c_16g")
 
         assert (quarter.milli, quarter.memory_mib) == (250, 16384)
         assert profiles.room(ASCEND_910B3, fill(ASCEND_910B3, "vir10_3c_32g"), "vir05_1c_16g") == 2
-        assert profiles.fits(ASCEND_910B2, (), "vir03_1c_8g").memory_mib == 8192
+        assert place(ASCEND_910B2, (), "vir03_1c_8g").memory_mib == 8192
 
 
 class TestUnexplained:
@@ -167,10 +179,10 @@ def filled_cards(draw):
     """A chip and a layout made by taking any profiles of it for as long as they fit, at any legal place."""
     entry = draw(st.sampled_from(CUTTABLE))
     names = [profile.name for cut in entry.cuts for profile in cut.profiles]
-    layout = ()
+    layout: profiles.Layout = ()
     for name in draw(st.lists(st.sampled_from(names), max_size=12)):
-        if (placement := profiles.fits(entry, layout, name)) is not None:
-            layout = (*layout, Piece(profile=placement.profile, start=placement.start))
+        if profiles.fits(entry, layout, name) is not None:
+            layout = add(entry, layout, name)
     return entry, layout, draw(st.sampled_from(names))
 
 
@@ -191,17 +203,16 @@ class TestEveryChip:
         room = profiles.room(entry, layout, name)
 
         for _ in range(room):
-            placement = profiles.fits(entry, layout, name)
-            layout = (*layout, Piece(profile=placement.profile, start=placement.start))
+            layout = add(entry, layout, name)
         assert profiles.fits(entry, layout, name) is None and profiles.room(entry, layout, name) == 0
 
     @given(filled_cards())
     def test_keeps_its_memory_slots_for_one_piece_each(self, card):
         entry, layout, _ = card
 
-        slots = []
+        slots: list[int] = []
         for piece in layout:
-            cut, profile = entry.find_profile(piece.profile)
+            cut, profile = entry.find_profile(piece.profile) or pytest.fail(f"{piece} is unknown")
             if cut.rule == "placed":
                 assert piece.start in profile.starts
             slots += range(piece.start, piece.start + max(1, profile.size))
