@@ -21,12 +21,12 @@ class Catalogue:
 
     def __init__(self, vendors: Iterable[catalogue_files.Vendor]) -> None:
         vendors = tuple(vendors)
-        entries = {entry.slug: entry for vendor in vendors for entry in vendor.entries}
-        self.entries: Mapping[str, Entry] = MappingProxyType(entries)
-        self.digest: str = _digest(entries.values())
+        self.entries = tuple(entry for vendor in vendors for entry in vendor.entries)
+        self.by_slug: Mapping[str, Entry] = MappingProxyType({entry.slug: entry for entry in self.entries})
+        self.digest = _digest(self.entries)
         self._vendors = {key: vendor.slug for vendor in vendors for key in vendor.keys}
         self._by_pci: dict[str, list[Entry]] = {}
-        for entry in entries.values():
+        for entry in self.entries:
             for pci_id in entry.pci_ids:
                 self._by_pci.setdefault(pci_id, []).append(entry)
         self._cached = lru_cache(maxsize=16384)(self._resolve)
@@ -57,7 +57,7 @@ class Catalogue:
             return same_id[0]
         if same_id:
             return _pick(_best(same_id, text) or same_id, memory_mib)
-        of_vendor = [e for e in self.entries.values() if vendor in ("", e.vendor) and _may_have(e, memory_mib)]
+        of_vendor = [e for e in self.entries if vendor in ("", e.vendor) and _may_have(e, memory_mib)]
         if text:
             return _pick(_best(of_vendor, text), memory_mib)
         return _pick([e for e in of_vendor if resource in e.resource_names], memory_mib)

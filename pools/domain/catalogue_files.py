@@ -33,7 +33,7 @@ class ProfileLine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     cpu: int = 0
     size: int = 0
     starts: tuple[int, ...] = ()
-    most: int = 0
+    max_per_device: int = 0
     once: str = ""
     aliases: tuple[str, ...] = ()
 
@@ -152,6 +152,8 @@ def _chip_problems(file: VendorFile, line: ChipLine) -> Iterator[str]:
         yield "no source"
     yield from (f"unknown source {key}" for key in line.source if key not in file.sources)
     yield from (f"unknown cut {key}" for key in line.cuts if key not in file.cuts)
+    names = Counter(profile.name for key in line.cuts if key in file.cuts for profile in file.cuts[key].profiles)
+    yield from (f"two cuts have a profile {name}" for name, count in names.items() if count > 1)
     if not line.match or not all(map(words, line.match)):
         yield "needs patterns, each with a letter or digit"
     for pci_id in line.pci_ids:
@@ -164,8 +166,8 @@ def _cut_problems(cut: CutTable) -> Iterator[str]:
     if len(set(names)) < len(names):
         yield "two profiles have one name"
     for profile in cut.profiles:
-        if cut.rule == "uniform" and profile.most < 1:
-            yield f"{profile.name}: most must be positive"
+        if (profile.max_per_device > 0) != (cut.rule == "uniform"):
+            yield f"{profile.name}: max_per_device belongs to uniform cuts, and must be positive there"
         if cut.rule != "uniform" and not 1 <= profile.compute <= cut.compute:
             yield f"{profile.name}: compute must be 1 to {cut.compute}"
         if cut.rule == "placed":
@@ -212,18 +214,18 @@ def _cut(table: CutTable, memory_mib: int) -> Cut:
 
 def _profile(table: CutTable, line: ProfileLine, memory_mib: int) -> Profile:
     """Shares are rounded down, so that pieces that fit together never add up to more than the card."""
+    most = _most(table, line)
     if table.rule == "uniform":
-        milli, memory, most = 1000 // line.most, memory_mib // line.most, line.most
+        milli, memory = 1000 // most, memory_mib // most
     else:
         part, whole = (line.size, table.slots) if table.rule == "placed" else (line.compute, table.compute)
         milli, memory = 1000 * line.compute // table.compute, memory_mib * part // whole
-        places = len(line.starts) if table.rule == "placed" else table.compute
-        most = line.most or (1 if line.once else min(places, table.compute // line.compute))
     return Profile(
         name=line.name,
+        kind=table.name,
         milli=milli,
         memory_mib=memory,
-        most=most,
+        max_per_device=most,
         compute=line.compute,
         cpu=line.cpu,
         size=line.size,
@@ -231,6 +233,19 @@ def _profile(table: CutTable, line: ProfileLine, memory_mib: int) -> Profile:
         once=line.once,
         aliases=line.aliases,
     )
+
+
+def _most(table: CutTable, line: ProfileLine) -> int:
+    if table.rule == "uniform":
+        return line.max_per_device
+    if line.once:
+        return 1
+    limits = [table.compute // line.compute]
+    if table.rule == "placed":
+        limits.append(len(line.starts))
+    if table.cpu and line.cpu:
+        limits.append(table.cpu // line.cpu)
+    return min(limits)
 
 
 def _clashes(entries: list[Entry]) -> Iterator[str]:

@@ -39,15 +39,16 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Profile(Struct, frozen=True, kw_only=True):
     """One way to cut a piece off a card, with the fixed share it takes: ``milli`` of the card and ``memory_mib``.
 
-    ``compute`` and ``cpu`` count the cut's slices or cores, ``size`` its memory slots, ``starts`` the first slots where
-    the piece may lie. At most ``most`` pieces fit on an empty card. At most one piece of all profiles with the same
-    ``once`` fits (media engines). ``aliases`` are other names of the same profile.
+    ``kind`` is the name of its cut. ``compute`` and ``cpu`` count the cut's slices or cores, ``size`` its memory slots,
+    ``starts`` the first slots where the piece may lie. At most ``max_per_device`` pieces fit on an empty card, and at
+    most one piece of all profiles with the same ``once`` (media engines). ``aliases`` are other names of the profile.
     """
 
     name: str
+    kind: str
     milli: int
     memory_mib: int
-    most: int
+    max_per_device: int
     compute: int = 0
     cpu: int = 0
     size: int = 0
@@ -92,6 +93,17 @@ class Entry(Struct, frozen=True, kw_only=True):
     is_family: bool = False
     uncertain: str = ""
     cuts: tuple[Cut, ...] = ()
+
+    @property
+    def profiles(self) -> tuple[Profile, ...]:
+        """The profiles of all cuts; their names are unique within a chip."""
+        return tuple(profile for cut in self.cuts for profile in cut.profiles)
+
+    @property
+    def source(self) -> str:
+        """The sources as text, one a line, and what is uncertain about them."""
+        lines = [f"{source.document}: {source.url}" for source in self.sources]
+        return "\n".join([*lines, f"Uncertain: {self.uncertain}"] if self.uncertain else lines)
 
     def find_profile(self, name: str) -> tuple[Cut, Profile] | None:
         """The profile of that name or alias in any spelling of the platforms (``grid_a100-20c`` is ``a100-20c``)."""

@@ -111,14 +111,14 @@ def _known(entry: Entry, cut: Cut, layout: Layout) -> _Placed | None:
 
 def _starts(cut: Cut, pieces: _Placed, wanted: Profile) -> tuple[int, ...]:
     """Every start where ``wanted`` may lie beside ``pieces``."""
-    if sum(profile == wanted for profile, _ in pieces) >= wanted.most:
+    if sum(profile == wanted for profile, _ in pieces) >= wanted.max_per_device:
         return ()
     if wanted.once and any(profile.once == wanted.once for profile, _ in pieces):
         return ()
     if cut.rule == "uniform":
-        if any(profile.most != wanted.most for profile, _ in pieces):
+        if any(profile.max_per_device != wanted.max_per_device for profile, _ in pieces):
             return ()
-        return _numbers(pieces, wanted.most)
+        return _numbers(pieces, wanted.max_per_device)
     if sum(profile.compute for profile, _ in pieces) + wanted.compute > cut.compute:
         return ()
     if cut.cpu and sum(profile.cpu for profile, _ in pieces) + wanted.cpu > cut.cpu:

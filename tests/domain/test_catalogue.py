@@ -95,38 +95,38 @@ class TestData:
             "kunlunxin", "thead",
         }  # fmt: skip
 
-        vendors = {entry.vendor for entry in CHIPS.entries.values()}
+        vendors = {entry.vendor for entry in CHIPS.entries}
 
         assert len(CHIPS.entries) >= 60 and wanted <= vendors
 
     def test_has_the_slugs_of_the_api_document(self):
-        assert {"nvidia-h100-80gb", "huawei-ascend-910b"} <= CHIPS.entries.keys()
+        assert {"nvidia-h100-80gb", "huawei-ascend-910b"} <= CHIPS.by_slug.keys()
 
-    @pytest.mark.parametrize("slug", CHIPS.entries)
+    @pytest.mark.parametrize("slug", CHIPS.by_slug)
     def test_names_a_public_source_for_every_chip(self, slug):
-        entry = CHIPS.entries[slug]
+        entry = CHIPS.by_slug[slug]
 
         assert entry.sources
         assert all(re.fullmatch(r"https://[^\s/]+\.[a-z]+(/\S*)?", source.url) for source in entry.sources)
         assert all(len(source.document) > 5 for source in entry.sources)
 
-    @pytest.mark.parametrize("slug", CHIPS.entries)
+    @pytest.mark.parametrize("slug", CHIPS.by_slug)
     def test_finds_every_chip_by_its_last_pattern_and_memory(self, slug):
-        entry = CHIPS.entries[slug]
+        entry = CHIPS.by_slug[slug]
 
         assert CHIPS.resolve(entry.vendor, entry.match[-1], None, entry.memory_mib) == entry
 
     def test_counts_compute_in_a100s(self):
-        assert CHIPS.entries["nvidia-a100-80gb"].compute_unit_milli == 1000
-        assert CHIPS.entries["nvidia-h100-80gb"].compute_unit_milli == 3171
+        assert CHIPS.by_slug["nvidia-a100-80gb"].compute_unit_milli == 1000
+        assert CHIPS.by_slug["nvidia-h100-80gb"].compute_unit_milli == 3171
 
-    @pytest.mark.parametrize("slug", CHIPS.entries)
+    @pytest.mark.parametrize("slug", CHIPS.by_slug)
     def test_never_gives_the_pieces_of_a_card_more_than_the_card(self, slug):
-        entry = CHIPS.entries[slug]
+        entry = CHIPS.by_slug[slug]
 
-        for profile in (profile for cut in entry.cuts for profile in cut.profiles):
-            assert 0 < profile.milli * profile.most <= 1000
-            assert 0 < profile.memory_mib * profile.most <= entry.memory_mib
+        for profile in entry.profiles:
+            assert 0 < profile.milli * profile.max_per_device <= 1000
+            assert 0 < profile.memory_mib * profile.max_per_device <= entry.memory_mib
 
 
 class TestResolve:
@@ -204,7 +204,7 @@ class TestUnknownSlug:
         slug = catalogue.unknown_slug(vendor, text)
 
         assert re.fullmatch(r"[a-z0-9]+(-{1,2}[a-z0-9]+)*", slug) and len(slug) <= 100
-        assert slug not in CHIPS.entries and slug == catalogue.unknown_slug(vendor, text)
+        assert slug not in CHIPS.by_slug and slug == catalogue.unknown_slug(vendor, text)
 
     @given(st.text(max_size=300), st.text(max_size=300))
     @example("X1+", "X1")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pools.domain import catalogue, profiles
 from pools.domain.profiles import Piece, Share
 
-CHIPS = catalogue.load(Path(__file__).parents[2] / "pools" / "catalogue").entries
+CHIPS = catalogue.load(Path(__file__).parents[2] / "pools" / "catalogue").by_slug
 A100, A30, L40S = CHIPS["nvidia-a100-40gb"], CHIPS["nvidia-a30-24gb"], CHIPS["nvidia-l40s-48gb"]
 H100, T4, MI300X = CHIPS["nvidia-h100-80gb"], CHIPS["nvidia-t4-16gb"], CHIPS["amd-mi300x"]
 RTX_PRO, ASCEND_310P = CHIPS["nvidia-rtx-pro-6000-96gb"], CHIPS["huawei-ascend-310p-24gb"]
@@ -178,7 +178,7 @@ class TestUnexplained:
 def filled_cards(draw):
     """A chip and a layout made by taking any profiles of it for as long as they fit, at any legal place."""
     entry = draw(st.sampled_from(CUTTABLE))
-    names = [profile.name for cut in entry.cuts for profile in cut.profiles]
+    names = [profile.name for profile in entry.profiles]
     layout: profiles.Layout = ()
     for name in draw(st.lists(st.sampled_from(names), max_size=12)):
         if profiles.fits(entry, layout, name) is not None:
@@ -187,6 +187,11 @@ def filled_cards(draw):
 
 
 class TestEveryChip:
+    @pytest.mark.parametrize("entry", CUTTABLE, ids=lambda entry: entry.slug)
+    def test_says_truly_how_many_pieces_fill_it(self, entry):
+        for profile in entry.profiles:
+            assert profiles.room(entry, (), profile.name) == profile.max_per_device
+
     @given(filled_cards())
     def test_is_never_cut_into_more_than_itself(self, card):
         entry, layout, _ = card
