@@ -6,7 +6,7 @@ import sys
 
 OLDEST_PYTHON = (3, 11)
 # What changes tables connects as their owner; everything else as the application.
-AS_OWNER = ("migrate", "up")
+AS_OWNER = ("migrate", "flush")
 
 
 def main() -> "int | str":
@@ -19,10 +19,13 @@ def main() -> "int | str":
     try:
         from django.core.management import execute_from_command_line
 
+        from ocenter import env, home
         from ocenter.errors import Trouble
     except ImportError as error:
         return f"{error.name} is not installed in {sys.prefix}; run `make run`, or `make test` for development."
     try:
+        if sys.argv[1:2] == ["up"] and "--prepare-only" not in sys.argv:
+            home.ensure_secrets(home.create(env.load().home))  # the settings read them
         execute_from_command_line(sys.argv)
     except Trouble as trouble:
         return str(trouble)

@@ -30,11 +30,20 @@ app.conf.update(
 )
 
 
-@setup_logging.connect
+def tick() -> None:
+    """Send ticks until a signal ends it. Run as `python -m ocenter.beat` or as a child of `manage.py up`."""
+    before_task_publish.connect(_note_heartbeat)
+    setup_logging.connect(_structured_logs)
+    app.Beat(quiet=True, redirect_stdouts=False).run()
+
+
 def _structured_logs(**_signal: Any) -> None:
     logs.configure(logs.config(env.log_level))
 
 
-@before_task_publish.connect
 def _note_heartbeat(**_signal: Any) -> None:
     health.note(health.BEAT, embedded.cache_url(BROKER_URL))
+
+
+if __name__ == "__main__":
+    tick()

@@ -1,4 +1,4 @@
-"""One process that dies with its parent, and recognising it later without trusting a pid alone."""
+"""Processes that die with their parent, and telling them apart later without trusting a pid alone."""
 
 import contextlib
 import ctypes
@@ -7,90 +7,126 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import NoReturn
 
 from ocenter.embedded import Account
+from ocenter.errors import Trouble
+from ocenter.terminal import say
 
-PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1
 
 
-def start(
-    command: list[str],
-    *,
-    output: IO[bytes],
-    account: Account | None = None,
-    environment: Mapping[str, str] | None = None,
-    last_signal: signal.Signals = signal.SIGTERM,
-) -> "subprocess.Popen[bytes]":
-    """Start a process in a session of its own, so that Ctrl-C reaches the parent alone and the parent keeps the order.
+def fork(run: Callable[[], object], *, log: Path | None = None, orphan_signal: signal.Signals = signal.SIGKILL) -> int:
+    """Run something in a new process and return its pid. What is imported here needs no second import there.
 
-    `last_signal` is what the kernel sends it when the parent dies (Linux; elsewhere the next start stops it).
-    Call it from the main thread: the kernel's promise ends with the thread that made the child.
+    The process leads a session of its own, so that Ctrl-C reaches the parent alone and the parent keeps the order.
+    `log`: where it writes, else where the parent does. `orphan_signal`: what the kernel sends it when the parent dies.
+    Call it from the main thread while no other runs: the kernel's promise ends with the thread that forked.
     """
-    user = account or Account()
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        user=user.uid,
-        group=user.gid,
-        extra_groups=[] if user.uid is not None else None,
-        env=environment,
-        cwd="/" if user.uid is not None else None,
-        preexec_fn=_dying_with(os.getpid(), last_signal),
-    )
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        die_with_parent(orphan_signal)
+        if os.getppid() != parent:  # it died before the promise
+            os._exit(1)
+        _let_go(log)
+        run()
+        status = 0
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+    except Trouble as trouble:
+        say(str(trouble))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def become(command: list[str], *, account: Account, orphan_signal: signal.Signals) -> NoReturn:
+    """Replace this process by a program, as another user where `account` says so."""
+    if account.uid is not None and account.gid is not None:
+        os.setgroups([])
+        os.setgid(account.gid)
+        os.setuid(account.uid)
+        die_with_parent(orphan_signal)  # the kernel forgets the promise when the user changes
+    os.chdir("/")
+    os.execve(command[0], command, {"LC_ALL": "C", "PATH": os.defpath})  # noqa: S606  # a shell is not wanted
+
+
+def die_with_parent(last_signal: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when the one that made it dies (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(last_signal))
 
 
 def started(pid: int) -> str | None:
     """Return when a living process started, in the system's own words, or None: a pid may come again, both cannot."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            # Fields after the name in brackets, which may hold anything: state is the first, start time the 20th.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return None if fields[0] == "Z" else fields[19]
+    if sys.platform != "linux":
+        said = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        return said.stdout.strip() or None
+    try:
+        # Fields after the name in brackets, which may hold anything: state is the first, start time the 20th.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
         return None
-    said = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return said.stdout.strip() or None
+    return None if fields[0] in "ZX" else fields[19]
 
 
-def stop(pid: int, start_time: str | None, ask: signal.Signals, patience_seconds: float) -> None:
-    """Ask a process of ours to end, wait, then kill it and everything in its session's group."""
-    if start_time is not None and started(pid) == start_time:
+def working_in(folder: Path) -> list[int]:
+    """Return the processes whose working directory is `folder` (Linux): a server that nobody recorded."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink() == folder and started(int(entry.name)) is not None:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+def stop(
+    pid: int,
+    start_time: str,
+    ask: signal.Signals,
+    patience_seconds: float,
+    is_in_a_hurry: Callable[[], bool] = lambda: False,
+) -> None:
+    """Ask a process that `fork` made to end, wait, then kill it and whatever is left of its group."""
+    if started(pid) == start_time:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, ask)
         deadline = time.monotonic() + patience_seconds
-        while started(pid) == start_time and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while started(pid) == start_time and time.monotonic() < deadline and not is_in_a_hurry():
+            time.sleep(0.02)
     elif started(pid) is not None:
-        return  # the pid is somebody else's by now, so its group may be as well
+        return  # the pid is somebody else's by now, and so may be the group
     kill_group(pid)
 
 
 def kill_group(pid: int) -> None:
-    """Kill what a dead leader left behind: a group's id is not given out again while a member lives."""
+    """Kill what a leader left behind: the number of a group is not given out again while a member lives."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that made it dies (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-
-
-def _dying_with(parent: int, last_signal: signal.Signals) -> Callable[[], None]:
-    if sys.platform != "linux":
-        return lambda: None
-    libc = ctypes.CDLL(None)
-
-    def promise() -> None:
-        # After the change of user, which would clear it. The parent may have died before the call.
-        libc.prctl(PR_SET_PDEATHSIG, int(last_signal))
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return promise
+def _let_go(log: Path | None) -> None:
+    """Drop what belongs to the parent: its signal handlers, its input, its lock and its other open files."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if log is not None:
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)

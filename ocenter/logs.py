@@ -38,6 +38,7 @@ def config(level: str) -> dict[str, Any]:
             "django.server": {"handlers": [], "propagate": True},
             # django-structlog says the same with the request's id.
             "django.request": {"level": "ERROR"},
+            "celery.beat": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
         },

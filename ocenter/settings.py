@@ -1,5 +1,6 @@
 """Django's settings. Every value that differs between installations comes from `ocenter.env`."""
 
+import logging
 import secrets
 import socket
 from typing import Any
@@ -90,15 +91,15 @@ COTTON_DIR = "cotton"
 
 
 # --- database ---------------------------------------------------------------------------------------------------------
-def _database_url() -> str:
-    as_owner = env.database_role == "owner"
+def _database_url(role: str) -> str:
+    as_owner = role == "owner"
     if env.database_url is not None:
         chosen = env.owner_database_url if as_owner and env.owner_database_url else env.database_url
         return chosen.get_secret_value()
-    role, password = embedded.OWNER if as_owner else embedded.APP, ""
+    name, password = embedded.OWNER if as_owner else embedded.APP, ""
     if kept is not None:
         password = kept.owner_password if as_owner else kept.app_password
-    return embedded.postgres_url(embedded.postgres_sockets(env.home), role, password)
+    return embedded.postgres_url(embedded.postgres_sockets(env.home), name, password)
 
 
 def _database(url: str) -> dict[str, Any]:
@@ -117,7 +118,10 @@ def _database(url: str) -> dict[str, Any]:
     }
 
 
-DATABASES = {"default": _database(_database_url())}
+DATABASES = {"default": _database(_database_url(env.database_role))}
+DATABASE_APP = _database(_database_url("app"))
+DATABASE_OWNER = _database(_database_url("owner"))
+"""The two roles: `manage.py` connects as the owner to migrate and gives the application its rights."""
 # The web process adds it (wsgi.py). A worker's processes each have one connection, which a pool would only double.
 DATABASE_POOL = {"min_size": 1, "max_size": env.web_threads, "timeout": 10}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -217,3 +221,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 LOGGING_CONFIG = "ocenter.logs.configure"
 LOGGING = logs.config(env.log_level)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+# The end of a request or task says all that its start does.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG

@@ -4,29 +4,29 @@ import atexit
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from ocenter import child, embedded, home
 
 MARK = "OCENTER_TEST_SERVERS"
-_running: list[tuple["subprocess.Popen[bytes]", signal.Signals]] = []
+_running: list[tuple[int, signal.Signals]] = []
 _folders: list[Path] = []
 
 
-def start() -> None:
+def start(*, is_durable: bool = False) -> None:
     """Start both and tell ocenter by the environment, which workers of xdist inherit."""
     if MARK not in os.environ:
-        _start()
+        _start(is_durable=is_durable)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     # Two databases of Valkey for each worker: its broker and its cache.
     sockets = Path(os.environ[MARK]) / "valkey"
     os.environ["OCENTER_BROKER_URL"] = embedded.valkey_url(sockets, 2 * int(worker))
 
 
-def _start() -> None:
+def _start(*, is_durable: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="oct-", dir=embedded.SOCKETS))
     folder.chmod(0o711)  # PostgreSQL's user passes through it
     _folders.append(folder)
@@ -43,7 +43,7 @@ def _start() -> None:
         sockets=embedded.create_socket_folder(folder / "postgres", account),
         account=account,
         binaries=embedded.postgres_binaries(account),
-        is_durable=False,
+        is_durable=is_durable,
     )
     valkey_data = folder / "valkey-data"
     valkey_data.mkdir()
@@ -51,33 +51,35 @@ def _start() -> None:
         data=valkey_data, sockets=embedded.create_socket_folder(folder / "valkey", embedded.Account())
     )
     postgres.initialize(secrets)
-    with (folder / "servers.log").open("ab") as log:
-        command = [*postgres.command(), "-c", "max_connections=200"]
-        _running.append((child.start(command, output=log, account=account, last_signal=signal.SIGINT), signal.SIGINT))
-        _running.append((child.start(valkey.command(), output=log), signal.SIGTERM))
+    log = folder / "servers.log"
+    for command, user, ask in (
+        ([*postgres.command(), "-c", "max_connections=200"], account, signal.SIGINT),
+        (valkey.command(), embedded.Account(), signal.SIGTERM),
+    ):
+        run = partial(child.become, command, account=user, orphan_signal=ask)
+        _running.append((child.fork(run, log=log, orphan_signal=ask), ask))
     deadline = time.monotonic() + 60
     while not (postgres.is_ready(secrets) and valkey.is_ready()):
-        if time.monotonic() > deadline or any(process.poll() is not None for process, _ in _running):
-            raise RuntimeError((folder / "servers.log").read_text())
+        if time.monotonic() > deadline or any(child.started(pid) is None for pid, _ in _running):
+            raise RuntimeError(log.read_text())
         time.sleep(0.05)
     postgres.create_roles(secrets)
     os.environ |= {
         MARK: str(folder),
         "OCENTER_HOME": str(folder / "home"),
-        "OCENTER_DATABASE_URL": postgres.url(embedded.SUPERUSER, secrets.superuser_password),
+        # Tests make databases, so they connect as a superuser; `SET ROLE ocenter_app` shows what the application may.
+        "OCENTER_DATABASE_URL": postgres.url(embedded.APP, secrets.app_password),
+        "OCENTER_OWNER_DATABASE_URL": postgres.url(embedded.SUPERUSER, secrets.superuser_password),
+        "OCENTER_DATABASE_ROLE": "owner",
     }
 
 
 def stop() -> None:
     """Stop what this process started; a worker of xdist has started nothing."""
     while _running:
-        process, ask = _running.pop()
-        process.send_signal(ask)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill_group(process.pid)
-            process.wait()
+        pid, ask = _running.pop()
+        child.stop(pid, child.started(pid) or "", ask, 10)
+        os.waitpid(pid, 0)
     while _folders:
         shutil.rmtree(_folders.pop(), ignore_errors=True)
         os.environ.pop(MARK, None)

@@ -1,0 +1,100 @@
+"""Bring database and static files to the state this version of ocenter needs; nothing to do costs next to nothing.
+
+Runs in one process that connects as the owner of the tables, at every start and once a day.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import OperationalError, connection
+
+from ocenter.env import CHECKOUT
+from ocenter.errors import Trouble
+from ocenter.home import write_private
+from ocenter.terminal import say
+from pools.models import APPEND_ONLY_TABLES
+from pools.services import bootstrap, demo
+
+OLDEST_POSTGRESQL = 15
+MONTHS_AHEAD = 3
+_MIGRATION_LOCK = 0x6F63656E  # "ocen"; two that start at once migrate one after the other
+
+
+def prepare(*, has_demo: bool) -> None:
+    """Raises: Trouble when the database cannot be used."""
+    connection.settings_dict.update(settings.DATABASE_OWNER)
+    _check_server()
+    _migrate()
+    _make_partitions(datetime.now(UTC))
+    _collect_static()
+    if (password := bootstrap.first_admin()) is not None:
+        say(f"The first admin is `admin` with the password {password} (shown once).")
+    if has_demo:
+        demo.ensure()
+    connection.close()
+
+
+def _check_server() -> None:
+    try:
+        version = connection.cursor().connection.info.server_version // 10000
+    except OperationalError as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise Trouble(f"The database cannot be used ({first_line}); check OCENTER_DATABASE_URL.") from None
+    if version < OLDEST_POSTGRESQL:
+        raise Trouble(
+            f"The database is PostgreSQL {version} and ocenter needs {OLDEST_POSTGRESQL} or newer; "
+            "upgrade it or unset OCENTER_DATABASE_URL to use the embedded one."
+        )
+
+
+def _migrate() -> None:
+    """Migrate, set rights and load the catalogue unless this very version did it; the database remembers."""
+    done = _digest(
+        *(CHECKOUT / "pools").glob("migrations/*.py"),
+        *(CHECKOUT / "pools").glob("sql/*"),
+        *(CHECKOUT / "pools").glob("catalogue/*"),
+        CHECKOUT / "ocenter" / "roles.py",
+        CHECKOUT / "requirements.txt",
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        try:
+            cursor.execute("SELECT obj_description(to_regclass('django_migrations'), 'pg_class')")
+            if cursor.fetchone() == (done,):
+                return
+            call_command("migrate", interactive=False, verbosity=0)
+            bootstrap.load_catalogue()
+            cursor.execute(f"COMMENT ON TABLE django_migrations IS '{done}'")
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
+
+
+def _make_partitions(now: datetime) -> None:
+    with connection.cursor() as cursor:
+        for table in APPEND_ONLY_TABLES:
+            cursor.execute(
+                "SELECT append_only_partition(%s, (%s::date + make_interval(months => ahead))::date)"
+                " FROM generate_series(0, %s) AS ahead",
+                [table, now.date(), MONTHS_AHEAD],
+            )
+
+
+def _collect_static() -> None:
+    own = [file for file in (CHECKOUT / "static").rglob("*") if file.is_file()]
+    stamp = settings.STATIC_ROOT.with_name("static.stamp")
+    done = _digest(*own, CHECKOUT / "requirements.txt")
+    if stamp.exists() and stamp.read_text(encoding="ascii") == done:
+        return
+    call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+    write_private(stamp, done)
+
+
+def _digest(*files: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(files):
+        digest.update(str(file).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
