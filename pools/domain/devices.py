@@ -19,7 +19,8 @@ def state(
     """Return the state of a device. ``taken_milli`` is claimed + held.
 
     ``partial``: a part is taken, or the card is cut and its pieces are counted on their own (total 0).
-    ``shadow``: used, at least in part, by somebody ocenter gave nothing to. ``unavailable``: its node takes none.
+    ``shadow``: used, at least in part, by somebody ocenter gave nothing to. ``unavailable``: nothing new is placed
+    there, for its node takes none or nobody can say how it is.
     """
     if is_retired:
         return "retired"
@@ -33,4 +34,4 @@ def state(
         return "partial"
     if shadow_milli > 0:
         return "shadow"
-    return "free" if is_node_available else "unavailable"
+    return "free" if is_node_available and health == "ok" else "unavailable"

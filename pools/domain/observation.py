@@ -65,7 +65,7 @@ class Sight:
         return known is not None and known.fingerprint == fingerprint and not known.is_missing
 
     def unseen_nodes(self, *, is_full: bool) -> dict[str, Recorded]:
-        """Return the recorded nodes that are not there: of a full observation all others, else those said to be gone."""
+        """Return the recorded nodes that are not there: all others if it was full, else those said to be gone."""
         if is_full:
             return {ref: node for ref, node in self.recorded.items() if ref not in self.seen}
         return {ref: node for ref, node in self.recorded.items() if ref in self.gone and ref not in self.seen}

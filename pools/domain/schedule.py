@@ -26,7 +26,8 @@ def after_run(
     """Return when the next run is due after one that ended now with so many failures in a row.
 
     The delay doubles with each failure up to 15 minutes and never undercuts what the platform asked for
-    (``after_seconds``). The jitter is ±10 %, drawn from pool and time, so that pools drift apart and tests can repeat it.
+    (``after_seconds``). The jitter is ±10 %, drawn from pool and time: pools
+    drift apart, tests can repeat it.
     """
     delay = float(interval_seconds)
     if failures:

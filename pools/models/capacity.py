@@ -16,8 +16,12 @@ from pools.models.node import Node
 from pools.models.pool import Pool
 
 
-def _positions() -> "ArrayField[list[int], list[int]]":
+def _milli() -> "ArrayField[list[int], list[int]]":
     return ArrayField(models.IntegerField(), default=list)
+
+
+def _mib() -> "ArrayField[list[int], list[int]]":
+    return ArrayField(models.BigIntegerField(), default=list)
 
 
 class Capacity(models.Model):
@@ -40,16 +44,16 @@ class Capacity(models.Model):
     uses = models.JSONField(default=list)
 
     device_ids = ArrayField(models.UUIDField(), default=list)
-    pos_total_milli = _positions()
-    pos_total_mib = _positions()
-    pos_shadow_milli = _positions()
-    pos_shadow_mib = _positions()
-    pos_faulty_milli = _positions()
-    pos_faulty_mib = _positions()
-    pos_claimed_milli = _positions()
-    pos_claimed_mib = _positions()
-    pos_held_milli = _positions()
-    pos_held_mib = _positions()
+    pos_total_milli = _milli()
+    pos_total_mib = _mib()
+    pos_shadow_milli = _milli()
+    pos_shadow_mib = _mib()
+    pos_faulty_milli = _milli()
+    pos_faulty_mib = _mib()
+    pos_claimed_milli = _milli()
+    pos_claimed_mib = _mib()
+    pos_held_milli = _milli()
+    pos_held_mib = _mib()
     layout = models.JSONField(default=dict)  # position to the profiles placed there
 
     total_milli = models.BigIntegerField(default=0)

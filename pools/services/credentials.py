@@ -38,6 +38,15 @@ def decrypt(credential: Credential) -> dict[str, Any]:
     return msgspec.json.decode(clear, type=dict[str, Any])
 
 
+def of_pool(pool_id: UUID, *, state: str = "active") -> dict[str, Any]:
+    """Return the secrets of a pool by name, none if it has no credential; for the worker that connects.
+
+    Raises CredentialUnreadable.
+    """
+    credential = Credential.objects.filter(pool_id=pool_id, state=state).first()
+    return decrypt(credential) if credential else {}
+
+
 def store(pool: Pool, values: Mapping[str, Any], *, state: str, now: datetime) -> Credential:
     """Store a credential in the caller's transaction. One of the same state is replaced; its secrets are wiped."""
     given = {name: value for name, value in values.items() if value is not None}

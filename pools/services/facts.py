@@ -1,6 +1,6 @@
 """Facts as rows of the merge's temporary tables: pure reshaping, one line a node, device or counter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -9,19 +9,20 @@ import msgspec
 
 from connectors.contract import CounterFact, DeviceFact, NodeFact, UseFact
 from pools.domain import ids, observation
+from pools.domain.observation import Recorded
 from pools.services.models import Resolver
 
 NODE_COLUMNS: Final = (
-    "id, ref, name, uuid, serial, topology, topology_path, labels, cpu_milli, memory_mib, cpu_used_milli, "
+    "id, is_new, ref, name, uuid, serial, topology, topology_path, labels, cpu_milli, memory_mib, cpu_used_milli, "
     "memory_used_mib, device_count, is_available, unavailable_reason, unknown_resources, fingerprint"
 )
 DEVICE_COLUMNS: Final = (
-    "id, node_ref, capacity_id, seq, ref, index, vendor, model_id, model_text, profile, uuid, serial, pci_id, "
+    "id, node_id, capacity_id, seq, ref, index, vendor, model_id, model_text, profile, uuid, serial, pci_id, "
     "pci_address, memory_mib, total_milli, shadow_milli, shadow_mib, health, health_reason, link_group, numa_node, "
     "uses, attributes"
 )
 COUNTER_COLUMNS: Final = (
-    "id, node_ref, resource, model_id, profile, unit_milli, units, total_milli, total_mib, shadow_milli, shadow_mib, "
+    "id, node_id, resource, model_id, profile, unit_milli, units, total_milli, total_mib, shadow_milli, shadow_mib, "
     "faulty_milli, faulty_mib, uses"
 )
 
@@ -41,15 +42,18 @@ class Rows:
     counters: list[tuple[Any, ...]] = field(default_factory=list)
 
 
-def rows(nodes: Sequence[tuple[NodeFact, int]], resolver: Resolver) -> Rows:
-    """Return the rows of nodes that are given with their fingerprints."""
+def rows(nodes: Sequence[tuple[NodeFact, int]], recorded: Mapping[str, Recorded], resolver: Resolver) -> Rows:
+    """Return the rows of nodes given with their fingerprints; ``recorded`` says which are known and as what."""
     out = Rows()
     for fact, fingerprint in nodes:
+        known = recorded.get(fact.ref)
+        node_id = str(known.id if known else ids.new_id())
         counted = [counter for counter in fact.counters if counter.unit_milli > 0]
         unknown = {counter.ref: counter.total_units for counter in fact.counters if counter.unit_milli == 0}
         out.nodes.append(
             (
-                str(ids.new_id()),
+                node_id,
+                known is None,
                 fact.ref,
                 fact.name,
                 fact.uuid,
@@ -70,13 +74,13 @@ def rows(nodes: Sequence[tuple[NodeFact, int]], resolver: Resolver) -> Rows:
         )
         capacity_ids: dict[tuple[UUID, str | None], str] = {}
         for seq, device in enumerate(fact.devices):
-            out.devices.append(_device(fact, seq, device, resolver, capacity_ids))
-        out.counters.extend(_counter(fact, counter, resolver) for counter in counted)
+            out.devices.append(_device(node_id, seq, device, resolver, capacity_ids))
+        out.counters.extend(_counter(node_id, counter, resolver) for counter in counted)
     return out
 
 
 def _device(
-    node: NodeFact,
+    node_id: str,
     seq: int,
     fact: DeviceFact,
     resolver: Resolver,
@@ -89,7 +93,7 @@ def _device(
     milli, mib = _shadow(fact.uses, fact.total_milli, fact.memory_mib) if fact.uses else (0, 0)
     return (
         str(ids.new_id()),
-        node.ref,
+        node_id,
         capacity_ids[key],
         seq,
         fact.ref,
@@ -115,7 +119,7 @@ def _device(
     )
 
 
-def _counter(node: NodeFact, fact: CounterFact, resolver: Resolver) -> tuple[Any, ...]:
+def _counter(node_id: str, fact: CounterFact, resolver: Resolver) -> tuple[Any, ...]:
     model_id = (
         str(resolver.model_id(fact.vendor, fact.model, fact.pci_id, 0, fact.ref)) if fact.model or fact.pci_id else None
     )
@@ -123,7 +127,7 @@ def _counter(node: NodeFact, fact: CounterFact, resolver: Resolver) -> tuple[Any
     shadow_milli, shadow_mib = _shadow(fact.uses, milli, mib)
     return (
         str(ids.new_id()),
-        node.ref,
+        node_id,
         fact.ref,
         model_id,
         fact.profile,

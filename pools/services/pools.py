@@ -186,6 +186,18 @@ def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime) -> None
 
 
 @transaction.atomic(durable=True)
+def store_identity(pool_id: UUID, key: str, label: str, version: str, now: datetime) -> None:
+    """Store which far end a pool stands for, when a first run finds it. Raises PoolMissing, PoolIdentityTaken."""
+    pool = locked(pool_id)
+    if pool.identity is not None:
+        return
+    with uniqueness.of(pool):
+        pool.identity, pool.identity_label, pool.version = key[:255], label[:255], version[:100]
+        pool.save(update_fields=["identity", "identity_label", "version"])
+    audit.record(SYSTEM, "pool.identified", "pool", pool.pk, pool.name, None, {"identity": key}, now)
+
+
+@transaction.atomic(durable=True)
 def replace_credential(*, pool_id: UUID, values: Mapping[str, Any], actor: Actor, now: datetime) -> Credential:
     """Store a new credential. It is ``pending`` until a worker saw that the same far end accepts it.
 

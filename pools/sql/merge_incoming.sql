@@ -12,7 +12,7 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_device (
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS incoming_counter (
     id uuid, node_id uuid, resource text, model_id uuid, profile text, unit_milli integer, units integer,
-    total_milli integer, total_mib integer, shadow_milli integer, shadow_mib integer, faulty_milli integer,
-    faulty_mib integer, uses jsonb
+    total_milli integer, total_mib bigint, shadow_milli integer, shadow_mib bigint, faulty_milli integer,
+    faulty_mib bigint, uses jsonb
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS refresh_node (id uuid, is_new boolean) ON COMMIT DELETE ROWS;

@@ -2,7 +2,8 @@
 -- Out of service (unwell, missing, node not available) is faulty: total, but for nobody. What claims own is not touched.
 WITH live AS MATERIALIZED (
     SELECT d.capacity_id, d.position, d.id, d.node_id, d.model_id, d.profile, d.total_milli,
-           CASE WHEN d.total_milli > 0 THEN d.memory_mib ELSE 0 END AS total_mib, d.shadow_milli, d.shadow_mib,
+           (CASE WHEN d.total_milli > 0 THEN d.memory_mib ELSE 0 END)::bigint AS total_mib, d.shadow_milli,
+           d.shadow_mib::bigint AS shadow_mib,
            CASE WHEN d.health = 'ok' AND d.missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                 THEN 0 ELSE 1 END AS out
     FROM device d JOIN node n ON n.id = d.node_id JOIN refresh_node r ON r.id = n.id
@@ -20,8 +21,8 @@ INSERT INTO capacity (id, pool_id, node_id, kind, model_id, profile, resource, i
     pos_claimed_milli, pos_claimed_mib, pos_held_milli, pos_held_mib, layout, ceiling_milli)
 SELECT w.capacity_id, %(pool)s, w.node_id, 'cards', w.model_id, w.profile, '', %(is_advisory)s, 1000, w.units, '[]',
     w.device_ids, w.total_milli, w.total_mib, w.shadow_milli, w.shadow_mib, w.faulty_milli, w.faulty_mib,
-    array_fill(0, ARRAY[w.units::integer]), array_fill(0, ARRAY[w.units::integer]),
-    array_fill(0, ARRAY[w.units::integer]), array_fill(0, ARRAY[w.units::integer]), '{}',
+    array_fill(0, ARRAY[w.units::integer]), array_fill(0::bigint, ARRAY[w.units::integer]),
+    array_fill(0, ARRAY[w.units::integer]), array_fill(0::bigint, ARRAY[w.units::integer]), '{}',
     (SELECT sum(t) FROM unnest(w.total_milli) t)
 FROM wanted w WHERE NOT EXISTS (SELECT FROM capacity c WHERE c.id = w.capacity_id);
 
@@ -29,9 +30,9 @@ UPDATE capacity c SET units = r.units, is_advisory = %(is_advisory)s, device_ids
     pos_total_milli = r.total_milli, pos_total_mib = r.total_mib, pos_shadow_milli = r.shadow_milli,
     pos_shadow_mib = r.shadow_mib, pos_faulty_milli = r.faulty_milli, pos_faulty_mib = r.faulty_mib,
     pos_claimed_milli = c.pos_claimed_milli || array_fill(0, ARRAY[r.added]),
-    pos_claimed_mib = c.pos_claimed_mib || array_fill(0, ARRAY[r.added]),
+    pos_claimed_mib = c.pos_claimed_mib || array_fill(0::bigint, ARRAY[r.added]),
     pos_held_milli = c.pos_held_milli || array_fill(0, ARRAY[r.added]),
-    pos_held_mib = c.pos_held_mib || array_fill(0, ARRAY[r.added]),
+    pos_held_mib = c.pos_held_mib || array_fill(0::bigint, ARRAY[r.added]),
     ceiling_milli = greatest((SELECT sum(t) FROM unnest(r.total_milli) t), c.claimed_milli + c.held_milli)
 FROM (
     SELECT capacity_id, count(live_id) AS units, max(size) - max(size_before) AS added,
@@ -42,8 +43,8 @@ FROM (
     FROM (
         SELECT c.id AS capacity_id, p.position, p.size, cardinality(c.device_ids) AS size_before,
                c.device_ids[p.position] AS old_id, d.id AS live_id, coalesce(d.total_milli, 0) AS total_milli,
-               CASE WHEN d.total_milli > 0 THEN d.memory_mib ELSE 0 END AS total_mib,
-               coalesce(d.shadow_milli, 0) AS shadow_milli, coalesce(d.shadow_mib, 0) AS shadow_mib,
+               (CASE WHEN d.total_milli > 0 THEN d.memory_mib ELSE 0 END)::bigint AS total_mib,
+               coalesce(d.shadow_milli, 0) AS shadow_milli, coalesce(d.shadow_mib, 0)::bigint AS shadow_mib,
                CASE WHEN d.health = 'ok' AND d.missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                     THEN 0 ELSE 1 END AS out
         FROM capacity c JOIN refresh_node r ON r.id = c.node_id AND NOT r.is_new JOIN node n ON n.id = c.node_id
@@ -66,9 +67,9 @@ INSERT INTO capacity AS c (id, pool_id, node_id, kind, resource, is_advisory, un
     pos_total_milli, pos_total_mib, pos_shadow_milli, pos_shadow_mib, pos_faulty_milli, pos_faulty_mib,
     pos_claimed_milli, pos_claimed_mib, pos_held_milli, pos_held_mib, layout, ceiling_milli)
 SELECT new_id(), %(pool)s, n.id, 'host', '', %(is_advisory)s, 1000, 1, '[]', '{}', ARRAY[n.cpu_milli::integer],
-    ARRAY[n.memory_mib::integer], ARRAY[n.cpu_used_milli::integer], ARRAY[n.memory_used_mib::integer],
+    ARRAY[n.memory_mib], ARRAY[n.cpu_used_milli::integer], ARRAY[n.memory_used_mib],
     ARRAY[CASE WHEN n.is_available AND n.missing_since IS NULL THEN 0 ELSE n.cpu_milli END::integer],
-    ARRAY[CASE WHEN n.is_available AND n.missing_since IS NULL THEN 0 ELSE n.memory_mib END::integer],
+    ARRAY[CASE WHEN n.is_available AND n.missing_since IS NULL THEN 0 ELSE n.memory_mib END],
     '{0}', '{0}', '{0}', '{0}', '{}', n.cpu_milli
 FROM node n JOIN refresh_node r ON r.id = n.id WHERE n.retired_at IS NULL
 ON CONFLICT (pool_id, node_id, kind, model_id, profile, resource) DO UPDATE SET

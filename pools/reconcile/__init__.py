@@ -1,0 +1,1 @@
+"""Loops. The only code that talks to platforms, and never inside a transaction."""

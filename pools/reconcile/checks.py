@@ -1,0 +1,96 @@
+"""Check pools: who answers, what is missing to watch and to manage, and whether a new credential works."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from connectors import session
+from connectors.contract import Check, ConnectorError, Tier
+from pools.domain.errors import CredentialMissing, CredentialUnreadable, DomainError
+from pools.selectors import due
+from pools.services import credentials, pools
+
+log = structlog.get_logger(__name__)
+
+
+def run(*, pool_id: UUID, clock: Callable[[], datetime]) -> Mapping[str, Any] | None:
+    """Check the pool with its pending credential if it has one, else with the active one, and store what was found.
+
+    Return the stored result {reachable, identity, version, watch, manage, warnings, capabilities, error}; None when the
+    pool is gone. A pending credential becomes the active one when the same far end accepts it.
+    """
+    target = due.check_target(pool_id)
+    if target is None:
+        return None
+    try:
+        result = _check(target)
+    except DomainError as error:
+        result = _failed(error.code, str(error), "")
+    if target["pending_credential_id"] is not None:
+        _switch(target, result, clock())
+    pools.store_check(pool_id, result, clock())
+    return result
+
+
+def _check(target: Mapping[str, Any]) -> dict[str, Any]:
+    state = "pending" if target["pending_credential_id"] else "active"
+    secret = credentials.of_pool(target["id"], state=state)
+    try:
+        with session.connect(
+            target["kind"],
+            target["settings"],
+            secret,
+            identity_key=target["identity"] if target["state"] != "registering" else None,
+            log=log.bind(pool=target["name"]),
+        ) as connector:
+            return _found(connector.check())
+    except ConnectorError as error:
+        return _failed(error.code, str(error), error.platform_words)
+
+
+def _found(check: Check) -> dict[str, Any]:
+    identity = check.identity
+    return {
+        "reachable": True,
+        "identity": {"key": identity.key, "label": identity.label, "version": identity.version},
+        "version": identity.version,
+        "watch": _tier(check.watch),
+        "manage": _tier(check.manage),
+        "warnings": list(check.warnings),
+        "capabilities": list(check.capabilities),
+        "error": None,
+    }
+
+
+def _tier(tier: Tier) -> dict[str, Any]:
+    return {"ok": tier.ok, "missing": list(tier.missing)}
+
+
+def _failed(code: str, message: str, platform_words: str) -> dict[str, Any]:
+    nothing = {"ok": False, "missing": []}
+    return {
+        "reachable": False,
+        "identity": None,
+        "version": "",
+        "watch": nothing,
+        "manage": nothing,
+        "warnings": [],
+        "capabilities": [],
+        "error": {"code": code, "message": message, "platform_words": platform_words},
+    }
+
+
+def _switch(target: Mapping[str, Any], result: Mapping[str, Any], now: datetime) -> None:
+    """The far end's identity was compared when the session opened: an answer is an answer of the same one."""
+    credential_id = target["pending_credential_id"]
+    try:
+        if result["reachable"] and result["watch"]["ok"]:
+            credentials.accept(credential_id, now)
+        else:
+            error = result["error"] or {"message": "It lacks " + ", ".join(result["watch"]["missing"])}
+            credentials.refuse(credential_id, error["message"], now)
+    except (CredentialMissing, CredentialUnreadable):
+        log.info("credential_was_replaced", pool=target["name"])

@@ -1,0 +1,23 @@
+"""Find what is due and no hint announced. Two sweeps at once are harmless: each pool's turn is taken once."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from pools import dispatch
+from pools.selectors import due
+from pools.services import pools
+
+log = structlog.get_logger(__name__)
+
+
+def sweep(*, clock: Callable[[], datetime]) -> None:
+    """Send a hint for every pool that is due to be observed or checked, and let go of drafts that nobody took up."""
+    now = clock()
+    for pool_id, kind in due.runs(now):
+        dispatch.observe(pool_id, kind)
+    for pool_id, kind in due.checks():
+        dispatch.check(pool_id, kind)
+    if gone := pools.remove_expired_drafts(now=now):
+        log.info("drafts_removed", count=gone)

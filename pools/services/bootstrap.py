@@ -1,0 +1,25 @@
+"""What a new installation needs before its first page."""
+
+import secrets
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from pools.services import models
+
+ADMIN_NAME = "admin"
+
+
+def load_catalogue() -> int:
+    """Make the chip models of the database equal to the catalogue; return how many there are."""
+    return models.load_catalogue(now=timezone.now())
+
+
+def first_admin() -> str | None:
+    """Make the first administrator and return the password, which is stored nowhere. None: there is one already."""
+    users = get_user_model().objects
+    if users.filter(is_superuser=True).exists():
+        return None
+    password = secrets.token_urlsafe(15)
+    users.create_superuser(username=ADMIN_NAME, password=password)
+    return password

@@ -1,0 +1,245 @@
+"""Merge what a pool shows into the inventory: changed nodes in short transactions, losses last, only if all was seen.
+
+Nothing here talks to a platform. Every transaction takes the pool's advisory lock, checks that the turn still holds,
+and locks its capacity rows in id order before it changes one.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from connectors.contract import NodeFact
+from pools.domain import observation
+from pools.domain.observation import Loss, Recorded, Sight
+from pools.models import InventoryChange, Node
+from pools.services import facts, sql, turns
+from pools.services.models import Resolver
+from pools.services.turns import Turn
+
+BATCH_NODES = 500
+PREVIEW_CHANGES = 200
+
+
+class _DryRun(Exception):
+    """Leaves a transaction whose changes must not last."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run did, for nodes and devices apart."""
+
+    nodes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KEYS, 0))
+    devices: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KEYS, 0))
+
+    def total(self, key: str) -> int:
+        """Return nodes and devices together."""
+        return self.nodes[key] + self.devices[key]
+
+
+KEYS = ("seen", "created", "changed", "unchanged", "missing", "retired")
+
+
+def recorded(pool_id: UUID) -> dict[str, Recorded]:
+    """Return the live nodes of a pool by ref, as the last merge left them. One query, no model instances."""
+    rows = Node.objects.filter(pool_id=pool_id, retired_at=None).values_list(
+        "ref", "id", "fingerprint", "device_count", "missing_since", "loss_accepted"
+    )
+    return {
+        ref: Recorded(id, fingerprint, devices, missing_since is not None, accepted)
+        for ref, id, fingerprint, devices, missing_since, accepted in rows.iterator(chunk_size=5000)
+    }
+
+
+@dataclass(slots=True)
+class Merge:
+    """One run's writes. ``preview`` collects the first changes of a dry run, which writes nothing that lasts."""
+
+    turn: Turn
+    sight: Sight
+    resolver: Resolver
+    counts: Counts = field(default_factory=Counts)
+    preview: list[dict[str, Any]] = field(default_factory=list)
+
+    def batch(self, nodes: Sequence[tuple[NodeFact, int]], *, now: datetime) -> None:
+        """Write changed nodes, given with their fingerprints, in one transaction.
+
+        Raises turns.TurnLost when another run took over; then nothing of the batch is written.
+        """
+        rows = facts.rows(nodes, self.sight.recorded, self.resolver)
+        with self._transaction(now) as cursor:
+            sql.run(cursor, "merge_incoming")
+            _copy(cursor, "incoming_node", facts.NODE_COLUMNS, rows.nodes)
+            _copy(cursor, "incoming_device", facts.DEVICE_COLUMNS, rows.devices)
+            _copy(cursor, "incoming_counter", facts.COUNTER_COLUMNS, rows.counters)
+            params = self._params(now)
+            sql.run(cursor, "merge_match", params)
+            sql.run(cursor, "lock_capacity")
+            moved = self._count(cursor)
+            sql.run(cursor, "merge_nodes", params)
+            sql.run(cursor, "merge_devices", params)
+            self.sight.unseen_devices.update(row[0] for row in cursor.fetchall())
+            self.sight.unseen_devices.difference_update(moved)
+            sql.run(cursor, "merge_counters", params)
+            sql.run(cursor, "refresh_capacity", params)
+
+    def unseen(self, *, is_full: bool) -> tuple[list[UUID], list[UUID], Loss]:
+        """Return the nodes and devices that a complete observation did not show, and how grave that is.
+
+        What a person accepted before is among them and does not count in the loss.
+        """
+        unseen_nodes = self.sight.unseen_nodes(is_full=is_full)
+        fresh = [node for node in unseen_nodes.values() if not node.is_loss_accepted]
+        node_ids = [node.id for node in unseen_nodes.values()]
+        device_ids = list(self.sight.unseen_devices | set(self._missing_devices(node_ids)))
+        loss = Loss(
+            nodes=len(fresh),
+            live_nodes=len(self.sight.recorded),
+            devices=sum(node.device_count for node in fresh) + len(device_ids),
+            live_devices=sum(node.device_count for node in self.sight.recorded.values()),
+            has_claims=_has_claims([node.id for node in fresh], device_ids),
+        )
+        return node_ids, device_ids, loss
+
+    def settle(self, node_ids: Collection[UUID], device_ids: Collection[UUID], *, now: datetime) -> None:
+        """Mark as missing what a complete observation did not show, and retire what is missing for long."""
+        ordered = sorted(node_ids)
+        for start in range(0, max(len(ordered), 1), BATCH_NODES):
+            batch = ordered[start : start + BATCH_NODES]
+            with self._transaction(now) as cursor:
+                self._settle_batch(cursor, batch, device_ids if start == 0 else (), now, accepted=False)
+
+    def accept(self, node_ids: Collection[UUID], device_ids: Collection[UUID], *, now: datetime) -> None:
+        """Mark as missing what a person gave up, in one transaction with their decision."""
+        with connection.cursor() as cursor:
+            self._prepare(cursor)
+            self._settle_batch(cursor, sorted(node_ids), device_ids, now, accepted=True)
+
+    def hold(self, node_ids: Collection[UUID], *, now: datetime) -> None:
+        """Record, node by node, what would be lost and waits for a person."""
+        with self._transaction(now) as cursor:
+            cursor.execute(
+                """
+                INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before)
+                SELECT %s, pool_id, %s, 'node', id, name, 'held', jsonb_build_object('devices', device_count)
+                FROM node WHERE id = ANY(%s) AND missing_since IS NULL
+                """,
+                [now, self.turn.run_id, list(node_ids)],
+            )
+
+    def sum_up_pool(self, *, now: datetime) -> None:
+        """At pool grain claims take from the pool's own counters: make them the sums of its nodes' rows."""
+        if not self.turn.is_pool_grain:
+            return
+        with self._transaction(now) as cursor:
+            sql.run(cursor, "sum_up_pool", self._params(now))
+
+    def _settle_batch(
+        self,
+        cursor: CursorWrapper,
+        node_ids: Sequence[UUID],
+        device_ids: Collection[UUID],
+        now: datetime,
+        *,
+        accepted: bool,
+    ) -> None:
+        params = self._params(now) | {
+            "nodes": list(node_ids),
+            "devices": sorted(device_ids),
+            "accepted": accepted,
+            "misses": observation.MISSES_TO_RETIRE,
+            "seconds": observation.MISSING_SECONDS_TO_RETIRE,
+        }
+        sql.run(cursor, "merge_incoming")
+        sql.run(cursor, "settle_scope", params)
+        sql.run(cursor, "lock_capacity")
+        sql.run(cursor, "settle", params)
+        for object_kind, key, count in cursor.fetchall():
+            (self.counts.nodes if object_kind == "node" else self.counts.devices)[key] += count
+        sql.run(cursor, "refresh_capacity", params)
+
+    @contextmanager
+    def _transaction(self, now: datetime) -> Iterator[CursorWrapper]:
+        """One merge transaction under the pool's lock and the turn. A dry run rolls it back."""
+        try:
+            with transaction.atomic(durable=True), connection.cursor() as cursor:
+                self._prepare(cursor)
+                turns.keep(self.turn, now=now)
+                yield cursor
+                if self.turn.is_dry_run:
+                    self._collect_preview()
+                    raise _DryRun
+        except _DryRun:
+            pass
+
+    def _prepare(self, cursor: CursorWrapper) -> None:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(self.turn.pool_id)])
+        cursor.execute("SELECT set_config('ocenter.run_id', %s, true)", [str(self.turn.run_id)])
+
+    def _collect_preview(self) -> None:
+        room = PREVIEW_CHANGES - len(self.preview)
+        changes = InventoryChange.objects.filter(run_id=self.turn.run_id).order_by("id")
+        self.preview.extend(changes.values("object_kind", "object_name", "action", "before", "after")[: max(room, 0)])
+
+    def _count(self, cursor: CursorWrapper) -> set[UUID]:
+        """Count created and changed objects before they are written; return the devices that move to another node."""
+        cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM incoming_node")
+        created, changed = cursor.fetchone()
+        self.counts.nodes["created"] += created
+        self.counts.nodes["changed"] += changed
+        sql.run(cursor, "count_devices")
+        created, changed, unchanged, moved = cursor.fetchone()
+        self.counts.devices["created"] += created
+        self.counts.devices["changed"] += changed
+        self.counts.devices["unchanged"] += unchanged
+        return set(moved or ())
+
+    def _params(self, now: datetime) -> dict[str, Any]:
+        return {
+            "pool": self.turn.pool_id,
+            "run": self.turn.run_id,
+            "now": now,
+            "is_advisory": self.turn.is_pool_grain,
+        }
+
+    def _missing_devices(self, unseen_node_ids: Collection[UUID]) -> list[UUID]:
+        """Devices that were missing before and whose node is there: they miss one observation more."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT d.id FROM device d JOIN node n ON n.id = d.node_id
+                WHERE d.pool_id = %s AND d.missing_since IS NOT NULL AND d.retired_at IS NULL
+                    AND n.missing_since IS NULL AND NOT n.id = ANY(%s)
+                """,
+                [self.turn.pool_id, list(unseen_node_ids)],
+            )
+            return [row[0] for row in cursor.fetchall()]
+
+
+def _copy(cursor: CursorWrapper, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def _has_claims(node_ids: Collection[UUID], device_ids: Collection[UUID]) -> bool:
+    """True when a claim or hold lies on one of these nodes, or at the position of one of these devices."""
+    if not node_ids and not device_ids:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT EXISTS (SELECT FROM capacity WHERE node_id = ANY(%(nodes)s) AND claimed_milli + held_milli > 0)
+                OR EXISTS (SELECT FROM device d JOIN capacity c ON c.id = d.capacity_id WHERE d.id = ANY(%(devices)s)
+                    AND c.pos_claimed_milli[d.position] + c.pos_held_milli[d.position] > 0)
+            """,
+            {"nodes": list(node_ids), "devices": list(device_ids)},
+        )
+        return bool(cursor.fetchone()[0])

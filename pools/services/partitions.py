@@ -1,0 +1,41 @@
+"""Partitions of the append-only tables: made ahead of time, dropped when their retention is over."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db import connection
+
+from pools.models import APPEND_ONLY_TABLES
+
+MONTHS_AHEAD: Final = 2
+
+
+def ensure(*, now: datetime) -> None:
+    """Make this month's partitions and those of the next two. Needs the owner role."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT append_only_partition(parent, (%s AT TIME ZONE 'UTC' + n * interval '1 month')::date)
+            FROM unnest(%s::text[]) parent, generate_series(0, %s) n
+            """,
+            [now, list(APPEND_ONLY_TABLES), MONTHS_AHEAD],
+        )
+
+
+def drop_older(table: str, *, keep_days: int, now: datetime) -> list[str]:
+    """Drop the partitions of the table whose last row is older than ``keep_days``; return their names.
+
+    Needs the owner role.
+    """
+    if table not in APPEND_ONLY_TABLES:
+        raise ValueError(f"{table} is not an append-only table")
+    before = (now - timedelta(days=keep_days)).astimezone(UTC)
+    limit = f"{table}_y{before.year:04}m{before.month:02}"  # the month that still holds rows to keep
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass ORDER BY 1", [table]
+        )
+        names = [row[0] for row in cursor.fetchall() if row[0] < limit]
+        for name in names:
+            cursor.execute(f'DROP TABLE "{name}"')
+    return names

@@ -1,0 +1,134 @@
+"""Ask for runs, and decide about losses that wait for a person."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from pools import dispatch
+from pools.domain import ids, states
+from pools.domain.actors import Actor
+from pools.domain.errors import PoolMissing, PoolNotSynced, RunMissing, RunNotHeld
+from pools.domain.observation import Sight
+from pools.models import Pool, PoolSync, SyncRun
+from pools.services import audit
+from pools.services.inventory import Merge
+from pools.services.models import Resolver
+from pools.services.turns import Turn
+
+
+@transaction.atomic(durable=True)
+def request(*, pool_id: UUID, is_dry_run: bool = False, trigger: str = "manual", actor: Actor, now: datetime) -> UUID:
+    """Ask for a run and return its id. Any number of requests while one is queued is that one.
+
+    A request during a run makes one follow-up. Raises PoolMissing, and PoolNotSynced for a pool in a state that is not
+    observed; a registering pool can be observed as a dry run only.
+    """
+    pool = Pool.objects.filter(id=pool_id).first()
+    if pool is None or pool.state == "removed":
+        raise PoolMissing
+    if pool.state not in states.POOL_STATES_SYNCED and not is_dry_run:
+        raise PoolNotSynced(state=pool.state)
+    run_id = _queue(pool, is_dry_run, trigger, actor, now)
+    audit.record(actor, "pool.sync", "pool", pool.id, pool.name, None, {"run": str(run_id), "dry_run": is_dry_run}, now)
+    dispatch.observe(pool.id, pool.kind)
+    return run_id
+
+
+@transaction.atomic(durable=True)
+def approve(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
+    """Let go of what the held run did not see: mark it missing; it is retired after more complete runs without it.
+
+    What a later run has seen again stays. Raises RunMissing, RunNotHeld.
+    """
+    run, sync = _held(run_id)
+    pool = Pool.objects.get(id=run.pool_id)
+    unseen = sync.unseen or {}
+    merge = Merge(turn=_turn_of(pool, run), sight=Sight(recorded={}), resolver=Resolver(now=now))
+    merge.accept([UUID(i) for i in unseen.get("nodes", [])], [UUID(i) for i in unseen.get("devices", [])], now=now)
+    run.missing += merge.counts.total("missing")
+    return _decide(run, sync, "succeeded", "sync_run.approved", actor, now)
+
+
+@transaction.atomic(durable=True)
+def reject(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
+    """Do not believe the loss: everything stays as it was. Raises RunMissing, RunNotHeld."""
+    run, sync = _held(run_id)
+    return _decide(run, sync, "rejected", "sync_run.rejected", actor, now)
+
+
+def _queue(pool: Pool, is_dry_run: bool, trigger: str, actor: Actor, now: datetime) -> UUID:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO sync_run (id, pool_id, kind, trigger, state, is_dry_run, complete, seen, created, changed,
+                unchanged, missing, retired, counts, pages, byte_count, warnings, phases, actor, request_id, decided_by,
+                queued_at)
+            SELECT %s, %s, 'full',
+                CASE WHEN EXISTS (SELECT FROM sync_run WHERE pool_id = %s AND state = 'running') AND NOT %s
+                     THEN 'follow_up' ELSE %s END,
+                'queued', %s, false, 0, 0, 0, 0, 0, 0, '{}', 0, 0, '[]', '{}', %s, %s, '', %s
+            ON CONFLICT (pool_id, is_dry_run) WHERE state = 'queued' DO NOTHING
+            """,
+            [ids.new_id(), pool.id, pool.id, is_dry_run, trigger, is_dry_run, actor.name, actor.request_id, now],
+        )
+    return SyncRun.objects.values_list("id", flat=True).get(pool=pool, is_dry_run=is_dry_run, state="queued")
+
+
+def _held(run_id: UUID) -> tuple[SyncRun, PoolSync]:
+    run = SyncRun.objects.filter(id=run_id).first()
+    if run is None:
+        raise RunMissing
+    sync = PoolSync.objects.select_for_update().get(pool_id=run.pool_id)
+    run.refresh_from_db()
+    if run.state != "held" or sync.held_run_id != run.id:
+        raise RunNotHeld(state=run.state)
+    return run, sync
+
+
+def _decide(run: SyncRun, sync: PoolSync, state: str, action: str, actor: Actor, now: datetime) -> SyncRun:
+    run.state, run.decided_by = state, actor.name
+    run.save(update_fields=["state", "decided_by", "missing"])
+    sync.held_run, sync.unseen, sync.health, sync.health_reason = None, None, "online", ""
+    sync.save(update_fields=["held_run", "unseen", "health", "health_reason"])
+    audit.record(
+        actor, action, "sync_run", run.id, str(run.id), {"state": "held"}, {"state": state, **(run.hold or {})}, now
+    )
+    return run
+
+
+def _turn_of(pool: Pool, run: SyncRun) -> Turn:
+    """A merge on a person's word needs the pool's lock, and no turn: it observes nothing."""
+    return Turn(
+        pool_id=pool.id,
+        pool_name=pool.name,
+        kind=pool.kind,
+        settings={},
+        identity=pool.identity,
+        is_pool_grain=pool.grain == "pool",
+        interval_seconds=pool.sync_interval_seconds,
+        token=run.id,
+        run_id=run.id,
+        is_dry_run=False,
+        cursor=None,
+    )
+
+
+def is_queued(pool_id: UUID) -> bool:
+    """True when somebody asked for a run that nobody has started."""
+    return SyncRun.objects.filter(pool_id=pool_id, state="queued").exists()
+
+
+def waiting_for(pool_id: UUID, unseen: Mapping[str, list[str]]) -> UUID | None:
+    """Return the held run whose loss covers all of this one, if a person has yet to decide on it."""
+    sync = PoolSync.objects.filter(pool_id=pool_id, held_run__isnull=False).first()
+    if sync is None or sync.unseen is None:
+        return None
+    is_covered = all(set(unseen[key]) <= set(sync.unseen.get(key, [])) for key in ("nodes", "devices"))
+    return sync.held_run_id if is_covered else None
+
+
+def seen_again(pool_id: UUID) -> None:
+    """A later complete run saw otherwise: a run that still waits for a person has nothing to decide any more."""
+    SyncRun.objects.filter(pool_id=pool_id, state="held").update(state="rejected", decided_by="ocenter")

@@ -1,0 +1,148 @@
+"""Turns: the lock of the one run that may merge a pool now. A row with a token and a time outlives any process."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import transaction
+
+from pools.domain import ids, schedule, states
+from pools.models import Pool, PoolSync, SyncRun
+
+TURN_SECONDS: Final = 45
+BEAT_SECONDS: Final = 10
+
+
+class TurnLost(Exception):
+    """Another run took over because this one was silent for too long. Whatever it still holds must not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to merge one pool until it is lost, and what the run needs to know of the pool."""
+
+    pool_id: UUID
+    pool_name: str
+    kind: str
+    settings: dict[str, Any]
+    identity: str | None
+    is_pool_grain: bool
+    interval_seconds: int
+    token: UUID
+    run_id: UUID
+    is_dry_run: bool
+    cursor: dict[str, Any] | None
+
+
+@transaction.atomic(durable=True)
+def take(*, pool_id: UUID, now: datetime) -> Turn | None:
+    """Take the pool's turn and start its run. None: someone else has it, or nothing is due.
+
+    A queued run comes first, else the schedule's. A run whose turn is over was left by a dead worker: it has failed.
+    """
+    sync = PoolSync.objects.select_for_update(skip_locked=True).filter(pool_id=pool_id).first()
+    if sync is None or (sync.turn_until is not None and sync.turn_until > now):
+        return None
+    pool = Pool.objects.get(id=pool_id)
+    _bury(pool_id, now)
+    run = _next_run(pool, sync, now)
+    if run is None:
+        return None
+    sync.turn_token, sync.turn_until = ids.new_id(), now + timedelta(seconds=TURN_SECONDS)
+    sync.save(update_fields=["turn_token", "turn_until"])
+    return Turn(
+        pool_id=pool_id,
+        pool_name=pool.name,
+        kind=pool.kind,
+        settings=pool.settings,
+        identity=pool.identity,
+        is_pool_grain=pool.grain == "pool",
+        interval_seconds=pool.sync_interval_seconds,
+        token=sync.turn_token,
+        run_id=run.id,
+        is_dry_run=run.is_dry_run,
+        cursor=sync.cursor,
+    )
+
+
+def keep(turn: Turn, *, now: datetime) -> None:
+    """Make the turn last longer. Raises TurnLost when it is somebody else's by now."""
+    kept = PoolSync.objects.filter(pool_id=turn.pool_id, turn_token=turn.token).update(
+        turn_until=now + timedelta(seconds=TURN_SECONDS)
+    )
+    if not kept:
+        raise TurnLost(f"The run {turn.run_id} of pool {turn.pool_name} lost its turn.")
+
+
+def progress(turn: Turn, *, now: datetime, **figures: Any) -> None:
+    """Show how far the run is."""
+    SyncRun.objects.filter(id=turn.run_id, state="running").update(heartbeat_at=now, **figures)
+
+
+@transaction.atomic(durable=True)
+def finish(turn: Turn, *, now: datetime, run: dict[str, Any], sync: dict[str, Any]) -> None:
+    """End the run and give the turn back, in one transaction, only if the turn is still ours.
+
+    ``run`` and ``sync`` are the columns of the run and of the pool's synchronisation to write. Raises TurnLost.
+    """
+    ours = PoolSync.objects.filter(pool_id=turn.pool_id, turn_token=turn.token).update(
+        turn_token=None, turn_until=None, last_run_id=turn.run_id, **sync
+    )
+    if not ours:
+        raise TurnLost(f"The run {turn.run_id} of pool {turn.pool_name} lost its turn.")
+    SyncRun.objects.filter(id=turn.run_id).update(ended_at=now, heartbeat_at=now, **run)
+
+
+def failed(turn: Turn, *, now: datetime, error: dict[str, Any], after_seconds: float | None = None) -> dict[str, Any]:
+    """Return the columns of the synchronisation after a failed run: back-off, breaker, health."""
+    failures = (
+        PoolSync.objects.filter(pool_id=turn.pool_id).values_list("consecutive_failures", flat=True).first() or 0
+    ) + 1
+    due = schedule.after_run(
+        now=now,
+        interval_seconds=turn.interval_seconds,
+        failures=failures,
+        pool_id=turn.pool_id,
+        after_seconds=after_seconds,
+    )
+    return {
+        "consecutive_failures": failures,
+        "next_at": due.at,
+        "breaker_open_until": due.breaker_open_until,
+        "health": "unknown" if failures >= schedule.FAILURES_TO_UNKNOWN else "degraded",
+        "health_reason": error["message"][:500],
+    }
+
+
+def _next_run(pool: Pool, sync: PoolSync, now: datetime) -> SyncRun | None:
+    """Start the queued run, else one by schedule if the pool is due. The caller holds the synchronisation's row."""
+    queued = SyncRun.objects.filter(pool=pool, state="queued").order_by("queued_at", "id").first()
+    if queued is not None and pool.state != "removed":
+        queued.state, queued.started_at, queued.heartbeat_at, queued.cursor = "running", now, now, sync.cursor
+        queued.save(update_fields=["state", "started_at", "heartbeat_at", "cursor"])
+        return queued
+    is_due = pool.state in states.POOL_STATES_SYNCED and sync.next_at is not None and sync.next_at <= now
+    if not is_due:
+        return None
+    return SyncRun.objects.create(
+        pool=pool,
+        trigger="schedule",
+        state="running",
+        actor="ocenter",
+        queued_at=now,
+        started_at=now,
+        heartbeat_at=now,
+        cursor=sync.cursor,
+    )
+
+
+def _bury(pool_id: UUID, now: datetime) -> None:
+    SyncRun.objects.filter(pool_id=pool_id, state="running").update(
+        state="failed",
+        ended_at=now,
+        error={
+            "code": "worker_lost",
+            "message": "The worker that ran this was lost. What it had merged is kept; the next run goes on.",
+        },
+    )

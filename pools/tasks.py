@@ -1,0 +1,39 @@
+"""Celery's edge: reads the clock, calls one function inwards, and knows nothing else."""
+
+import multiprocessing
+from typing import Any
+from uuid import UUID
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.utils import timezone
+
+from pools.dispatch import Task
+from pools.reconcile import checks, inventory, sweep
+
+# Made before the worker forks, so that its processes see when the worker is told to stop.
+_stopping = multiprocessing.get_context("fork").Event()
+
+
+@worker_shutting_down.connect
+def _stop_softly(**_signal: Any) -> None:
+    """Let running observations end between two pages instead of waiting for a whole fleet."""
+    _stopping.set()
+
+
+@shared_task(name=Task.TICK, ignore_result=True)
+def tick(**_from_newer_senders: object) -> None:
+    """Find what is due."""
+    sweep.sweep(clock=timezone.now)
+
+
+@shared_task(name=Task.OBSERVE_POOL, acks_late=True)
+def observe_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
+    """Observe a pool if a run is due and nobody else is at it."""
+    inventory.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set)
+
+
+@shared_task(name=Task.CHECK_POOL, acks_late=True)
+def check_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
+    """Check a pool and its new credential."""
+    checks.run(pool_id=UUID(pool_id), clock=timezone.now)

@@ -1,0 +1,138 @@
+"""Things that tests need to be there."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.contract import (
+    Absent,
+    Check,
+    Connector,
+    DeviceFact,
+    Done,
+    Identity,
+    Last,
+    NodeFact,
+    Page,
+    Plan,
+    Tier,
+    UseFact,
+)
+from pools.domain import ids
+from pools.models import Pool, PoolSync, SyncRun
+from pools.services import turns
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """Tells a time that only moves when a test moves it."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **delta: float) -> None:
+        self.now += timedelta(**delta)
+
+
+def pool(name: str = "lab", **fields: Any) -> Pool:
+    """An active pool that is due."""
+    defaults: dict[str, Any] = {
+        "kind": "simulated",
+        "state": "active",
+        "mode": "device",
+        "grain": "device",
+        "identity": f"far-end-{name}",
+        "created_at": NOW,
+    }
+    made = Pool.objects.create(name=name, **(defaults | fields))
+    PoolSync.objects.create(pool=made, next_at=NOW)
+    return made
+
+
+def device(ref: str, **fields: Any) -> DeviceFact:
+    """An H100 whose uuid follows from its name, unless said otherwise."""
+    defaults: dict[str, Any] = {
+        "ref": ref,
+        "vendor": "nvidia",
+        "model": "NVIDIA H100 80GB HBM3",
+        "pci_id": "10de:2330",
+        "uuid": f"GPU-{ref}",
+        "memory_mib": 81559,
+    }
+    return DeviceFact(**(defaults | fields))
+
+
+def node(name: str, *, devices: int = 2, **fields: Any) -> NodeFact:
+    """A node with H100s named after it."""
+    return holding(name, *[device(f"{name}-{i}", index=i) for i in range(devices)], **fields)
+
+
+def holding(name: str, *devices: DeviceFact, **fields: Any) -> NodeFact:
+    """The node of that name with exactly these devices."""
+    defaults: dict[str, Any] = {
+        "ref": f"ref-{name}",
+        "name": name,
+        "cpu_milli": 64000,
+        "memory_mib": 524288,
+        "topology": {"region": "r1", "zone": "z1", "rack": "k1"},
+        "devices": devices,
+    }
+    return NodeFact(**(defaults | fields))
+
+
+def use(holder: str = "somebody", milli: int = 1000, **fields: Any) -> UseFact:
+    """Use of a device by somebody."""
+    return UseFact(holder=holder, milli=milli, **fields)
+
+
+class Shows(Connector):
+    """A far end that shows what a test says, in pages of two nodes. ``breaks_after`` pages it fails."""
+
+    def __init__(self, *nodes: NodeFact, last: Last | None = None, page_size: int = 2, is_full: bool = True) -> None:
+        self.nodes = list(nodes)
+        self.last = last or Last(complete=True)
+        self.page_size = page_size
+        self.is_full = is_full
+        self.gone: tuple[str, ...] = ()
+        self.error: Exception | None = None
+
+    def identity(self) -> Identity:
+        return Identity(key="far-end")
+
+    def check(self) -> Check:
+        return Check(identity=self.identity(), watch=Tier(ok=True), manage=Tier(ok=True))
+
+    def observe(self, cursor):
+        pieces = [self.nodes[i : i + self.page_size] for i in range(0, len(self.nodes), self.page_size)]
+        for piece in pieces:
+            yield Page(nodes=tuple(piece), byte_count=100, is_full=self.is_full)
+        if self.error is not None:
+            raise self.error
+        yield Page(gone=self.gone, is_full=self.is_full, last=self.last)
+
+    def plan(self, target, orders):
+        return Plan()
+
+    def apply(self, target, orders):
+        return Done(found=Absent())
+
+    def probe(self, target):
+        return Absent()
+
+
+def synced(pool: Pool, connector: Connector, clock: Clock, *, is_dry_run: bool = False) -> SyncRun:
+    """Run one observation of the pool through the real pipeline and return its run."""
+    from pools.reconcile import inventory
+
+    PoolSync.objects.filter(pool=pool).update(next_at=clock.now)
+    if is_dry_run:
+        SyncRun.objects.create(
+            id=ids.new_id(), pool=pool, trigger="manual", is_dry_run=True, queued_at=clock.now, state="queued"
+        )
+    turn = turns.take(pool_id=pool.id, now=clock.now)
+    assert turn is not None, "nothing was due"
+    inventory.observe(turn, connector, clock=clock)
+    return SyncRun.objects.get(id=turn.run_id)
