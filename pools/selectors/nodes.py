@@ -1,0 +1,184 @@
+"""Nodes as people and programs see them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
+
+from connectors import catalog
+from pools.domain import filters, freshness, states
+from pools.domain.errors import NodeMissing
+from pools.models import Capacity, Device, Node
+from pools.selectors import capacity, pages, references
+from pools.selectors.pages import Page
+
+NODE_STATES: Final = ("available", "unavailable", "missing", "retired")
+FILTERS: Final = {
+    "pool": filters.words,
+    "kind": filters.some_of(catalog.MANIFESTS),
+    "vendor": filters.words,
+    "model": filters.words,
+    "profile": filters.words,
+    "state": filters.some_of(NODE_STATES),
+    "health": filters.some_of(states.DEVICE_HEALTHS),
+    "label": filters.selector,
+    "node": filters.words,
+    "q": filters.phrase,
+}
+_STATE = Case(
+    When(retired_at__isnull=False, then=Value("retired")),
+    When(missing_since__isnull=False, then=Value("missing")),
+    When(is_available=False, then=Value("unavailable")),
+    default=Value("available"),
+    output_field=CharField(),
+)
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A host. ``state`` is available, unavailable (with the reason), missing or retired.
+
+    ``observed_at`` is when it was surely last there: the pool's last complete observation, unless it is missing.
+    """
+
+    id: UUID
+    pool: UUID
+    pool_name: str
+    pool_kind: str
+    name: str
+    ref: str
+    uuid: str | None
+    serial: str | None
+    state: str
+    unavailable_reason: str
+    topology: dict[str, str]
+    topology_path: str
+    labels: dict[str, str]
+    cpu_milli: int
+    cpu_used_milli: int
+    memory_mib: int
+    memory_used_mib: int
+    device_count: int
+    capacity: list[capacity.NodeShare]
+    unknown_resources: dict[str, Any]
+    observed_at: datetime | None
+    stale: bool
+    missing_since: datetime | None
+    retired_at: datetime | None
+    created_at: datetime
+    changed_at: datetime
+
+
+def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime) -> Page[NodeRow]:
+    """Return nodes by name; retired ones only when asked for by state. Two queries, one more for names in filters.
+
+    ``vendor``, ``model``, ``profile`` and ``health`` pick nodes that have such devices. Raises Invalid.
+    """
+    wanted = filters.read(params, FILTERS)
+    found = pages.cut(_columns(_matching(wanted)), pages.BY_NAME, cursor, limit)
+    return Page(_rows(found.rows, now), found.next_cursor)
+
+
+def one(node_id: UUID, now: datetime) -> NodeRow:
+    """Return one node, also a retired one. Two queries. Raises NodeMissing."""
+    rows = _rows(list(_columns(Node.objects.filter(pk=node_id))), now)
+    if not rows:
+        raise NodeMissing
+    return rows[0]
+
+
+def ids(references: tuple[str, ...]) -> list[UUID]:
+    """Return the ids of the nodes with these names or ids; names may stand for nodes of several pools. One query."""
+    by_id = {pk for word in references if (pk := filters.as_uuid(word))}
+    names = {word for word in references if filters.as_uuid(word) is None}
+    return list(Node.objects.filter(Q(pk__in=by_id) | Q(name__in=names)).values_list("pk", flat=True)[:10_000])
+
+
+def _matching(wanted: dict[str, Any]) -> QuerySet[Node, Any]:
+    query = Node.objects.all()
+    if "pool" in wanted:
+        query = query.filter(pool__in=references.pool_ids(wanted["pool"]))
+    if "kind" in wanted:
+        query = query.filter(pool__kind__in=wanted["kind"])
+    if "node" in wanted:
+        query = query.filter(pk__in=ids(wanted["node"]))
+    if "label" in wanted:
+        query = query.filter(references.labelled(wanted["label"], "labels", "pool__labels"))
+    if "q" in wanted:
+        words = wanted["q"]
+        query = query.filter(Q(name__icontains=words) | Q(ref=words) | Q(uuid=words) | Q(serial=words))
+    if "health" in wanted:
+        devices = Device.objects.filter(node=OuterRef("pk"), retired_at=None, health__in=wanted["health"])
+        query = query.filter(Exists(devices))
+    query = _with_capacity(query, wanted)
+    if "state" not in wanted:
+        return query.filter(retired_at=None)
+    return query.annotate(asked_state=_STATE).filter(asked_state__in=wanted["state"])
+
+
+def _with_capacity(query: QuerySet[Node, Any], wanted: dict[str, Any]) -> QuerySet[Node, Any]:
+    if not {"vendor", "model", "profile"} & wanted.keys():
+        return query
+    rows = Capacity.objects.filter(node=OuterRef("pk"), units__gt=0)
+    if "vendor" in wanted:
+        rows = rows.filter(model__vendor__in=wanted["vendor"])
+    if "model" in wanted:
+        rows = rows.filter(model__in=references.model_ids(wanted["model"]))
+    if "profile" in wanted:
+        rows = rows.filter(profile__in=wanted["profile"])
+    return query.filter(Exists(rows))
+
+
+_PLAIN = (
+    "id",
+    "name",
+    "ref",
+    "uuid",
+    "serial",
+    "unavailable_reason",
+    "topology",
+    "topology_path",
+    "labels",
+    "cpu_milli",
+    "cpu_used_milli",
+    "memory_mib",
+    "memory_used_mib",
+    "device_count",
+    "unknown_resources",
+    "missing_since",
+    "retired_at",
+    "created_at",
+    "changed_at",
+)
+
+
+def _columns(query: QuerySet[Node, Any]) -> QuerySet[Any, Any]:
+    rows: QuerySet[Any, Any] = query.values(
+        *_PLAIN,
+        state=_STATE,
+        in_pool=F("pool_id"),
+        pool_name=F("pool__name"),
+        pool_kind=F("pool__kind"),
+        pool_interval=F("pool__sync_interval_seconds"),
+        pool_observed_at=F("pool__sync__observed_at"),
+    )
+    return rows
+
+
+def _rows(found: list[dict[str, Any]], now: datetime) -> list[NodeRow]:
+    shares = capacity.of_nodes([row["id"] for row in found])
+    rows = []
+    for row in found:
+        observed_at, interval = row.pop("pool_observed_at"), row.pop("pool_interval")
+        rows.append(
+            NodeRow(
+                pool=row.pop("in_pool"),
+                capacity=shares.get(row["id"], []),
+                stale=freshness.is_stale(observed_at, interval, now),
+                observed_at=row["missing_since"] or row["retired_at"] or observed_at,
+                **row,
+            )
+        )
+    return rows
