@@ -183,7 +183,7 @@ def _fact(device: Published, index: int, uses: tuple[UseFact, ...]) -> DeviceFac
         index=index,
         uuid=told.get("uuid") or None,
         pci_address=told.get("pciBusID") or None,
-        memory_mib=device.capacity.get("memory", 0) // quantity.MIB,
+        memory_mib=min(device.capacity.get("memory", 0) // quantity.MIB, quantity.MOST),
         profile=profile,
         total_milli=products.unit_milli("nvidia", profile, model) or 1000 if profile else 1000,
         health=health,
@@ -203,7 +203,9 @@ def _use(view: Published, holding: Holding, pool: Pool, is_part: bool) -> UseFac
         # A counter of one unit marks a position on the card and tells no share of it.
         shares = [_part(drawn, pool.counters.get(name, {})) for name, drawn in view.consumes.items()]
         milli = max((share for group in shares for share in group), default=1000)
-    return UseFact(holder=holding.holder, milli=milli, memory_mib=memory // quantity.MIB, marker=holding.marker)
+    return UseFact(
+        holder=holding.holder, milli=milli, memory_mib=min(memory // quantity.MIB, quantity.MOST), marker=holding.marker
+    )
 
 
 def _part(drawn: Mapping[str, int], of: Mapping[str, int]) -> list[int]:

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connectors.contract import CounterFact, DeviceFact, UseFact
+from connectors.kubernetes import quantity
 from connectors.kubernetes.resources import classify
 from connectors.kubernetes.usage import PodUse
 
@@ -124,7 +125,12 @@ def counter(
     """What a resource counts. Without a known ``unit_milli`` it is shown, and its use cannot be told in cards."""
     total = host.capacity.get(resource_name, 0)
     uses = [
-        UseFact(holder=pod.holder, milli=units * unit_milli, memory_mib=units * unit_memory_mib, marker=pod.marker)
+        UseFact(
+            holder=pod.holder,
+            milli=min(units * unit_milli, quantity.MOST),
+            memory_mib=min(units * unit_memory_mib, quantity.MOST),
+            marker=pod.marker,
+        )
         for pod, units in host.users(resource_name)
     ]
     return CounterFact(

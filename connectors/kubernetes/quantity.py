@@ -3,11 +3,14 @@
 Source: k8s.io/apimachinery/pkg/api/resource, Quantity.
 """
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from math import ceil
 
 MIB = 2**20
+MOST = 2**31 - 1
+"""More than any count that means something; larger ones are cut to it."""
+_LARGEST = Decimal(2) ** 63  # of the API's own numbers
 _SCALES = {
     **{name: Decimal(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
     **{name: Decimal(1000) ** power for power, name in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
@@ -25,9 +28,9 @@ def value(text: str) -> Decimal:
             break
     try:
         amount = Decimal(number) * scale
-    except InvalidOperation:
+    except ArithmeticError:
         return Decimal(0)
-    return amount if amount.is_finite() and amount > 0 else Decimal(0)
+    return amount if amount.is_finite() and 0 < amount < _LARGEST else Decimal(0)
 
 
 @lru_cache(maxsize=8192)
@@ -42,6 +45,11 @@ def milli(text: str) -> int:
     return ceil(value(text) * 1000)
 
 
+def count(text: str) -> int:
+    """Units of a resource that counts things; never more than ``MOST``."""
+    return min(units(text), MOST)
+
+
 def mib(text: str) -> int:
-    """Whole MiB of a quantity of bytes, rounded down."""
-    return int(value(text)) // MIB
+    """Whole MiB of a quantity of bytes, rounded down; never more than ``MOST``."""
+    return min(int(value(text)) // MIB, MOST)

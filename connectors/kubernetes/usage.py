@@ -110,8 +110,10 @@ def _parsed(requests: Amounts) -> dict[str, int]:
     for name, text in requests.items():
         if name == "cpu":
             amounts[name] = quantity.milli(text)
-        elif name == "memory" or is_extended(name):
+        elif name == "memory":
             amounts[name] = quantity.units(text)
+        elif is_extended(name):
+            amounts[name] = quantity.count(text)
     return amounts
 
 
