@@ -114,6 +114,8 @@ class Cloud:
             try:
                 return http.get(path, into, headers=headers)
             except Permanent as error:
+                # Cyborg puts its words as JSON into a string in JSON.
+                error.platform_words = failures.platform_words(error.platform_words.encode())
                 if error.code != "rejected" or version == versions[-1]:
                     raise
         raise AssertionError("versions is never empty")

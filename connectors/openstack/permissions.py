@@ -46,7 +46,7 @@ LIVENESS = (
     Ask("compute", "/servers?all_tenants=1&limit=1", (reading.NOVA,), "os_compute_api:servers:index:get_all_tenants"),
 )
 MANAGE_ROLES = {
-    "admin": "role admin: Cyborg's device profiles and Placement's allocations are written with it",
+    "admin": "role admin: Cyborg's device profiles, and requests in a tenant's project, are made with it",
     "service": "role service: Cyborg binds an accelerator request only for a service token",
 }
 
