@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every command of ocenter starts here."""
 
+import errno
 import os
 import sys
 
@@ -29,6 +30,10 @@ def main() -> "int | str":
         execute_from_command_line(sys.argv)
     except Trouble as trouble:
         return str(trouble)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return "The disk is full; free some space and start again."
     return 0
 
 

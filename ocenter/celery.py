@@ -12,9 +12,9 @@ from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from connectors import catalog
 from ocenter import child, health
+from pools import dispatch
 
-DEFAULT_QUEUE = "default"
-QUEUES = (DEFAULT_QUEUE, *(f"observe.{kind}" for kind in catalog.MANIFESTS))
+QUEUES = (dispatch.DEFAULT_QUEUE, *(dispatch.observe_queue(kind) for kind in catalog.MANIFESTS))
 TASK_SECONDS = 600
 
 app = Celery("ocenter", broker=settings.BROKER_URL)
@@ -25,7 +25,7 @@ app.conf.update(
     task_serializer="json",
     result_serializer="json",
     task_ignore_result=True,
-    task_default_queue=DEFAULT_QUEUE,
+    task_default_queue=dispatch.DEFAULT_QUEUE,
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_soft_time_limit=TASK_SECONDS,

@@ -72,6 +72,12 @@ def valkey_sockets(home: Path) -> Path:
     return socket_folder(home).with_name(f"{socket_folder(home).name}-valkey")
 
 
+def remove_sockets(home: Path) -> None:
+    """Take away the folders of the sockets after both servers have stopped."""
+    for folder in (postgres_sockets(home), valkey_sockets(home)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def create_socket_folder(folder: Path, owner: Account) -> Path:
     """Make a folder that only `owner` can use (root always can).
 

@@ -109,18 +109,9 @@ class Env(BaseSettings):
         tuple[Annotated[SecretStr, AfterValidator(_fernet_key)], ...], NoDecode, BeforeValidator(_parts)
     ] = ()
     """Encrypt the pools' credentials, comma-separated, the first encrypts; absent: those kept in `home`."""
-    admin_password: SecretStr | None = None
-    """Password of the first admin; absent: generated and printed once."""
 
 
-_FROM_FILE = (
-    "database_url",
-    "owner_database_url",
-    "broker_url",
-    "secret_key",
-    "credential_keys",
-    "admin_password",
-)
+_FROM_FILE = ("database_url", "owner_database_url", "broker_url", "secret_key", "credential_keys")
 
 
 class EnvMistakes(Trouble):

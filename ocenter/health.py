@@ -1,12 +1,21 @@
-"""What lives: heartbeats of worker and beat, and the checks behind /healthz and /readyz."""
+"""What lives: heartbeats of worker and beat, for /readyz and for a container's health check.
+
+`python -m ocenter.health web|worker|beat` ends with 0 when that process of this host lives.
+"""
 
 import json
+import socket
+import sys
 import time
+import urllib.request
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import redis
+
+from ocenter import embedded
+from ocenter.env import Env, load
 
 WORKER, BEAT = "worker", "beat"
 STALE_SECONDS = 30
@@ -16,7 +25,9 @@ STATUS = Path("run", "status.json")
 def note(name: str, cache_url: str) -> None:
     """Say that `name` lives. Never raises: a heartbeat must not stop the heart."""
     try:
-        _server(cache_url).set(f"ocenter:{name}", repr(time.time()), ex=10 * STALE_SECONDS)
+        now = repr(time.time())
+        for key in (f"ocenter:{name}", f"ocenter:{name}:{socket.gethostname()}"):
+            _server(cache_url).set(key, now, ex=10 * STALE_SECONDS)
     except redis.RedisError:
         _server.cache_clear()
 
@@ -47,6 +58,19 @@ def children(home: Path) -> list[dict[str, Any]]:
     return list(kept["children"])
 
 
+def lives_here(name: str, env: Env) -> bool:
+    """Say whether a process of this host lives, as its container's health check asks."""
+    if name == "web":
+        with urllib.request.urlopen(f"http://127.0.0.1:{env.port}/healthz", timeout=4) as answer:
+            return bool(answer.status == 200)
+    age_seconds = seconds_since(f"{name}:{socket.gethostname()}", embedded.cache_url(embedded.broker_url(env)))
+    return age_seconds is not None and age_seconds <= STALE_SECONDS
+
+
 @cache
 def _server(url: str) -> "redis.Redis":
     return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if lives_here(sys.argv[1], load()) else 1)

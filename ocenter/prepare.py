@@ -4,22 +4,21 @@ Runs in one process that connects as the owner of the tables, at every start and
 """
 
 import hashlib
-from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError, connection
+from django.utils import timezone
 
 from ocenter.env import CHECKOUT
 from ocenter.errors import Trouble
 from ocenter.home import write_private
 from ocenter.terminal import say
-from pools.models import APPEND_ONLY_TABLES
-from pools.services import bootstrap, demo
+from pools.services import bootstrap, partitions
 
 OLDEST_POSTGRESQL = 15
-MONTHS_AHEAD = 3
 _MIGRATION_LOCK = 0x6F63656E  # "ocen"; two that start at once migrate one after the other
 
 
@@ -28,12 +27,13 @@ def prepare(*, has_demo: bool) -> None:
     connection.settings_dict.update(settings.DATABASE_OWNER)
     _check_server()
     _migrate()
-    _make_partitions(datetime.now(UTC))
-    _collect_static()
+    partitions.ensure(now=timezone.now())
+    collect_static()
     if (password := bootstrap.first_admin()) is not None:
         say(f"The first admin is `admin` with the password {password} (shown once).")
     if has_demo:
-        demo.ensure()
+        # By name, because only a demo needs the simulated platform.
+        import_module("pools.services.demo").ensure(now=timezone.now())
     connection.close()
 
 
@@ -72,17 +72,8 @@ def _migrate() -> None:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
 
 
-def _make_partitions(now: datetime) -> None:
-    with connection.cursor() as cursor:
-        for table in APPEND_ONLY_TABLES:
-            cursor.execute(
-                "SELECT append_only_partition(%s, (%s::date + make_interval(months => ahead))::date)"
-                " FROM generate_series(0, %s) AS ahead",
-                [table, now.date(), MONTHS_AHEAD],
-            )
-
-
-def _collect_static() -> None:
+def collect_static() -> None:
+    """Gather and hash static files unless these very ones were."""
     own = [file for file in (CHECKOUT / "static").rglob("*") if file.is_file()]
     stamp = settings.STATIC_ROOT.with_name("static.stamp")
     done = _digest(*own, CHECKOUT / "requirements.txt")

@@ -161,7 +161,10 @@ class Supervisor:
 
     def _change(self, each: Child, state: str) -> None:
         each.state, each.since = state, time.time()
-        write_private(self.home / health.STATUS, json.dumps({"children": [_record(one) for one in self.children]}))
+        write_private(
+            self.home / health.STATUS,
+            json.dumps({"children": [_record(one) for one in self.children if one.pid or not one.is_once]}),
+        )
 
     def _last_words(self, of: Child) -> str:
         if of.is_once:

@@ -32,6 +32,7 @@ def up(env: Env, *, has_demo: bool) -> None:
         pass
     finally:
         supervisor.stop()
+        embedded.remove_sockets(env.home)
         say("ocenter has stopped.")
 
 
@@ -39,6 +40,8 @@ def _start(env: Env, supervisor: Supervisor, has_demo: bool) -> None:
     check_disk(env.home)
     postgres = None if env.database_url else embedded.postgres_of(env.home)
     valkey = None if env.broker_url else embedded.valkey_of(env.home)
+    if postgres is not None:
+        check_disk(postgres.data.parent)  # another disk, perhaps, when this is root
     stop_leftovers(env.home, tuple(server.data for server in (postgres, valkey) if server))
     check_port(env.host, env.port)
     secrets = home.ensure_secrets(env.home)
