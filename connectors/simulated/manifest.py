@@ -72,9 +72,16 @@ MANIFEST = Manifest(
             maximum=500,
         ),
         Setting(
+            name="is_incremental",
+            label="Tells changes only",
+            help="Where it can, an observation shows only what changed since the one before.",
+            type="boolean",
+            default=False,
+        ),
+        Setting(
             name="state_folder",
             label="State folder",
-            help="Where the fleet remembers what was ordered. Empty: it forgets at the end of each session.",
+            help="An existing folder in which the fleet remembers. Empty: it forgets at the end of each session.",
         ),
         Setting(
             name="token",

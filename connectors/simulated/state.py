@@ -1,0 +1,217 @@
+"""What a simulated fleet remembers: the orders it carries, what happened to it, and how it shall misbehave.
+
+One JSON file per fleet, replaced as a whole under a lock, so several processes and a person with an editor can use it
+at once, and a process that dies in the middle leaves the old or the new state, never half of one.
+"""
+
+import fcntl
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from connectors.contract import Order, Permanent, UseFact
+
+When = Literal["before", "during", "after"]
+
+
+class Fault(Struct, kw_only=True):
+    """The next ``times`` calls of a name fail (-1: all of them, "*": any call).
+
+    ``during`` an observation means after its first page, ``during`` an apply after its first order. ``after`` means
+    that the effect is there and the answer is lost. ``code`` is one of ``faults.CODES``.
+    """
+
+    code: str
+    call: str = "*"
+    when: When = "before"
+    times: int = 1
+
+
+class Knobs(Struct, kw_only=True):
+    """How the platform behaves, from the next call on."""
+
+    latency_ms: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    missing_watch: tuple[str, ...] = ()
+    missing_manage: tuple[str, ...] = ()
+    identity: str = ""
+    clock_ahead_seconds: int = 0
+    churn_seconds: int = 0
+    pending_calls: int = 0
+    does_nothing: bool = False
+    is_empty: bool = False
+    repeats_page: bool = False
+    doubles_devices: bool = False
+    has_long_names: bool = False
+    has_negative_counts: bool = False
+    unreachable_after_observations: int = -1
+
+
+class World(Struct, kw_only=True):
+    """What happened to the fleet. A path is ``node ref/device ref``.
+
+    ``health`` has a reason for each faulty device, or an empty text for one that healed. ``uses`` are by others than
+    us, or carry a marker of ours that no order explains. ``moved`` leads from a path to the device's present node.
+    """
+
+    health: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, UseFact] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    off: set[str] = field(default_factory=set)
+    cordoned: dict[str, str] = field(default_factory=dict)
+
+
+class Placed(Struct, frozen=True):
+    """Where an order was put: a share of one device or counter."""
+
+    path: str
+    milli: int
+    memory_mib: int
+
+
+class TargetState(Struct, kw_only=True):
+    """A target as the platform keeps it. One that is not ours belongs to somebody else and carries no orders."""
+
+    generation: int
+    orders: dict[str, Order] = field(default_factory=dict)
+    placed: dict[str, list[Placed]] = field(default_factory=dict)
+    is_held: bool = False
+    is_marked: bool = True
+    is_ours: bool = True
+    pending_calls: int = 0
+
+
+class State(Struct, kw_only=True):
+    """All of it. ``removed`` keeps the last generation of removed targets, so that a late call cannot revive one.
+
+    ``version`` grows with every change, and ``changed`` has the version in which a node last changed.
+    """
+
+    version: int = 0
+    observations: int = 0
+    knobs: Knobs = field(default_factory=Knobs)
+    world: World = field(default_factory=World)
+    targets: dict[str, TargetState] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+
+
+class Store:
+    """The state of one fleet. Without a folder it lives as long as the store."""
+
+    def __init__(self, folder: str | None, fleet: str) -> None:
+        self._kept = msgspec.json.encode(State())
+        self._lock = threading.RLock()
+        self._path: Path | None = None
+        if folder:
+            if not Path(folder).is_dir():
+                raise Permanent(f"The state folder {folder} does not exist; make it first.", code="invalid_settings")
+            self._path = Path(folder, f"{fleet}.json")
+
+    def read(self) -> State:
+        """Return the present state; changing it changes nothing."""
+        if self._path is not None:
+            try:
+                return msgspec.json.decode(self._path.read_bytes(), type=State)
+            except FileNotFoundError:
+                return State()
+            except msgspec.DecodeError as error:
+                raise Permanent(
+                    f"The state of the simulated fleet in {self._path} is damaged: {error}. Repair or remove that file.",
+                    code="invalid_settings",
+                ) from None
+        return msgspec.json.decode(self._kept, type=State)
+
+    @contextmanager
+    def changing(self) -> Iterator[State]:
+        """Yield the state to be changed; nobody else changes it meanwhile. An exception leaves it as it was."""
+        with self._lock, self._file_lock():
+            state = self.read()
+            before = by_node(state)
+            yield state
+            after = by_node(state)
+            touched = [node for node in before.keys() | after.keys() if before.get(node) != after.get(node)]
+            if touched:
+                state.version += 1
+                state.changed |= dict.fromkeys(touched, state.version)
+            self._write(msgspec.json.format(msgspec.json.encode(state), indent=1))
+
+    def fail(self, code: str, *, call: str = "*", when: When = "before", times: int = 1) -> None:
+        """Let the next calls fail."""
+        with self.changing() as state:
+            state.knobs.faults.append(Fault(code=code, call=call, when=when, times=times))
+
+    def take_fault(self, call: str, when: When) -> str | None:
+        """Return the code with which a call shall fail now, and count it."""
+        if not any(_is_due(fault, call, when) for fault in self.read().knobs.faults):
+            return None
+        with self.changing() as state:
+            return take_fault(state, call, when)
+
+    def _write(self, content: bytes) -> None:
+        if self._path is None:
+            self._kept = content
+            return
+        with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=self._path.stem, delete=False) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(self._path)
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        if self._path is None:
+            yield
+            return
+        with self._path.with_suffix(".lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def take_fault(state: State, call: str, when: When) -> str | None:
+    """The same in a state that is being changed."""
+    for fault in state.knobs.faults:
+        if _is_due(fault, call, when):
+            fault.times -= 1 if fault.times > 0 else 0
+            state.knobs.faults = [left for left in state.knobs.faults if left.times]
+            return fault.code
+    return None
+
+
+def _is_due(fault: Fault, call: str, when: str) -> bool:
+    return fault.when == when and fault.call in ("*", call)
+
+
+def node_of(path: str) -> str:
+    """Return the node's ref in a path."""
+    return path.partition("/")[0]
+
+
+def by_node(state: State) -> dict[str, list[object]]:
+    """Return what makes each touched node differ from what it was born as."""
+    found: dict[str, list[object]] = {}
+    world = state.world
+    for path, reason in world.health.items():
+        found.setdefault(node_of(path), []).append((path, reason))
+    for path, use in world.uses.items():
+        found.setdefault(node_of(path), []).append((path, use))
+    for path, node in world.moved.items():
+        found.setdefault(node_of(path), []).append((path, node))
+        found.setdefault(node, []).append((path, node))
+    for node in sorted(world.gone | world.off):
+        found.setdefault(node, []).append((node in world.gone, node in world.off))
+    for node, reason in world.cordoned.items():
+        found.setdefault(node, []).append(reason)
+    for ref, target in state.targets.items():
+        for marker, places in target.placed.items():
+            for placed in places:
+                found.setdefault(node_of(placed.path), []).append((ref, marker, target.is_marked, placed))
+    return found
