@@ -48,7 +48,8 @@ class Kubernetes(Connector):
         watch, manage = permissions.watch(client), permissions.manage(client)
         warnings = list(client.http.warnings)
         try:
-            extensions = [word for group, word in _EXTENSIONS.items() if group in client.groups()]
+            groups = client.groups()
+            extensions = [word for group, word in _EXTENSIONS.items() if group in groups]
             if not permissions.may_read_reports(client):
                 warnings.append("The account may not get configmaps in kube-system; only Ascend nodes need that.")
         except Denied as error:

@@ -33,7 +33,7 @@ def manage(client: Client) -> Tier:
     may_bind = client.may(
         {"verb": "bind", "group": "rbac.authorization.k8s.io", "resource": "clusterroles", "name": "edit"}
     )
-    missing = asked.missing if may_bind else (*asked.missing, "bind clusterroles.rbac.authorization.k8s.io edit")
+    missing = asked.missing if may_bind else (*asked.missing, "bind clusterroles.rbac.authorization.k8s.io/edit")
     return Tier(ok=not missing, missing=missing)
 
 

@@ -78,7 +78,7 @@ class Cluster:
         before = self.objects[path].get(item["metadata"]["uid"])
         self.objects[path][item["metadata"]["uid"]] = item
         self.events.append((self.version, path, "MODIFIED" if before else "ADDED", item, before))
-        return item
+        return copy.deepcopy(item)
 
     def remove(self, path: str, uid: str) -> None:
         self.version += 1
@@ -91,6 +91,8 @@ class Cluster:
         self.compact()
 
     def compact(self) -> None:
+        """Old snapshots are forgotten; compaction itself moves the version on."""
+        self.version += 1
         self.compacted.update(version for _, version in self._snapshots)
         self._snapshots.clear()
 
