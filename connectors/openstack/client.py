@@ -17,6 +17,7 @@ from connectors import failures
 from connectors.contract import Permanent, Transient
 from connectors.http import Http
 from connectors.openstack.login import Login
+from connectors.tls import context
 
 T = TypeVar("T")
 PAGES_AT_MOST = 1000
@@ -40,6 +41,7 @@ class Cloud:
     def __init__(self, login: Login) -> None:
         self._login = login
         self._services: dict[str, Http] = {}
+        self._trust = context(login.tls)
         self._keystone = self._http(login.auth_url)
         self.call_count = 0
 
@@ -153,6 +155,7 @@ class Cloud:
         return Http(
             url,
             tls=login.tls,
+            trust=self._trust,
             secrets=login.secrets,
             read_seconds=login.seconds,
             deadline_seconds=max(180.0, 2 * login.seconds),

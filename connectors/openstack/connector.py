@@ -64,14 +64,16 @@ class OpenStack(Connector):
 
         Raises Denied before the first page when Placement or Cyborg do not let us read: nothing is removed then.
         """
+        before = self._cloud.byte_count
         facts = mapping.facts(reading.look(self._cloud))
+        byte_count = self._cloud.byte_count - before
         nodes, why = facts.nodes, facts.incomplete_because
         for start in range(0, max(1, len(nodes)), NODES_PER_PAGE):
             is_first, is_last = start == 0, start + NODES_PER_PAGE >= len(nodes)
             yield Page(
                 nodes=nodes[start : start + NODES_PER_PAGE],
                 warnings=(*facts.warnings, *self._cloud.warnings) if is_first else (),
-                byte_count=self._cloud.byte_count if is_first else 0,
+                byte_count=byte_count if is_first else 0,
                 last=Last(complete=not why, incomplete_because=why) if is_last else None,
             )
 
