@@ -220,5 +220,5 @@ def _credentials(pool_ids: list[UUID]) -> dict[tuple[UUID, str], StoredCredentia
     return {
         (pool_id, which): credential
         for (pool_id, which), credential in found.items()
-        if which == "active" or (pool_id, "active") not in found or credential.set_at > found[pool_id, "active"].set_at
+        if which == "active" or (pool_id, "active") not in found or credential.set_at >= found[pool_id, "active"].set_at
     }

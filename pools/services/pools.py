@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from pools import dispatch
 from pools.domain import states
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import FieldError, PoolChanged, PoolMissing, PoolModeFixed, PoolNotChecked, PoolState
@@ -168,6 +169,7 @@ def request_check(*, pool_id: UUID, actor: Actor, now: datetime) -> None:
         Pool.objects.filter(pk=pool.pk).update(draft_expires_at=now + DRAFT_LASTS)
     PoolSync.objects.filter(pool=pool).update(check_state="queued", check_requested_at=now)
     audit.record(actor, "pool.check_requested", "pool", pool.pk, pool.name, None, None, now)
+    dispatch.check(pool.pk, pool.kind)
 
 
 @transaction.atomic(durable=True)
@@ -211,6 +213,8 @@ def replace_credential(*, pool_id: UUID, values: Mapping[str, Any], actor: Actor
     if state == "active":
         _look_again(pool, {"credential"}, now)
         save(pool)
+    else:
+        dispatch.check(pool.pk, pool.kind)
     audit.record(
         actor, "pool.credential_replaced", "pool", pool.pk, pool.name, None, {"fields": credential.fields}, now
     )
@@ -261,6 +265,7 @@ def _move(
         PoolSync.objects.filter(pool=pool).update(next_at=None)
     elif before["state"] not in states.POOL_STATES_SYNCED:
         PoolSync.objects.filter(pool=pool).update(next_at=now, breaker_open_until=None)
+        dispatch.observe(pool.pk, pool.kind)
     audit.record(actor, action, "pool", pool.pk, pool.name, before, {"state": state}, now)
     return pool
 
