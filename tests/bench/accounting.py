@@ -9,7 +9,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,8 +31,8 @@ class _Stat:
     reaped_seconds: float
 
 
-def tree(root: int) -> set[int]:
-    """Return the process ids of a process and all its living descendants.
+def tree(root: int, *, apart: Collection[int] = ()) -> set[int]:
+    """Return the process ids of a process and all its living descendants, save the trees of those kept apart.
 
     Raises: NotOnThisMachine when there is no such process.
     """
@@ -42,13 +42,13 @@ def tree(root: int) -> set[int]:
     members, new = set[int](), [root]
     while new:
         members.add(pid := new.pop())
-        new += children.get(pid, [])
+        new += [child for child in children.get(pid, []) if child not in apart]
     if _stat(root) is None:
         raise NotOnThisMachine(f"There is no process {root} on this machine.")
     return members
 
 
-def cpu_seconds(root: int, *, only_children_of: int | None = None) -> float:
+def cpu_seconds(root: int, *, apart: Collection[int] = (), only_children_of: int | None = None) -> float:
     """Return user + system seconds that the processes of a tree used since each of them began.
 
     Exact to a nanosecond for living processes and to a clock tick (10 ms) for those that ended. Of one member only the
@@ -56,10 +56,10 @@ def cpu_seconds(root: int, *, only_children_of: int | None = None) -> float:
     Raises: NotOnThisMachine.
     """
     for _ in range(READINGS):
-        members = tree(root)
+        members = tree(root, apart=apart)
         seconds = [_cpu_seconds(pid, reaped_only=pid == only_children_of) for pid in members]
         # A member that ended between the two looks is counted twice or not at all, depending on who was read first.
-        if tree(root) == members:
+        if tree(root, apart=apart) == members:
             return math.fsum(second for second in seconds if second is not None)
     raise NotOnThisMachine(f"The process tree of {root} changes too fast to be read.")
 
@@ -122,13 +122,16 @@ class Samples:
         """Return the median CPU seconds of a slice, of all parts or of one."""
         return statistics.median(parts[part] for parts in self.slices) if part else statistics.median(self.seconds)
 
-    def parts(self) -> str:
-        """Say in words how the median splits up."""
+    def __str__(self) -> str:
+        """Say how the median splits up."""
         return " + ".join(f"{part} {self.median(part):.3f}" for part in self.slices[0])
 
 
 class Meter:
-    """Measures works by the process trees that take part in them, each under a name."""
+    """Measures works by the process trees that take part in them, each under a name.
+
+    One root may be a descendant of another, such as a server that this process started: each process counts once.
+    """
 
     def __init__(self, **roots: int) -> None:
         self.roots = roots
@@ -158,7 +161,10 @@ class Meter:
         return samples
 
     def _read(self) -> dict[str, float]:
-        return {name: cpu_seconds(root, only_children_of=os.getpid()) for name, root in self.roots.items()}
+        return {
+            name: cpu_seconds(root, apart=self.roots.values(), only_children_of=os.getpid())
+            for name, root in self.roots.items()
+        }
 
 
 def ratio(slow: Samples, fast: Samples) -> float:

@@ -1,4 +1,4 @@
-"""Loads without indexes: filling an empty table and indexing it after is faster than keeping the indexes as it grows."""
+"""Loads without indexes: it is faster to fill an empty table and index it after than to keep indexes as it grows."""
 
 from collections.abc import Sequence
 

@@ -1,0 +1,95 @@
+"""Measures one whole look at a large cluster: `python -m tests.bench.kubernetes_observe [NODES] [PODS_PER_NODE]`.
+
+The cluster is made of recorded objects of every vendor style and served by a process of its own, so that only the
+connector's CPU seconds and memory are seen. Prints flat JSON.
+"""
+
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import msgspec
+import structlog
+
+from connectors import session
+from tests.connectors.server import Answer, Seen, serving
+
+KEYS = ("nodes", "pods", "slices", "claims")
+
+
+def serve(nodes: int, pods_per_node: int) -> None:
+    """Make the cluster, print the URL, and answer until the standard input is closed."""
+    from tests.connectors.kubernetes.double import CLAIMS, LIST_KINDS, NODES, PODS, SLICES, Cluster
+    from tests.connectors.kubernetes.fleet import bench_objects
+
+    items: dict[str, list[bytes]] = {path: [] for path in LIST_KINDS}
+    path_of = dict(zip(KEYS, (NODES, PODS, SLICES, CLAIMS), strict=True))
+    for key, item in bench_objects(nodes, pods_per_node):
+        items[path_of[key]].append(msgspec.json.encode(item))
+    cluster = Cluster()
+
+    def answer(seen: Seen) -> Answer:
+        if seen.path not in LIST_KINDS:
+            return cluster(seen)
+        start, limit = int(seen.query.get("continue") or 0), int(seen.query["limit"])
+        token = start + limit if start + limit < len(items[seen.path]) else ""
+        head = {"kind": LIST_KINDS[seen.path], "metadata": {"resourceVersion": "9", "continue": str(token)}}
+        body = (
+            msgspec.json.encode(head)[:-1] + b',"items":[' + b",".join(items[seen.path][start : start + limit]) + b"]}"
+        )
+        return Answer(body=body, headers={"Content-Type": "application/json"})
+
+    with serving(answer) as server:
+        print(server.url, flush=True)
+        sys.stdin.read()
+
+
+def measure(nodes: int, pods_per_node: int) -> Iterator[tuple[str, float]]:
+    """Yield the figures of one look, as a worker takes it."""
+    from tests.connectors.kubernetes.double import TOKEN
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    command = [sys.executable, "-m", "tests.bench.kubernetes_observe", "serve", str(nodes), str(pods_per_node)]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        counts = dict.fromkeys(("nodes", "devices", "uses", "bytes"), 0)
+        with session.connect("kubernetes", {"api_url": url}, {"token": TOKEN}) as connector:
+            connector.identity()  # the connection and the imports are there in a worker too
+            yield "k8s_observe_rss_before_mib", _peak_mib()
+            began_cpu, began = time.process_time(), time.monotonic()
+            for page in connector.observe(None):
+                counts["nodes"] += len(page.nodes)
+                counts["devices"] += sum(len(node.devices) for node in page.nodes)
+                counts["uses"] += sum(len(device.uses) for node in page.nodes for device in node.devices)
+                counts["uses"] += sum(len(counter.uses) for node in page.nodes for counter in node.counters)
+                counts["bytes"] += page.byte_count
+            yield "k8s_observe_cpu_s", time.process_time() - began_cpu
+            yield "k8s_observe_wall_s", time.monotonic() - began
+        yield "k8s_observe_rss_mib", _peak_mib()
+        for name, count in counts.items():
+            yield f"k8s_observe_{name}", count
+    finally:
+        server.communicate("")
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    is_server = words[:1] == ["serve"]
+    numbers = [int(word) for word in words[is_server:]]
+    nodes, pods_per_node = (*numbers, *(5000, 2)[len(numbers) :])
+    if is_server:
+        serve(nodes, pods_per_node)
+    else:
+        told = {name: round(figure, 2) for name, figure in measure(nodes, pods_per_node)}
+        print(json.dumps({**told, "cpus": os.cpu_count()}, indent=1))
