@@ -27,6 +27,7 @@ class Access(Struct, frozen=True, kw_only=True):
     token_path: Path | None = None
     proxy: str = ""
     page_size: int = 500
+    is_compressed: bool = False
 
     def headers(self, is_refused: bool) -> dict[str, str]:
         """The proof of who we are, as the HTTP client asks for it."""
@@ -63,6 +64,7 @@ def read(settings: Mapping[str, Any], credential: Mapping[str, Any]) -> Access:
         token=token,
         proxy=settings.get("proxy_url") or told["proxy"],
         page_size=settings.get("page_size") or 500,
+        is_compressed=bool(settings.get("compress")),
     )
 
 
@@ -81,6 +83,7 @@ def _in_cluster(settings: Mapping[str, Any]) -> Access:
         token_path=token_path,
         proxy=settings.get("proxy_url") or "",
         page_size=settings.get("page_size") or 500,
+        is_compressed=bool(settings.get("compress")),
     )
 
 

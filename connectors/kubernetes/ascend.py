@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connectors.contract import DeviceFact, UseFact
-from connectors.kubernetes.host import Host, Product, cards, with_counted_users, without_withdrawn
+from connectors.kubernetes.host import Host, Product, cards, fitting, with_counted_users, without_withdrawn
 from connectors.kubernetes.resources import classify
 
 NAMESPACE = "kube-system"
@@ -115,5 +115,5 @@ def _with_users(found: list[DeviceFact], host: Host, resource_name: str) -> list
             counted.append((pod, units))
         for place in places:
             use = UseFact(holder=pod.holder, milli=1000, memory_mib=found[place].memory_mib, marker=pod.marker)
-            found[place] = replace(found[place], uses=(*found[place].uses, use))
+            found[place] = replace(found[place], uses=fitting((*found[place].uses, use), 1000))
     return with_counted_users(found, counted)

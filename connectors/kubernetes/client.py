@@ -81,7 +81,7 @@ class Client:
             tls=access.tls,
             proxy=access.proxy or None,
             secrets=access.secrets,
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip" if access.is_compressed else "identity"},
         )
         self._page_size = access.page_size
 

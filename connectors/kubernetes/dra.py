@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from connectors.contract import CounterFact, DeviceFact, Health, UseFact
 from connectors.kubernetes import products, quantity
-from connectors.kubernetes.host import Found
+from connectors.kubernetes.host import Found, fitting
 from connectors.kubernetes.payloads import Amount, Attribute, BasicDevice, Device, ResourceClaim, ResourceSlice, Taint
 
 _VENDORS = {
@@ -159,7 +159,7 @@ def _cards(pool: Pool, devices: list[Published], held: Mapping[Key, list[Holding
             for view in group
             for holding in held.get(view.key, ())
         ]
-        facts.append(_fact(whole, index, tuple(uses)))
+        facts.append(_fact(whole, index, fitting(uses, 1000)))
     return facts
 
 
@@ -185,7 +185,6 @@ def _fact(device: Published, index: int, uses: tuple[UseFact, ...]) -> DeviceFac
         pci_address=told.get("pciBusID") or None,
         memory_mib=min(device.capacity.get("memory", 0) // quantity.MIB, quantity.MOST),
         profile=profile,
-        total_milli=products.unit_milli("nvidia", profile, model) or 1000 if profile else 1000,
         health=health,
         health_reason=reason,
         uses=uses,
@@ -197,7 +196,7 @@ def _use(view: Published, holding: Holding, pool: Pool, is_part: bool) -> UseFac
     milli = 1000
     if holding.consumed:
         milli = max((_part(holding.consumed, view.capacity)), default=1000)
-    elif view.told.get("profile"):
+    elif is_part and view.told.get("profile"):
         milli = products.unit_milli("nvidia", view.told["profile"], view.told.get("productName", "")) or 1000
     elif is_part:
         # A counter of one unit marks a position on the card and tells no share of it.

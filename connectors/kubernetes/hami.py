@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from connectors.contract import DeviceFact, UseFact
-from connectors.kubernetes.host import Host, counted, counts_cards, without_withdrawn
+from connectors.kubernetes.host import Host, counted, counts_cards, fitting, without_withdrawn
 from connectors.kubernetes.resources import classify
 from connectors.kubernetes.usage import PodUse
 
@@ -175,7 +175,10 @@ def _with_users(host: Host, vendor: str, devices: list[DeviceFact]) -> list[Devi
             unplaced.append((pod, units))
     for pod, units in unplaced:
         _place(pod, units, vendor, devices, uses)
-    return [replace(device, uses=tuple(uses[device.ref])) if uses[device.ref] else device for device in devices]
+    return [
+        replace(device, uses=fitting(uses[device.ref], device.total_milli)) if uses[device.ref] else device
+        for device in devices
+    ]
 
 
 def _shares(annotations: Mapping[str, str]) -> Iterator[tuple[str, int, int]]:

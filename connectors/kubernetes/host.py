@@ -103,9 +103,23 @@ def with_counted_users(devices: list[DeviceFact], users: Iterable[tuple[PodUse, 
             uses[at].append(counted(pod, 1000, devices[at].memory_mib))
             taken += 1
     return [
-        replace(device, uses=tuple(uses[at])) if len(uses[at]) > len(device.uses) else device
+        replace(device, uses=fitting(uses[at], device.total_milli)) if len(uses[at]) > len(device.uses) else device
         for at, device in enumerate(devices)
     ]
+
+
+def fitting(uses: Iterable[UseFact], most_milli: int) -> tuple[UseFact, ...]:
+    """Cut uses to what there is, in their order. Whoever comes too late (bound past the scheduler, or sharing a card
+    without a limit) is still shown, with nothing.
+    """
+    fitted = []
+    for use in uses:
+        milli = min(use.milli, most_milli)
+        most_milli -= milli
+        fitted.append(
+            use if milli == use.milli else replace(use, milli=milli, memory_mib=0 if not milli else use.memory_mib)
+        )
+    return tuple(fitted)
 
 
 def counted(pod: PodUse, milli: int, memory_mib: int) -> UseFact:
@@ -143,7 +157,7 @@ def counter(
         unit_memory_mib=unit_memory_mib,
         total_units=total,
         faulty_units=total - host.offered(resource_name),
-        uses=tuple(uses),
+        uses=fitting(uses, total * unit_milli),
     )
 
 

@@ -71,6 +71,13 @@ SETTINGS = (
         default=False,
     ),
     Setting(
+        name="compress",
+        label="Compressed answers",
+        help="Saves nine tenths of the traffic and costs the API server time. For clusters behind a slow line.",
+        type="boolean",
+        default=False,
+    ),
+    Setting(
         name="page_size",
         label="Objects per page",
         help="How many objects one list call asks for.",

@@ -45,7 +45,7 @@ def made_up_uid(text: str) -> str:
 
 def node(style: str, number: int = 0, **status: Any) -> Object:
     """A node of a style under a name and uid of its own. ``status`` overrides capacity or allocatable by resource."""
-    item = recorded(f"node_{style}")
+    item: Object = recorded(f"node_{style}")
     was = item["metadata"]["name"]
     item["metadata"]["name"] = name = f"gpu-{style}-{number:05}"
     item["metadata"]["uid"] = made_up_uid(name)
@@ -61,7 +61,7 @@ def node(style: str, number: int = 0, **status: Any) -> Object:
 
 def pod(node_name: str, number: int = 0, template: str = "pod_running", **requests: str) -> Object:
     """A pod bound to a node. ``requests`` replace what its first container asks for, ``nvidia_com__gpu`` as a name."""
-    item = recorded(template)
+    item: Object = recorded(template)
     meta = item["metadata"]
     meta["name"], meta["uid"] = f"train-{node_name}-{number}", made_up_uid(f"pod {node_name} {number}")
     item["spec"]["nodeName"] = node_name

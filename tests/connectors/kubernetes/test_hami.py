@@ -83,7 +83,7 @@ class TestRegister:
 
     @pytest.mark.parametrize("text", ["[{", "nonsense", "a,b,c,d,e,f,g:", '{"id": 1}'])
     def test_that_cannot_be_read_leaves_the_counted_shares_and_a_warning(self, text):
-        warnings = []
+        warnings: list[str] = []
 
         node = fact(registered(text), warnings=warnings)
 
@@ -99,7 +99,7 @@ class TestRegister:
 
 class TestHandshake:
     def test_that_is_fresh_says_nothing(self):
-        warnings = []
+        warnings: list[str] = []
 
         devices = fact("node_hami", api_time=REPORTED_AT, warnings=warnings).devices
 
@@ -107,7 +107,7 @@ class TestHandshake:
 
     @pytest.mark.parametrize("day", [20, 25])
     def test_of_a_wrong_clock_warns_and_removes_nothing(self, day):
-        warnings = []
+        warnings: list[str] = []
 
         devices = fact("node_hami", api_time=datetime(2026, 11, day, tzinfo=UTC), warnings=warnings).devices
 
@@ -156,6 +156,13 @@ class TestShare:
         devices = fact("node_hamijs", body).devices
 
         assert [[use.milli for use in device.uses] for device in devices[:3]] == [[100, 200], [100], []]
+
+    def test_that_overlaps_others_without_a_limit_takes_no_more_than_is_left(self):
+        limited, unlimited = share(FIRST_CARD, cores=75, name="a"), share(FIRST_CARD, 24_570, 0, name="b")
+
+        devices = fact("node_hamijs", limited, unlimited).devices
+
+        assert [(use.milli, use.memory_mib) for use in devices[0].uses] == [(750, 8192), (250, 24_570)]
 
     def test_of_volcano_is_read_from_its_own_annotation(self):
         uuid = "GPU-637b9adf-9b70-2b4a-5d7f-531ac546dc92"

@@ -11,7 +11,7 @@ from tests.connectors.kubernetes.double import recorded
 def fact(body, *pods, report=None, warnings=None, **around):
     if isinstance(body, str):
         body = recorded(body)
-    use = {}
+    use: dict[str, usage.NodeUse] = {}
     for found in pods:
         bound = recorded(found) if isinstance(found, str) else found
         bound["spec"]["nodeName"] = body["metadata"]["name"]
@@ -151,7 +151,7 @@ class TestWholeCards:
 
         devices = fact("node_h100", "pod_init_container", greedy).devices
 
-        assert [len(device.uses) for device in devices] == [2, 2, 2, 2, 1, 1, 1, 1]
+        assert [[use.milli for use in device.uses] for device in devices] == [[1000, 0]] * 4 + [[1000]] * 4
 
     def test_fall_back_to_the_name_of_the_resource_without_labels(self):
         body = recorded("node_h100")

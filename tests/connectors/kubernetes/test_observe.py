@@ -80,6 +80,15 @@ class TestObserve:
         asked = lists(server, PODS)[0].query["fieldSelector"]
         assert asked == "status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!="
 
+    @pytest.mark.parametrize(("is_compressed", "encoding"), [(False, "identity"), (True, "gzip")])
+    def test_asks_for_compressed_answers_only_where_people_want_them(self, server, is_compressed, encoding):
+        settings = {"api_url": server.url, "compress": is_compressed}
+
+        with session.connect("kubernetes", settings, {"token": TOKEN}) as connected:
+            observed(connected)
+
+        assert {seen.headers["accept-encoding"] for seen in server.requests} == {encoding}
+
     def test_counts_bytes_page_by_page(self, connector):
         pages = list(connector.observe(None))
 
@@ -375,7 +384,7 @@ class TestAbsentApi:
         versions = [{"version": version, "groupVersion": f"resource.k8s.io/{version}"} for version in served]
         server.play(json_answer({"kind": "APIGroup", "name": "resource.k8s.io", "versions": versions}), path="/apis")
         for kind in ("ResourceSliceList", "ResourceClaimList"):
-            empty = {"kind": kind, "metadata": {"resourceVersion": "1"}, "items": []}
+            empty: dict[str, object] = {"kind": kind, "metadata": {"resourceVersion": "1"}, "items": []}
             server.play(json_answer(empty), path=f"/apis/resource.k8s.io/{taken}")
 
         _, last, _ = observed(connector)

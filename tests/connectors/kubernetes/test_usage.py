@@ -33,7 +33,7 @@ def pod(main, init=(), **spec):
 
 
 def counted(*pods, markers=None):
-    uses = {}
+    uses: dict[str, usage.NodeUse] = {}
     for found in pods:
         usage.add(uses, found, markers or {})
     return uses
