@@ -57,6 +57,13 @@ class Double:
         catalog = self.token["token"]["catalog"]
         catalog[:] = [entry for entry in catalog if entry["type"] != service]
 
+    def add_host(self, name: str) -> None:
+        """Add a host without cards."""
+        root = {"uuid": name, "name": name, "root_provider_uuid": name, "parent_provider_uuid": None}
+        self.body("/placement/resource_providers")["resource_providers"].append(root)
+        memory = {"resources": {"MEMORY_MB": {"capacity": 1024, "used": 0}}, "traits": []}
+        self.body("/placement/allocation_candidates?resources=MEMORY_MB:1")["provider_summaries"][name] = memory
+
     def handler(self, base: str, seen: Seen) -> Answer:
         """Answer one request as the recorded services did."""
         if seen.path.endswith("/auth/tokens"):
