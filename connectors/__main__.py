@@ -2,9 +2,9 @@
 
     python -m connectors check --kind kubernetes --settings pool.yaml
 
-FILE has ``settings`` and ``credential`` as a pool has them; for plan, apply and probe also ``target`` and ``orders``. The
-answer goes to standard output as JSON, logs go to standard error. Exit codes: 0 done, 1 refused, 2 wrong usage, 75 may
-work later.
+FILE has ``settings`` and ``credential`` as a pool has them; for plan, apply and probe also ``target`` and ``orders``.
+The answer goes to standard output as JSON, logs go to standard error. Exit codes: 0 done, 1 refused, 2 wrong usage, 75
+may work later.
 """
 
 import argparse

@@ -125,7 +125,8 @@ class Store:
                 return State()
             except msgspec.DecodeError as error:
                 raise Permanent(
-                    f"The state of the simulated fleet in {self._path} is damaged: {error}. Repair or remove that file.",
+                    f"The state of the simulated fleet in {self._path} is damaged: {error}. "
+                    "Repair or remove that file.",
                     code="invalid_settings",
                 ) from None
         return msgspec.json.decode(self._kept, type=State)

@@ -273,7 +273,7 @@ class TestRetry:
 
         error = failure(lambda: client.get("/thing", Thing))
 
-        assert error.code == "server_error"
+        assert error.code == "server_error" and isinstance(error, Transient) and error.after_seconds == 120
 
 
 @pytest.fixture(scope="module")

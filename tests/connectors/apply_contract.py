@@ -1,0 +1,382 @@
+"""What a connector promises that can deliver: a second set of rules, with more fixtures.
+
+``target`` makes the target of a generation; ``orders`` are two that fit on it; ``other_target`` and ``other_orders``
+compete for the very same capacity; ``impossible`` is an order that fits nowhere; ``smaller`` is the first of ``orders``
+with half its share. Each of ``losing_the_answer`` (effect there, answer lost), ``losing_the_request`` (no effect),
+``breaking_in_the_middle`` (some orders are there), ``refusing_to_manage`` and ``answering_later`` turns that on for the
+next call when it is called, where the last stays. ``foreign_target`` is there and was made by somebody else.
+``unmark`` takes our marker off a target, as a careless person would.
+"""
+
+from typing import Any
+
+import pytest
+
+from connectors.contract import (
+    Absent,
+    CanGrantAccess,
+    CanHold,
+    CanResize,
+    Connector,
+    ConnectorError,
+    Denied,
+    Done,
+    Found,
+    NoCapacity,
+    Order,
+    Outcome,
+    Pending,
+    Target,
+    Transient,
+)
+from tests.connectors.contract import nodes, parts, refused
+
+MOST_CALLS = 20
+
+
+def carry(connector: Connector, target: Target, orders: list[Order]) -> Done:
+    """Apply until the platform is done."""
+    for _ in range(MOST_CALLS):
+        outcome: Outcome = connector.apply(target, orders)
+        if isinstance(outcome, Done):
+            return outcome
+    raise AssertionError("the platform is never done")
+
+
+def markers(orders: list[Order]) -> tuple[str, ...]:
+    """Return the markers in the order in which they are found."""
+    return tuple(sorted(order.marker for order in orders))
+
+
+def our_use(connector: Connector) -> dict[str, int]:
+    """Return the observed milli-devices of each marker of ours."""
+    found: dict[str, int] = {}
+    for part in parts(nodes(connector)):
+        for use in part.uses:
+            if use.marker:
+                found[use.marker] = found.get(use.marker, 0) + use.milli
+    return found
+
+
+def use_of_others(connector: Connector) -> set[Any]:
+    """Return all observed use without a marker of ours."""
+    return {(part.ref, use) for part in parts(nodes(connector)) for use in part.uses if not use.marker}
+
+
+class ApplyContract:
+    """To plan, to apply and to probe: for connectors whose manifest says ``apply``."""
+
+    # --- carrying orders ----------------------------------------------------------------------------------------------
+
+    def test_c40_a_target_carries_the_orders_it_was_given(self, connector, target, orders):
+        done = carry(connector, target(1), orders)
+
+        assert done.found == connector.probe(target(1)) and isinstance(done.found, Found)
+        assert (done.found.generation, done.found.markers, done.found.is_ours) == (1, markers(orders), True)
+
+    def test_c41_the_same_orders_twice_change_nothing(self, connector, target, orders):
+        first = carry(connector, target(1), orders)
+
+        second = carry(connector, target(1), orders)
+
+        assert first.changes and second.changes == () and second.found == first.found
+
+    def test_c42_another_session_finds_the_same_target(self, connector, connect, target, orders):
+        carry(connector, target(1), orders)
+
+        assert carry(connect(), target(1), orders).changes == ()
+
+    def test_c43_an_order_that_is_no_longer_given_is_removed(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        done = carry(connector, target(2), orders[:1])
+
+        assert isinstance(done.found, Found) and done.found.markers == markers(orders[:1])
+        assert our_use(connector).keys() == set(markers(orders[:1]))
+
+    def test_c44_an_order_that_comes_later_joins_those_there(self, connector, target, orders):
+        carry(connector, target(1), orders[:1])
+
+        done = carry(connector, target(2), orders)
+
+        assert isinstance(done.found, Found) and done.found.markers == markers(orders)
+
+    def test_c45_the_sequence_of_orders_does_not_matter(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        assert carry(connector, target(1), orders[::-1]).changes == ()
+
+    def test_c46_an_order_changes_its_size_in_place(self, connector, target, orders, smaller):
+        carry(connector, target(1), orders)
+
+        carry(connector, target(2), [smaller, *orders[1:]])
+
+        assert our_use(connector)[smaller.marker] == smaller.milli < orders[0].milli
+        assert isinstance(connector, CanResize)
+
+    def test_c47_two_targets_do_not_disturb_each_other(self, connector, target, orders, other_target, other_orders):
+        carry(connector, target(1), orders[:1])
+        before = connector.probe(target(1))
+        carry(connector, other_target(1), other_orders[:1])
+
+        carry(connector, other_target(2), [])
+
+        assert connector.probe(target(1)) == before
+
+    # --- giving back --------------------------------------------------------------------------------------------------
+
+    def test_c48_no_orders_remove_the_target(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        done = carry(connector, target(2), [])
+
+        assert done.found == Absent() == connector.probe(target(2)) and done.changes
+
+    def test_c49_no_orders_on_an_absent_target_is_silent(self, connector, target):
+        done = carry(connector, target(1), [])
+
+        assert done.found == Absent() and done.changes == ()
+
+    def test_c50_after_all_is_given_back_the_platform_is_as_before(self, connector, target, orders):
+        before = nodes(connector)
+        carry(connector, target(1), orders)
+
+        carry(connector, target(2), [])
+
+        assert nodes(connector) == before
+
+    # --- generations --------------------------------------------------------------------------------------------------
+
+    def test_c51_an_older_generation_never_overwrites_a_newer_one(self, connector, target, orders):
+        carry(connector, target(5), orders)
+
+        error = refused(connector.apply, target(4), orders[:1])
+
+        assert error.code == "stale_generation"
+        assert connector.probe(target(5)) == carry(connector, target(5), orders).found
+
+    def test_c52_an_older_generation_removes_nothing(self, connector, target, orders):
+        carry(connector, target(5), orders)
+
+        error = refused(connector.apply, target(4), [])
+
+        assert error.code == "stale_generation" and isinstance(connector.probe(target(5)), Found)
+
+    def test_c54_a_newer_generation_of_the_same_orders_is_remembered(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        done = carry(connector, target(2), orders)
+
+        assert isinstance(done.found, Found) and done.found.generation == 2
+        assert refused(connector.apply, target(1), orders).code == "stale_generation"
+
+    # --- planning -----------------------------------------------------------------------------------------------------
+
+    def test_c55_a_plan_lists_exactly_what_apply_then_does(self, connector, target, orders):
+        plan = connector.plan(target(1), orders)
+
+        assert plan.calls == carry(connector, target(1), orders).changes != ()
+
+    def test_c56_a_plan_sends_nothing(self, connector, target, orders):
+        before = nodes(connector)
+
+        connector.plan(target(1), orders)
+
+        assert connector.probe(target(1)) == Absent() and nodes(connector) == before
+
+    def test_c57_a_plan_for_orders_that_are_carried_is_empty(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        assert connector.plan(target(1), orders).calls == ()
+
+    def test_c58_a_plan_to_give_back_is_what_apply_then_does(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        plan = connector.plan(target(2), [])
+
+        assert plan.calls == carry(connector, target(2), []).changes != ()
+
+    def test_c59_a_plan_finds_drift_and_apply_repairs_it(self, connector, target, orders, unmark):
+        carry(connector, target(1), orders)
+        unmark(target(1))
+
+        assert connector.plan(target(1), orders).calls
+
+        carry(connector, target(1), orders)
+        assert connector.plan(target(1), orders).calls == () and our_use(connector).keys() == set(markers(orders))
+
+    # --- what an observation shows of it ------------------------------------------------------------------------------
+
+    def test_c60_observed_use_carries_our_marker_and_the_ordered_share(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        assert our_use(connector) == {order.marker: order.milli for order in orders}
+
+    def test_c61_nothing_of_others_is_touched(self, connector, target, orders):
+        before = use_of_others(connector)
+
+        carry(connector, target(1), orders)
+        during = use_of_others(connector)
+        carry(connector, target(2), [])
+
+        assert before == during == use_of_others(connector) and before
+
+    def test_c62_what_somebody_else_made_is_left_alone(self, connector, foreign_target, orders):
+        before = connector.probe(foreign_target)
+
+        assert refused(connector.apply, foreign_target, orders).code == "not_ours"
+        assert refused(connector.apply, foreign_target, []).code == "not_ours"
+
+        assert connector.probe(foreign_target) == before
+        assert isinstance(before, Found) and not before.is_ours and before.markers == ()
+
+    # --- no room, no permission ---------------------------------------------------------------------------------------
+
+    def test_c63_what_fits_nowhere_is_no_capacity_and_leaves_nothing(self, connector, target, orders, impossible):
+        before = nodes(connector)
+
+        with pytest.raises(NoCapacity):
+            connector.apply(target(1), [orders[0], impossible])
+
+        assert connector.probe(target(1)) == Absent() and nodes(connector) == before
+
+    def test_c64_capacity_is_given_once(self, connector, target, orders, other_target, other_orders):
+        carry(connector, target(1), orders)
+
+        with pytest.raises(NoCapacity):
+            connector.apply(other_target(1), other_orders)
+
+        carry(connector, target(2), [])
+        assert isinstance(carry(connector, other_target(1), other_orders).found, Found)
+
+    def test_c65_without_permission_to_manage_nothing_is_changed(self, connector, target, orders, refusing_to_manage):
+        refusing_to_manage()
+
+        with pytest.raises(Denied):
+            connector.apply(target(1), orders)
+
+        check = connector.check()
+        assert (
+            connector.probe(target(1)) == Absent() and not check.manage.ok and check.manage.missing and check.watch.ok
+        )
+
+    # --- when the way there breaks ------------------------------------------------------------------------------------
+
+    def test_c66_after_a_lost_answer_a_repeat_makes_no_second_effect(
+        self, connector, target, orders, losing_the_answer
+    ):
+        losing_the_answer()
+        with pytest.raises(Transient):
+            connector.apply(target(1), orders)
+        there = connector.probe(target(1))
+
+        again = carry(connector, target(1), orders)
+
+        assert isinstance(there, Found) and there.markers == markers(orders)
+        assert again.changes == () and our_use(connector) == {order.marker: order.milli for order in orders}
+
+    def test_c67_after_a_lost_request_a_repeat_makes_the_effect(self, connector, target, orders, losing_the_request):
+        losing_the_request()
+        with pytest.raises(Transient):
+            connector.apply(target(1), orders)
+
+        assert connector.probe(target(1)) == Absent()
+        assert carry(connector, target(1), orders).changes
+
+    def test_c68_a_half_done_gang_is_completed_by_a_repeat(self, connector, target, orders, breaking_in_the_middle):
+        breaking_in_the_middle()
+        with pytest.raises(Transient):
+            connector.apply(target(1), orders)
+        assert connector.probe(target(1)) != Absent()
+
+        carry(connector, target(1), orders)
+
+        assert our_use(connector) == {order.marker: order.milli for order in orders}
+
+    def test_c69_a_half_done_gang_is_undone_by_giving_back(self, connector, target, orders, breaking_in_the_middle):
+        before = nodes(connector)
+        breaking_in_the_middle()
+        with pytest.raises(Transient):
+            connector.apply(target(1), orders)
+
+        carry(connector, target(2), [])
+
+        assert nodes(connector) == before
+
+    def test_c70_after_a_lost_answer_to_giving_back_a_repeat_is_silent(
+        self, connector, target, orders, losing_the_answer
+    ):
+        carry(connector, target(1), orders)
+        losing_the_answer()
+        with pytest.raises(Transient):
+            connector.apply(target(2), [])
+
+        again = carry(connector, target(2), [])
+
+        assert again.found == Absent() and again.changes == ()
+
+    def test_c71_long_work_is_pending_and_is_asked_for_again(self, connector, target, orders, answering_later):
+        answering_later()
+
+        first = connector.apply(target(1), orders)
+
+        assert isinstance(first, Pending) and first.after_seconds > 0 and first.changes
+        assert carry(connector, target(1), orders).changes == ()
+        assert connector.probe(target(1)) == Found(
+            generation=1, markers=markers(orders), detail=connector.probe(target(1)).detail
+        )
+
+    def test_c72_no_secret_gets_into_plans_outcomes_or_logs(self, connector, target, orders, secret, logged):
+        told: list[object] = [connector.plan(target(1), orders), carry(connector, target(1), orders)]
+
+        told += [connector.probe(target(1)), carry(connector, target(2), [])]
+
+        assert secret not in str(told) + str(logged)
+
+
+class HoldContract:
+    """To keep capacity before it is delivered."""
+
+    def test_c80_a_hold_keeps_capacity_and_delivers_nothing(
+        self, connector, target, orders, other_target, other_orders
+    ):
+        connector.hold(target(1), orders)
+
+        with pytest.raises(NoCapacity):
+            connector.apply(other_target(1), other_orders)
+        with pytest.raises(ConnectorError):
+            connector.access(target(1), orders)
+        assert isinstance(connector, CanHold)
+
+    def test_c81_a_hold_is_delivered_by_apply_on_the_same_devices(self, connector, target, orders):
+        connector.hold(target(1), orders)
+        held = [node.devices for node in nodes(connector)]
+
+        carry(connector, target(2), orders)
+
+        assert [node.devices for node in nodes(connector)] == held
+        assert connector.access(target(2), orders)
+
+    def test_c82_a_hold_is_given_back_like_any_target(self, connector, target, orders):
+        before = nodes(connector)
+        connector.hold(target(1), orders)
+
+        carry(connector, target(2), [])
+
+        assert nodes(connector) == before
+
+
+class AccessContract:
+    """To hand over what a tenant needs."""
+
+    def test_c85_access_is_the_same_each_time_and_stays_out_of_logs(self, connector, target, orders, logged):
+        carry(connector, target(1), orders)
+
+        access = connector.access(target(1), orders)
+
+        assert access and access == connector.access(target(1), orders)
+        assert not any(value in str(logged) for name, value in access.items() if "token" in name or "key" in name)
+        assert isinstance(connector, CanGrantAccess)
+
+    def test_c86_access_to_nothing_is_refused(self, connector, target, orders):
+        assert refused(connector.access, target(1), orders).code == "not_found"
