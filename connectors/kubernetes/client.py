@@ -124,10 +124,13 @@ class Client:
 
     def dra_kinds(self) -> tuple[Kind, Kind] | None:
         """How to list ResourceSlices and ResourceClaims; None where the cluster has no dynamic resource allocation."""
-        answer = self.http.fetch("/apis/resource.k8s.io", accept=(404,))
+        answer = self.http.fetch("/apis/resource.k8s.io", accept=(403, 404))
         if answer.status == 404:  # its body is plain text
             return None
-        served = {version.version for version in self.http.decode(answer, ApiGroup).versions}
+        if answer.status == 403:  # discovery is closed, and the lists themselves may be open
+            served = set(_DRA_VERSIONS[:1])
+        else:
+            served = {version.version for version in self.http.decode(answer, ApiGroup).versions}
         version = next((version for version in _DRA_VERSIONS if version in served), None)
         if version is None:
             return None

@@ -49,8 +49,10 @@ def find(host: Host, resources: list[tuple[str, Resource]], told: Found, is_cove
 def _find_whole(host: Host, name: str, product: Product, cuts: list[CounterFact], told: Found) -> None:
     """Cards as such. Cards that are cut by MIG or shared have no capacity of their own: the counters hold it."""
     capacity = host.capacity.get(name, 0)
-    count = min(host.number("nvidia.com/gpu.count"), _MOST_CARDS) or (0 if cuts else capacity)
+    count = min(host.number("nvidia.com/gpu.count"), _MOST_CARDS)
     replicas = _replicas(host, capacity, count)
+    if replicas == 1 and not cuts:
+        count = max(count, capacity)  # where there are several models, the label counts the cards of one
     if replicas > 1:
         told.devices += _without_own_capacity(product, count, host.offered(name) > 0)
         told.counters.append(
@@ -81,10 +83,11 @@ def _without_own_capacity(product: Product, count: int, is_offered: bool) -> lis
 
 
 def _replicas(host: Host, capacity: int, count: int) -> int:
-    """How many units stand for one card: by label, else by the plain fact that there are more units than cards."""
+    """How many units stand for one card: by label, or by what HAMi offers more than there are cards."""
     if (told := host.number("nvidia.com/gpu.replicas")) > 1:
         return told
-    return capacity // count if count and capacity > count else 1
+    is_hami = any(name.startswith("hami.io/") for name in host.annotations)
+    return capacity // count if is_hami and count and capacity > count else 1
 
 
 def _single(host: Host, name: str, product: Product, profile: str) -> CounterFact:

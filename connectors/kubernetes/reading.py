@@ -37,7 +37,13 @@ def look(client: Client, api_time: datetime | None) -> Look:
     if kinds is None:
         return found
     slices, claims = kinds
-    if not _unless_forbidden(lambda: _read_slices(client, slices, found)):
+    try:
+        may_read_slices = _unless_forbidden(lambda: _read_slices(client, slices, found))
+    except Permanent as error:
+        if error.code != "not_found":
+            raise
+        return found  # discovery did not tell, and there is none
+    if not may_read_slices:
         found.gaps.append("ResourceSlices may not be listed, so devices of DRA drivers are not seen.")
     if not _unless_forbidden(lambda: _read_claims(client, claims, found, markers)):
         found.around.claims_unknown = "The use of its DRA devices is unknown: the account may not list resourceclaims."

@@ -153,6 +153,14 @@ class TestWholeCards:
 
         assert [[use.milli for use in device.uses] for device in devices] == [[1000, 0]] * 4 + [[1000]] * 4
 
+    def test_of_two_models_are_all_there_though_the_label_counts_one(self):
+        body = recorded("node_h100")
+        body["metadata"]["labels"]["nvidia.com/gpu.count"] = "4"
+
+        node = fact(body)
+
+        assert ([device.total_milli for device in node.devices], node.counters) == ([1000] * 8, ())
+
     def test_fall_back_to_the_name_of_the_resource_without_labels(self):
         body = recorded("node_h100")
         body["metadata"]["labels"] = {}

@@ -379,6 +379,15 @@ class TestAbsentApi:
         assert (len(nodes), last.complete, nodes["gpu-dra-00007"].devices) == (25, True, ())
         assert not any("resource.k8s.io" in warning for warning in warnings)
 
+    @pytest.mark.parametrize("has_dra", [True, False])
+    def test_that_discovery_does_not_tell_is_found_by_trying(self, connector, cluster, server, has_dra):
+        cluster.has_dra = has_dra
+        server.play(recorded_answer("error_403_forbidden"), path="/apis/resource.k8s.io")
+
+        nodes, last, _ = observed(connector)
+
+        assert (last.complete, len(nodes["gpu-dra-00007"].devices)) == (True, 8 if has_dra else 0)
+
     @pytest.mark.parametrize(("served", "taken"), [(["v1beta1"], "v1beta1"), (["v1beta1", "v1beta2"], "v1beta2")])
     def test_of_the_newest_dra_version_takes_an_older_one(self, connector, server, served, taken):
         versions = [{"version": version, "groupVersion": f"resource.k8s.io/{version}"} for version in served]
