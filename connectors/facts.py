@@ -46,7 +46,7 @@ class Checked:
 
     def __init__(self) -> None:
         self._nodes: set[str] = set()
-        self._hardware: dict[str | tuple[str, str | None], DeviceFact] = {}
+        self._hardware: set[str | tuple[str, str | None] | None] = set()
         self._warned = 0
 
     def page(self, page: Page) -> Page:
@@ -93,8 +93,10 @@ class Checked:
         again = []
         for device in devices:
             key = device.uuid or (device.serial and (device.serial, device.profile))
-            if key and hardware.setdefault(key, device) is not device:
+            if key in hardware:
                 again.append(device)
+            elif key:
+                hardware.add(key)
         if not again:
             return devices
         warnings.extend(
