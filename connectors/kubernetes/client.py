@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from connectors.contract import Denied, Permanent, Transient
+from connectors.failures import not_this_kind
 from connectors.http import Http
 from connectors.kubernetes import watching
 from connectors.kubernetes.access import Access
@@ -29,6 +30,10 @@ from connectors.kubernetes.payloads import (
 ACTIVE_PODS = "status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!="
 _DRA_VERSIONS = ("v1", "v1beta2", "v1beta1")
 _WATCH_SECONDS = 300
+_KUBE_SYSTEM_FORBIDDEN = (
+    "The account may not get the namespace kube-system, by whose uid ocenter tells clusters apart. "
+    "Bind it to the watch role of the documentation."
+)
 
 Item = TypeVar("Item", Node, Pod, ResourceSlice, ResourceClaim, Namespace, ConfigMap)
 
@@ -95,18 +100,14 @@ class Client:
         """The uid of the namespace kube-system: it lives exactly as long as the cluster."""
         try:
             uid = self.http.get("/api/v1/namespaces/kube-system", Namespace).metadata.uid
-        except Denied as error:
+        except Permanent as error:
             if error.code == "forbidden":
-                error.args = (
-                    "The account may not get the namespace kube-system, by whose uid ocenter tells clusters "
-                    "apart. Bind it to the watch role of the documentation.",
-                )
+                raise Denied(_KUBE_SYSTEM_FORBIDDEN, code=error.code, platform_words=error.platform_words) from None
+            if error.code == "not_found":
+                raise not_this_kind(self.http.host, "it has no namespace kube-system", error.platform_words) from None
             raise
         if not uid:
-            raise Permanent(
-                f"The server at {self.http.host} does not answer like a Kubernetes API server. Check the URL.",
-                code="not_this_kind",
-            )
+            raise not_this_kind(self.http.host, "its namespace kube-system has no uid")
         return uid
 
     def version(self) -> tuple[str, datetime | None]:
@@ -192,11 +193,8 @@ class Client:
 
     def _refuse_other_kind(self, kind: Kind, told: str) -> None:
         if told != kind.list_kind:
-            raise Permanent(
-                f"The server at {self.http.host} answers with {told[:60]!r} where {kind.list_kind} is expected. Check "
-                "that the URL is that of a Kubernetes API server.",
-                code="not_this_kind",
-            )
+            why = f"it answers with {told[:60]!r} where {kind.list_kind} is asked for"
+            raise not_this_kind(self.http.host, why)
 
     def watch(self, kind: Kind, item: type[Item], resource_version: str) -> Iterator[watching.Event]:
         """Yield what changes after a list. Ends after some minutes; go on from the last event's resource version.

@@ -1,6 +1,7 @@
 """One Kubernetes cluster as a pool. Watches only; delivery comes later."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.contract import (
@@ -26,6 +27,7 @@ from connectors.kubernetes.manifest import MANIFEST
 from connectors.kubernetes.payloads import Node
 
 _MOST_WARNINGS = 100
+_MOST_CLOCK_SKEW = timedelta(minutes=5)
 _EXTENSIONS = {"resource.k8s.io": "dra", "kueue.x-k8s.io": "kueue", "scheduling.volcano.sh": "volcano"}
 
 
@@ -45,8 +47,15 @@ class Kubernetes(Connector):
         """Ask for each right that watching and managing need. Changes nothing."""
         client = self._client
         identity = self.identity()
+        now, (_, api_time) = datetime.now(UTC), client.version()
         watch, manage = permissions.watch(client), permissions.manage(client)
         warnings = list(client.http.warnings)
+        if api_time and abs(api_time - now) > _MOST_CLOCK_SKEW:
+            minutes = round((api_time - now).total_seconds() / 60)
+            warnings.append(
+                f"The API server's clock and ours differ by {abs(minutes)} minutes. Check the clocks of both: tokens "
+                "end by the one and leases by the other."
+            )
         try:
             groups = client.groups()
             extensions = [word for group, word in _EXTENSIONS.items() if group in groups]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from connectors.contract import DeviceFact, NodeFact
+from connectors.contract import DeviceFact, NodeFact, Permanent
 from connectors.kubernetes import ascend, dra, hami, nvidia, plugin, quantity
 from connectors.kubernetes.host import Host, counts_cards, with_counted_users
 from connectors.kubernetes.payloads import Node, Taint
@@ -47,8 +47,12 @@ class Around(Struct):
 
 
 def node_fact(node: Node, around: Around, report: ascend.Report | None, warnings: list[str]) -> NodeFact:
-    """Return the facts of one node; ``report`` is the Ascend agent's, where it wrote one."""
+    """Return the facts of one node; ``report`` is the Ascend agent's, where it wrote one.
+
+    Raises Permanent ``invalid_answer`` for amounts below zero.
+    """
     meta, status = node.metadata, node.status
+    _refuse_negative(node)
     use = around.use.get(meta.name, UNUSED)
     pools = around.pools.get(meta.name, ())
     reasons = _reasons(node, around, bool(pools))
@@ -81,6 +85,17 @@ def node_fact(node: Node, around: Around, report: ascend.Report | None, warnings
         devices=tuple(devices + published.devices + counted.devices),
         counters=tuple(published.counters + counted.counters),
     )
+
+
+def _refuse_negative(node: Node) -> None:
+    for amounts in (node.status.capacity, node.status.allocatable):
+        for name, text in amounts.items():
+            if text.startswith("-"):
+                raise Permanent(
+                    f"The API server's answer cannot be right: node {node.metadata.name[:80]} has {text[:40]} of "
+                    f"{name[:80]}. Nothing is taken from it. Repair what reports this on the node.",
+                    code="invalid_answer",
+                )
 
 
 def _with_plain_users(host: Host, devices: list[DeviceFact], vendors: frozenset[str]) -> list[DeviceFact]:
