@@ -116,6 +116,11 @@ class Store:
                 raise Permanent(f"The state folder {folder} does not exist; make it first.", code="invalid_settings")
             self._path = Path(folder, f"{fleet}.json")
 
+    @property
+    def exists(self) -> bool:
+        """Tell whether anything was kept yet."""
+        return self._path is not None and self._path.exists()
+
     def read(self) -> State:
         """Return the present state; changing it changes nothing."""
         if self._path is not None:
