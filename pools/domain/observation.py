@@ -45,12 +45,17 @@ class Recorded:
 
 @dataclass(slots=True)
 class Sight:
-    """What one run has seen so far. ``unseen_devices`` are recorded devices of seen nodes which were not there."""
+    """What one run has seen so far.
+
+    ``unseen_devices`` are recorded devices of seen nodes that were not there, ``moved_devices`` those that turned up on
+    another node: whichever of the two nodes came first, such a device is not missing.
+    """
 
     recorded: Mapping[str, Recorded]
     seen: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     unseen_devices: set[UUID] = field(default_factory=set)
+    moved_devices: set[UUID] = field(default_factory=set)
 
     def is_repeated(self, ref: str) -> bool:
         """Note that the node was seen; True when it was seen before in this run."""

@@ -19,12 +19,14 @@ class Device(models.Model):
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
     # No foreign keys in the database where another one implies it: each costs a look-up for every row of a sync.
-    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="devices", db_constraint=False)
+    pool = models.ForeignKey(
+        Pool, on_delete=models.PROTECT, related_name="devices", db_constraint=False, db_index=False
+    )
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="devices")
     ref = models.CharField(max_length=255)
     index = models.IntegerField(null=True)
     vendor = models.CharField(max_length=63, default="")
-    model = models.ForeignKey(ChipModel, on_delete=models.PROTECT, null=True, related_name="devices")
+    model = models.ForeignKey(ChipModel, on_delete=models.PROTECT, null=True, related_name="devices", db_index=False)
     model_text = models.CharField(max_length=255, default="")
     profile = models.CharField(max_length=63, null=True)
     uuid = models.CharField(max_length=255, null=True)
@@ -54,8 +56,9 @@ class Device(models.Model):
     class Meta:
         db_table = "device"
         constraints = [
+            # Also of retired ones: a card that comes back is the same row. The uuid first, to find it in other pools.
             models.UniqueConstraint(
-                fields=["pool", "uuid"], condition=Q(retired_at=None, uuid__isnull=False), name="device_uuid_unique"
+                fields=["uuid", "pool"], condition=Q(uuid__isnull=False), name="device_uuid_unique"
             ),
             models.UniqueConstraint(
                 fields=["pool", "serial", "profile"],
@@ -74,7 +77,6 @@ class Device(models.Model):
         indexes = [
             models.Index(fields=["pool", "id"], condition=Q(retired_at=None), name="device_pool"),
             models.Index(fields=["model", "id"], condition=Q(retired_at=None), name="device_model"),
-            models.Index(fields=["uuid"], condition=Q(uuid__isnull=False), name="device_uuid"),
             models.Index(fields=["serial"], condition=Q(serial__isnull=False), name="device_serial"),
             models.Index(fields=["pool"], condition=Q(missing_since__isnull=False), name="device_missing"),
             models.Index(fields=["pool", "id"], condition=~Q(health="ok"), name="device_unwell"),

@@ -77,16 +77,7 @@ class Merge:
             _copy(cursor, "incoming_node", facts.NODE_COLUMNS, rows.nodes)
             _copy(cursor, "incoming_device", facts.DEVICE_COLUMNS, rows.devices)
             _copy(cursor, "incoming_counter", facts.COUNTER_COLUMNS, rows.counters)
-            params = self._params(now)
-            sql.run(cursor, "merge_match", params)
-            sql.run(cursor, "lock_capacity")
-            moved = self._count(cursor)
-            sql.run(cursor, "merge_nodes", params)
-            sql.run(cursor, "merge_devices", params)
-            self.sight.unseen_devices.update(row[0] for row in cursor.fetchall())
-            self.sight.unseen_devices.difference_update(moved)
-            sql.run(cursor, "merge_counters", params)
-            sql.run(cursor, "refresh_capacity", params)
+            self._merge(cursor, self._params(now), has_known_nodes=any(not row[1] for row in rows.nodes))
 
     def unseen(self, *, is_full: bool) -> tuple[list[UUID], list[UUID], Loss]:
         """Return the nodes and devices that a complete observation did not show, and how grave that is.
@@ -96,7 +87,7 @@ class Merge:
         unseen_nodes = self.sight.unseen_nodes(is_full=is_full)
         fresh = [node for node in unseen_nodes.values() if not node.is_loss_accepted]
         node_ids = [node.id for node in unseen_nodes.values()]
-        device_ids = list(self.sight.unseen_devices | set(self._missing_devices(node_ids)))
+        device_ids = list((self.sight.unseen_devices | self._missing_devices(node_ids)) - self.sight.moved_devices)
         loss = Loss(
             nodes=len(fresh),
             live_nodes=len(self.sight.recorded),
@@ -139,6 +130,26 @@ class Merge:
         with self._transaction(now) as cursor:
             sql.run(cursor, "sum_up_pool", self._params(now))
 
+    def _merge(self, cursor: CursorWrapper, params: dict[str, Any], *, has_known_nodes: bool) -> None:
+        """Write what is in the temporary tables. A first observation, where nothing is known, does the least."""
+        sql.run(cursor, "merge_match", params)
+        created, known = self._count(cursor)
+        if has_known_nodes or known:
+            sql.run(cursor, "lock_capacity")
+        if has_known_nodes:
+            sql.run(cursor, "merge_known_nodes", params)
+        sql.run(cursor, "merge_new_nodes", params)
+        if known:
+            sql.run(cursor, "merge_known_devices", params)
+        if created:
+            sql.run(cursor, "merge_new_devices", params)
+            sql.run(cursor, "merge_twins", params)
+        if has_known_nodes:
+            sql.run(cursor, "merge_devices_of_known_nodes", params)
+            self.sight.unseen_devices.update(row[0] for row in cursor.fetchall())
+        sql.run(cursor, "merge_counters", params)
+        _refresh_capacity(cursor, params)
+
     def _settle_batch(
         self,
         cursor: CursorWrapper,
@@ -161,7 +172,7 @@ class Merge:
         sql.run(cursor, "settle", params)
         for object_kind, key, count in cursor.fetchall():
             (self.counts.nodes if object_kind == "node" else self.counts.devices)[key] += count
-        sql.run(cursor, "refresh_capacity", params)
+        _refresh_capacity(cursor, params)
 
     @contextmanager
     def _transaction(self, now: datetime) -> Iterator[CursorWrapper]:
@@ -180,24 +191,30 @@ class Merge:
     def _prepare(self, cursor: CursorWrapper) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(self.turn.pool_id)])
         cursor.execute("SELECT set_config('ocenter.run_id', %s, true)", [str(self.turn.run_id)])
+        cursor.execute("SET LOCAL jit = off")
 
     def _collect_preview(self) -> None:
         room = PREVIEW_CHANGES - len(self.preview)
         changes = InventoryChange.objects.filter(run_id=self.turn.run_id).order_by("id")
         self.preview.extend(changes.values("object_kind", "object_name", "action", "before", "after")[: max(room, 0)])
 
-    def _count(self, cursor: CursorWrapper) -> set[UUID]:
-        """Count created and changed objects before they are written; return the devices that move to another node."""
+    def _count(self, cursor: CursorWrapper) -> tuple[int, int]:
+        """Count created and changed objects before they are written; return how many devices are new, and known."""
         cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM incoming_node")
         created, changed = cursor.fetchone()
         self.counts.nodes["created"] += created
         self.counts.nodes["changed"] += changed
-        sql.run(cursor, "count_devices")
-        created, changed, unchanged, moved = cursor.fetchone()
+        cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM incoming_device")
+        created, known = cursor.fetchone()
         self.counts.devices["created"] += created
-        self.counts.devices["changed"] += changed
-        self.counts.devices["unchanged"] += unchanged
-        return set(moved or ())
+        if known:
+            sql.run(cursor, "count_known_devices")
+            changed, unchanged, moved = cursor.fetchone()
+            self.counts.devices["changed"] += changed
+            self.counts.devices["unchanged"] += unchanged
+            # Seen here, so not missing on the node where they were.
+            self.sight.moved_devices.update(moved or ())
+        return created, known
 
     def _params(self, now: datetime) -> dict[str, Any]:
         return {
@@ -207,7 +224,7 @@ class Merge:
             "is_advisory": self.turn.is_pool_grain,
         }
 
-    def _missing_devices(self, unseen_node_ids: Collection[UUID]) -> list[UUID]:
+    def _missing_devices(self, unseen_node_ids: Collection[UUID]) -> set[UUID]:
         """Devices that were missing before and whose node is there: they miss one observation more."""
         with connection.cursor() as cursor:
             cursor.execute(
@@ -218,7 +235,16 @@ class Merge:
                 """,
                 [self.turn.pool_id, list(unseen_node_ids)],
             )
-            return [row[0] for row in cursor.fetchall()]
+            return {row[0] for row in cursor.fetchall()}
+
+
+def _refresh_capacity(cursor: CursorWrapper, params: dict[str, Any]) -> None:
+    """Bring the capacity rows of the nodes in refresh_node up to date with their devices."""
+    sql.run(cursor, "refresh_new_cards", params)
+    cursor.execute("SELECT bool_or(NOT is_new) FROM refresh_node")
+    if cursor.fetchone()[0]:
+        sql.run(cursor, "refresh_known_cards", params)
+    sql.run(cursor, "refresh_hosts", params)
 
 
 def _copy(cursor: CursorWrapper, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:

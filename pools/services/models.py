@@ -97,6 +97,7 @@ class Resolver:
         if entry is not None and entry.slug in self._rows:
             return self._rows[entry.slug]
         text = model or pci_id or resource or "accelerator"
+        vendor = current().vendor(vendor) or vendor
         slug = catalogue.unknown_slug(vendor, text)
         if slug not in self._rows:
             self._rows[slug] = self._make(slug, vendor, text, memory_mib)

@@ -15,4 +15,6 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_counter (
     total_milli integer, total_mib bigint, shadow_milli integer, shadow_mib bigint, faulty_milli integer,
     faulty_mib bigint, uses jsonb
 ) ON COMMIT DELETE ROWS;
+CREATE INDEX IF NOT EXISTS incoming_node_id ON incoming_node (id);
+CREATE INDEX IF NOT EXISTS incoming_device_id ON incoming_device (id);
 CREATE TEMP TABLE IF NOT EXISTS refresh_node (id uuid, is_new boolean) ON COMMIT DELETE ROWS;

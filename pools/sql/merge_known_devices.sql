@@ -1,9 +1,4 @@
--- Devices of nodes that were known before: one change row each. Those of a new node are told by the node's own row.
-INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before, after)
-SELECT %(now)s, %(pool)s, %(run)s, 'device', i.id, n.name || ' ' || i.ref, 'created', NULL,
-       jsonb_build_object('model_text', i.model_text, 'uuid', i.uuid, 'serial', i.serial, 'memory_mib', i.memory_mib)
-FROM incoming_device i JOIN incoming_node n ON n.id = i.node_id WHERE i.is_new AND NOT n.is_new;
-
+-- Known devices: what differs is recorded with before and after, then written.
 INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before, after)
 SELECT %(now)s, %(pool)s, %(run)s, 'device', id, name,
        CASE WHEN was_gone THEN 'returned' WHEN has_moved THEN 'moved' ELSE 'changed' END,
@@ -51,19 +46,6 @@ WHERE d.id = i.id AND (NOT kept OR d.missing_since IS NOT NULL
         i.pci_address, i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.health, i.health_reason,
         i.link_group, i.numa_node, i.uses, i.attributes));
 
-INSERT INTO device (id, pool_id, node_id, ref, index, vendor, model_id, model_text, profile, uuid, serial, pci_id,
-    pci_address, memory_mib, total_milli, shadow_milli, shadow_mib, health, health_reason, link_group, numa_node, uses,
-    attributes, capacity_id, position, misses, created_at, changed_at)
-SELECT i.id, %(pool)s, i.node_id, i.ref, i.index, i.vendor, i.model_id, i.model_text, i.profile, i.uuid, i.serial,
-    i.pci_id, i.pci_address, i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.health, i.health_reason,
-    i.link_group, i.numa_node, i.uses, i.attributes,
-    coalesce(c.id, i.capacity_id), coalesce(cardinality(c.device_ids), 0)
-        + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile ORDER BY i.seq),
-    0, %(now)s, %(now)s
-FROM incoming_device i LEFT JOIN capacity c ON c.node_id = i.node_id AND c.kind = 'cards'
-    AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
-WHERE i.is_new;
-
 -- Known devices that lost their position (moved, other model, came back): behind all others of their capacity row.
 UPDATE device d SET capacity_id = placed.capacity_id, position = placed.position
 FROM (
@@ -77,18 +59,3 @@ FROM (
             AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
     WHERE NOT i.is_new) placed
 WHERE d.id = placed.id;
-
--- The same hardware in another pool: shown to an operator.
-INSERT INTO device_twin (device_id, other_id, found_at)
-SELECT least(i.id, o.id), greatest(i.id, o.id), %(now)s
-FROM incoming_device i JOIN device o ON o.uuid = i.uuid
-WHERE i.uuid IS NOT NULL AND o.pool_id <> %(pool)s AND o.retired_at IS NULL
-UNION
-SELECT least(i.id, o.id), greatest(i.id, o.id), %(now)s
-FROM incoming_device i JOIN device o ON o.serial = i.serial AND o.profile IS NOT DISTINCT FROM i.profile
-WHERE i.serial IS NOT NULL AND o.pool_id <> %(pool)s AND o.retired_at IS NULL
-ON CONFLICT DO NOTHING;
-
--- Recorded devices of these nodes that were not among the facts. What becomes of them is decided when all was seen.
-SELECT d.id FROM device d JOIN incoming_node n ON n.id = d.node_id AND NOT n.is_new
-WHERE d.retired_at IS NULL AND d.missing_since IS NULL AND NOT EXISTS (SELECT FROM incoming_device i WHERE i.id = d.id);

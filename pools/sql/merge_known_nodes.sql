@@ -1,9 +1,4 @@
--- Nodes: what differs is recorded with before and after, then written.
-INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before, after)
-SELECT %(now)s, %(pool)s, %(run)s, 'node', i.id, i.name, 'created', NULL,
-       jsonb_build_object('devices', i.device_count, 'topology', i.topology_path)
-FROM incoming_node i WHERE i.is_new;
-
+-- Known nodes: what differs is recorded with before and after, then written.
 INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before, after)
 SELECT %(now)s, %(pool)s, %(run)s, 'node', id, name, CASE WHEN was_missing THEN 'returned' ELSE 'changed' END,
        changed_fields(old, new), changed_fields(new, old)
@@ -27,11 +22,3 @@ UPDATE node n SET name = i.name, uuid = i.uuid, serial = i.serial, topology = i.
     unknown_resources = i.unknown_resources, fingerprint = i.fingerprint, missing_since = NULL, misses = 0,
     loss_accepted = false, changed_at = %(now)s
 FROM incoming_node i WHERE n.id = i.id AND NOT i.is_new;
-
-INSERT INTO node (id, pool_id, ref, name, uuid, serial, topology, topology_path, labels, cpu_milli, memory_mib,
-    cpu_used_milli, memory_used_mib, device_count, is_available, unavailable_reason, unknown_resources, fingerprint,
-    misses, loss_accepted, created_at, changed_at)
-SELECT id, %(pool)s, ref, name, uuid, serial, topology, topology_path, labels, cpu_milli, memory_mib,
-    cpu_used_milli, memory_used_mib, device_count, is_available, unavailable_reason, unknown_resources, fingerprint,
-    0, false, %(now)s, %(now)s
-FROM incoming_node WHERE is_new;
