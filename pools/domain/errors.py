@@ -194,6 +194,13 @@ class ModelMissing(Missing):
     msgid = gettext_noop("There is no such model.")
 
 
+class KindMissing(Missing):
+    """No kind of this name."""
+
+    code = "kind.not_found"
+    msgid = gettext_noop("There is no such kind of pool.")
+
+
 class RunMissing(Missing):
     """No sync run of this id."""
 
@@ -206,3 +213,10 @@ class RunNotHeld(Conflict):
 
     code = "sync_run.not_held"
     msgid = gettext_noop("This run does not wait for a decision; it is %(state)s.")
+
+
+class UserMissing(Missing):
+    """No administrator of this name."""
+
+    code = "user.not_found"
+    msgid = gettext_noop('There is no administrator named "%(name)s".')

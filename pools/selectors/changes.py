@@ -43,8 +43,9 @@ def of_run(*, run_id: UUID, params: Mapping[str, str], cursor: str | None, limit
     return _cut(InventoryChange.objects.filter(run_id=run_id, **named), pages.BY_NUMBER, cursor, limit)
 
 
-def of_object(*, object_id: UUID, cursor: str | None, limit: int) -> Page[ChangeRow]:
+def of_object(*, object_id: UUID, params: Mapping[str, str], cursor: str | None, limit: int) -> Page[ChangeRow]:
     """Return what happened to one node or device, the newest first. One query. Raises Invalid."""
+    filters.read(params, {})
     return _cut(InventoryChange.objects.filter(object_id=object_id), pages.NEWEST_NUMBER_FIRST, cursor, limit)
 
 

@@ -1,0 +1,1 @@
+"""REST: one file per noun. Reads by selectors, writes by services, and decides nothing."""

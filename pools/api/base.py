@@ -1,0 +1,77 @@
+"""What all views share: log-in, permission, JSON by msgspec, problems, request ids."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from rest_framework.exceptions import NotFound
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from pools.api import auth, errors
+from pools.domain import filters
+from pools.domain.errors import Missing
+from pools.selectors.pages import Page
+
+
+class Json(BaseRenderer):
+    """Structs, ids and instants as JSON; instants are RFC 3339 in UTC."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
+    ) -> bytes:
+        return b"" if data is None else msgspec.json.encode(data)
+
+
+class View(APIView):
+    """A resource that only administrators reach."""
+
+    authentication_classes = [auth.Bearer, auth.Session]
+    permission_classes = [auth.IsAdministrator]
+    renderer_classes = [Json]
+    parser_classes: list[Any] = []  # parsing.body reads it
+    metadata_class = None
+
+    def get_exception_handler(self) -> Any:
+        return errors.answer
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response["X-Request-ID"] = auth.request_id(request)
+        response["Cache-Control"] = "no-store"
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+class Nowhere(View):
+    """Every address that is none."""
+
+    schema = None
+    authentication_classes = []
+    permission_classes = []
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound("There is nothing at this address. /api/docs/ lists what there is.")
+
+
+def listing(request: Request, page: Page[Any]) -> Response:
+    """Answer a page as {results, next}; ``next`` is the address of the next page, null on the last."""
+    following = None
+    if page.next_cursor:
+        query = [(name, value) for name, value in request.query_params.lists() if name != "cursor"]
+        following = request.build_absolute_uri(f"?{urlencode([*query, ('cursor', page.next_cursor)], doseq=True)}")
+    return Response({"results": page.rows, "next": following})
+
+
+def identified(text: str, otherwise: type[Missing]) -> UUID:
+    """Return the id in an address. Raises what is said for a text that is none."""
+    found = filters.as_uuid(text)
+    if found is None:
+        raise otherwise
+    return found

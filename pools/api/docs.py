@@ -1,0 +1,27 @@
+"""Addresses under /api/: the OpenAPI description, and Swagger UI served from here."""
+
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from pools.api import auth
+
+
+class Description(SpectacularAPIView):
+    """OpenAPI 3.1 as YAML, or JSON by ?format=json."""
+
+    authentication_classes = [auth.Bearer, auth.Session]
+    permission_classes = [auth.IsAdministrator]
+
+
+class Swagger(SpectacularSwaggerSplitView):
+    """Swagger UI, by files of our own only."""
+
+    template_name = "api/swagger.html"
+    authentication_classes = [auth.Session]
+    permission_classes = [auth.IsAdministrator]
+
+
+urlpatterns = [
+    path("schema/", Description.as_view(), name="schema"),
+    path("docs/", Swagger.as_view(url_name="schema"), name="api-docs"),
+]

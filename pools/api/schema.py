@@ -1,0 +1,124 @@
+"""OpenAPI 3.1 from the very structs that are parsed and answered, so that it cannot say anything else."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
+from types import GenericAlias
+from typing import Any, Final, TypeVar
+
+import msgspec
+from drf_spectacular.drainage import set_override
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from pools.api import errors
+from pools.selectors import pages
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+_REFERENCE: Final = "#/components/schemas/"
+_READING: Final = (401, 403)
+_FILTER_WORDS: Final = {
+    "pool": "Names or ids of pools, with commas between.",
+    "kind": "Kinds, with commas between.",
+    "vendor": "Vendors, with commas between.",
+    "model": "Slugs of models, with commas between.",
+    "profile": "Profiles, with commas between.",
+    "state": "States, with commas between.",
+    "health": "Healths, with commas between.",
+    "node": "Names or ids of nodes, with commas between.",
+    "label": "A label selector such as tier=prod,zone!=b,gpu,!old.",
+    "q": "What to look for.",
+}
+
+
+def operation(
+    name: str,
+    summary: str,
+    *,
+    answer: type | None,
+    status: int = 200,
+    body: Any = None,
+    refusals: Collection[int] = (),
+    parameters: Collection[OpenApiParameter] = (),
+) -> Callable[[Method], Method]:
+    """Describe one operation: its id (``noun.verb``), what it takes, what it answers, and which problems to expect."""
+    problems = {
+        (code, errors.MEDIA_TYPE): OpenApiResponse(errors.Problem) for code in sorted({*_READING, *refusals, 500})
+    }
+    answered = {(status, "application/json"): answer} if answer else {status: None}
+    return extend_schema(
+        operation_id=name.replace(".", "_"),
+        summary=summary,
+        tags=[name.partition(".")[0]],
+        request={"application/json": body} if body is not None else None,
+        responses={**answered, **problems},
+        parameters=[*parameters],
+    )
+
+
+def listing(name: str, summary: str, row: type, filters: Mapping[str, Any]) -> Callable[[Method], Method]:
+    """Describe a list with its filters and paging."""
+    named = [OpenApiParameter(key, str, description=_FILTER_WORDS.get(key, "")) for key in filters]
+    limit = {"type": "integer", "minimum": 1, "maximum": pages.LIMIT_MOST, "default": pages.LIMIT_DEFAULT}
+    paging = [
+        OpenApiParameter("limit", limit, description="Rows in a page."),
+        OpenApiParameter("cursor", str, description="Where to go on; it is in the address of the next page."),
+    ]
+    return operation(name, summary, answer=_list_of(row), refusals=(422,), parameters=[*named, *paging])
+
+
+IF_MATCH: Final = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="The ETag (generation) you read; another one answers 412."
+)
+
+
+@cache
+def _list_of(row: type) -> type:
+    return msgspec.defstruct(
+        f"{row.__name__.removesuffix('Row')}List", [("results", GenericAlias(list, row)), ("next", str | None)]
+    )
+
+
+class StructExtension(OpenApiSerializerExtension):
+    """Schemas of msgspec structs. A row's class is named ``XRow``, and the API calls it X."""
+
+    target_class = "msgspec.Struct"
+    match_subclasses = True
+
+    def get_name(self, auto_schema: Any, direction: Any) -> str:
+        # A struct inside another is registered by its name alone, which looks like a collision and is none.
+        set_override(self.target, "suppress_collision_warning", True)
+        return str(self.target.__name__.removesuffix("Row"))
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        _, found = msgspec.json.schema_components([self.target], ref_template=_REFERENCE + "{name}")
+        text = re.sub(rf'("{_REFERENCE}\w+?)Row"', r'\1"', msgspec.json.encode(found).decode())
+        schemas: dict[str, dict[str, Any]] = msgspec.json.decode(text)
+        own = schemas.pop(self.target.__name__)
+        for name, schema in schemas.items():
+            name = name.removesuffix("Row")
+            auto_schema.registry.register_on_missing(
+                ResolvedComponent(name=name, type=ResolvedComponent.SCHEMA, object=name, schema=schema)
+            )
+        return own
+
+
+class BearerScheme(OpenApiAuthenticationExtension):
+    """Tokens."""
+
+    target_class = "pools.api.auth.Bearer"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "oc_..."}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    """The console's log-in."""
+
+    target_class = "pools.api.auth.Session"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "apiKey", "in": "cookie", "name": "ocenter_session"}
