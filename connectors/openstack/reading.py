@@ -150,10 +150,10 @@ def _read_amounts(
         if is_reserved and cards.nova_class(provider, summary):
             _read_inventories(cloud, seen, provider.uuid)
         return
-    if deployable is not None and deployable.num_accelerators == 1 and bound_count:
+    known_class = cards.of_deployable(deployable, None).resource_class if deployable is not None else ""
+    if deployable is not None and known_class and deployable.num_accelerators == 1 and bound_count:
         # The commonest case on a host that is given out whole: the request says all there is to say.
-        only = cards.of_deployable(deployable, None).resource_class
-        seen.summaries[provider.uuid] = Summary(resources={only: Amount(1, 1)})
+        seen.summaries[provider.uuid] = Summary(resources={known_class: Amount(1, 1)})
         return
     if deployable is None and not cards.may_be_nova_card(provider) and not _may_be_host(seen, provider):
         return
@@ -164,7 +164,7 @@ def _read_amounts(
             name: Amount(int((each.total - each.reserved) * each.allocation_ratio), usages.get(name, 0))
             for name, each in inventories.inventories.items()
         },
-        traits=_of(cloud, provider.uuid, "traits", Traits).traits if deployable is None else [],
+        traits=[] if known_class else _of(cloud, provider.uuid, "traits", Traits).traits,
     )
 
 

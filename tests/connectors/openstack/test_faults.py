@@ -114,15 +114,21 @@ class TestFaultsOfOpenStack(FaultContract):
             yield cloud
 
     @pytest.fixture
-    def playing(self, cloud, open_session):
+    def untrusted(self):
+        with served("idle", identity=Authority().identity()) as cloud:
+            yield cloud
+
+    @pytest.fixture
+    def playing(self, cloud, untrusted, open_session):
+        self.faulty = cloud
         application = {"auth_type": "application_credential", "application_credential_id": "i1"}
         secret = {"application_credential_secret": cloud.double.password}
 
         def play(fault: str) -> Connector:
-            if fault == "untrusted_tls":
-                return self.untrusted(open_session)
             settings, credential, more = cloud.settings, cloud.credential, {}
-            if fault == "unreachable":
+            if fault == "untrusted_tls":
+                settings = untrusted.settings
+            elif fault == "unreachable":
                 settings["auth_url"] = "http://127.0.0.1:9/v3"
             elif fault == "dns_failure":
                 settings["auth_url"] = "http://no-such-host.invalid/v3"
@@ -136,25 +142,12 @@ class TestFaultsOfOpenStack(FaultContract):
 
         return play
 
-    @pytest.fixture(autouse=True)
-    def _keep(self):
-        self.running: list[Any] = []
-        yield
-        for context in self.running:
-            context.__exit__(None, None, None)
-
-    def untrusted(self, open_session: Callable[..., Connector]) -> Connector:
-        context = served("idle", identity=Authority().identity())
-        self.running.append(context)
-        cloud = context.__enter__()
-        return open_session("openstack", cloud.settings, cloud.credential)
-
-    def test_f07_a_device_that_moves_is_seen_where_it_is(self, playing, cloud):
+    def test_f07_a_device_that_moves_is_seen_where_it_is(self, playing):
         """No service tells what identifies the hardware: a card that moves gets another provider on another host."""
         connector = playing("none")
         before = {device.ref: node.name for node in nodes(connector) for device in node.devices}
-        card = next(each for each in providers(cloud) if each["name"] == "east-002_0000:2c:00.0")
-        goal = next(each for each in providers(cloud) if each["name"] == "east-003")
+        card = next(each for each in providers(self.faulty) if each["name"] == "east-002_0000:2c:00.0")
+        goal = next(each for each in providers(self.faulty) if each["name"] == "east-003")
         card |= {"root_provider_uuid": goal["uuid"], "parent_provider_uuid": goal["uuid"]}
 
         after = {device.ref: node.name for node in nodes(connector) for device in node.devices}

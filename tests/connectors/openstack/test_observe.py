@@ -192,6 +192,15 @@ class TestCards:
 
 
 class TestSlots:
+    @pytest.mark.parametrize("slots", [0, 5000])
+    def test_a_card_of_no_slots_or_of_very_many_breaks_nothing(self, idle, slots):
+        deployable(idle, "cyborg-001_0000:10:00.0")["num_accelerators"] = slots
+
+        look = Look(idle)
+
+        assert look.card("cyborg-001", "0000:10:00.0").total_milli == 0
+        assert (look.counter("cyborg-001").total_units, look.counter("cyborg-001").unit_milli > 0) == (slots, True)
+
     def test_vgpus_are_counted_in_one_counter_of_their_node(self, idle):
         look = Look(idle)
 
@@ -316,7 +325,9 @@ class TestMaintenance:
 
         faulty = [device for device in Look(busy).nodes["east-002"].devices if device.health == "faulty"]
 
-        assert [device.health_reason for device in faulty] == ["Reserved in Placement: nothing new is given out of it."]
+        assert [device.health_reason for device in faulty] == [
+            "Nothing new is given out of it: it is reserved in Placement, or has no inventory there."
+        ]
 
     def test_maintenance_that_placement_does_not_know_is_told_and_takes_nothing_away(self, idle):
         idle.double.put(DEVICES, {"devices": [{**_first_device(idle), "status": "maintaining"}]})
@@ -507,6 +518,12 @@ class TestCalls:
 
         assert [use.holder for use in look.card("east-004", "0000:10:00.0").uses] == [f"p1/{STRANGER}"]
         assert not any(provider(busy, name)["uuid"] in seen.path for seen in look.requests)
+
+    def test_a_card_of_a_full_host_that_cyborg_gives_no_attributes_keeps_its_model(self, busy):
+        before = Look(busy).card("east-004", "0000:10:00.0")
+        deployable(busy, "east-004_0000:10:00.0")["attributes_list"] = None
+
+        assert Look(busy).card("east-004", "0000:10:00.0") == before
 
     def test_a_provider_that_vanishes_between_two_calls_is_left_out(self, busy):
         rp = provider(busy, "east-004_0000:10:00.0")["uuid"]
