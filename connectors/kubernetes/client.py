@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -115,7 +115,7 @@ class Client:
         answer = self.http.fetch("/version")
         version = self.http.decode(answer, Version).git_version
         try:
-            return version, parsedate_to_datetime(answer.headers.get("date", ""))
+            return version, parsedate_to_datetime(answer.headers.get("date", "")).replace(tzinfo=UTC)  # always GMT
         except ValueError:
             return version, None
 
@@ -182,10 +182,10 @@ class Client:
             self._refuse_other_kind(kind, page.kind)
             items = page.items or []
             uids = {found.metadata.uid for found in items}
-            if len(uids) < len(items) or not uids.isdisjoint(seen) or token == page.metadata.next_page != "":
-                raise _repeated(kind, self.http.host)
-            seen |= uids
             is_first, token = not token, page.metadata.next_page
+            if len(uids) < len(items) or not uids.isdisjoint(seen) or token in seen:
+                raise _repeated(kind, self.http.host)
+            seen |= {*uids, token} if token else uids
             yield Listed(items, page.metadata.resource_version, is_restart and is_first)
             if not token:
                 return

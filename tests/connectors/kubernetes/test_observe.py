@@ -276,9 +276,11 @@ class TestTrouble:
         assert raised.value.code == "repeated_page"
         assert len(lists(server, NODES)) == 2
 
-    def test_of_empty_pages_with_the_same_token_ends(self, connector, server):
-        stuck = {"resourceVersion": "5", "continue": "same"}
-        server.play(json_answer({"kind": "PodList", "metadata": stuck, "items": []}), path=PODS, times=50)
+    @pytest.mark.parametrize("tokens", [("same",), ("one", "two", "three")])
+    def test_of_empty_pages_whose_tokens_lead_in_a_circle_ends(self, connector, server, tokens):
+        stuck = [{"resourceVersion": "5", "continue": token} for token in tokens]
+        circle = [json_answer({"kind": "PodList", "metadata": metadata, "items": []}) for metadata in stuck]
+        server.play(*circle, path=PODS, times=20)
 
         with pytest.raises(Transient) as raised:
             observed(connector)
