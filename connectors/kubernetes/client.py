@@ -181,7 +181,7 @@ class Client:
                 break
             self._refuse_other_kind(kind, page.kind)
             items = page.items or []
-            uids = {found.metadata.uid for found in items}
+            uids: set[str] = {found.metadata.uid for found in items}
             is_first, token = not token, page.metadata.next_page
             if len(uids) < len(items) or not uids.isdisjoint(seen) or token in seen:
                 raise _repeated(kind, self.http.host)
