@@ -7,6 +7,8 @@ import pytest
 
 from connectors import demo
 from connectors.contract import Transient
+from connectors.simulated.chips import CHIPS, UNKNOWN
+from pools.domain import catalogue
 from tests.connectors.contract import Sessions, nodes, pages
 
 
@@ -50,3 +52,21 @@ class TestDemo(Sessions):
         demo.forget(str(tmp_path))
 
         assert json.loads(kept) == {"knobs": {"latency_ms": 7}} and list(Path(tmp_path).iterdir()) == [other]
+
+
+@pytest.fixture(scope="module")
+def known():
+    return catalogue.load(Path("pools/catalogue"))
+
+
+class TestChip:
+    @pytest.mark.parametrize("name", CHIPS)
+    def test_is_found_in_the_catalogue_by_either_of_its_names(self, known, name):
+        chip = CHIPS[name]
+
+        found = known.resolve(chip.vendor, chip.name, chip.pci_id, chip.memory_mib)
+
+        assert found is not None and found == known.resolve(chip.vendor, chip.label, None, chip.memory_mib)
+
+    def test_that_is_unknown_is_unknown(self, known):
+        assert known.resolve(UNKNOWN.vendor, UNKNOWN.name, UNKNOWN.pci_id, UNKNOWN.memory_mib) is None
