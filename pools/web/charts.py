@@ -1,0 +1,103 @@
+"""Geometry of the charts: pure functions from counts to SVG attributes, so that no page needs an inline style.
+
+A map has one path for each state: a horizontal line for each run of equal cells, which a dash pattern of the style
+sheet (8 drawn, 2 left out) cuts into cells. 4,000 devices are some kilobytes, and a fleet of any size has as few nodes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+COLUMNS: Final = 48
+STEP: Final = 10  # units of the drawing a cell and its gap take
+MAP_CELLS: Final = 1_600  # of all pools together, where a cell stands for many devices
+STATES: Final = (("c", "claimed"), ("h", "held"), ("s", "shadow"), ("f", "free"), ("x", "faulty"), ("u", "unknown"))
+BAR_STATES: Final = ("claimed", "held", "shadow", "faulty", "free")
+
+# What is drawn for a state, in order: class of the line, where it begins, what its length lacks.
+_LAYERS: Final[Mapping[str, tuple[tuple[str, float, float], ...]]] = {
+    "c": (("s-claimed box", 0, 2),),
+    "h": (("edge box", 0, 2), ("s-held half", 0.75, 3.5)),
+    "s": (("s-shadow box", 0, 2), ("mark dot", 2.5, 7)),
+    "f": (("edge box", 0, 2), ("s-free inner", 0.75, 3.5)),
+    "x": (("s-faulty box", 0, 2), ("mark bar-mark", 1.5, 5)),
+    "u": (("s-unknown box", 0, 2), ("mark hole", 1.5, 5)),
+}
+
+
+def cells(letters: str, columns: int = COLUMNS) -> dict[str, Any]:
+    """Return {paths: [{css, d}], width, height, columns, count} of a map that has one cell for each letter."""
+    runs: dict[str, list[tuple[int, int, int]]] = {}
+    for top in range(0, len(letters), columns):
+        row = letters[top : top + columns]
+        start = 0
+        for end in range(1, len(row) + 1):
+            if end == len(row) or row[end] != row[start]:
+                runs.setdefault(row[start], []).append((top // columns, start, end - start))
+                start = end
+    paths = [
+        {"css": css, "d": _lines(found, begin, lack)}
+        for letter, found in runs.items()
+        for css, begin, lack in _LAYERS[letter]
+    ]
+    rows = max(-(-len(letters) // columns), 1)
+    return {"paths": paths, "width": columns * STEP, "height": rows * STEP, "columns": columns, "count": len(letters)}
+
+
+def _lines(runs: Sequence[tuple[int, int, int]], begin: float, lack: float) -> str:
+    return "".join(
+        f"M{left * STEP + begin:g} {line * STEP + 5}h{length * STEP - lack:g}" for line, left, length in runs
+    )
+
+
+def swatch(letter: str) -> dict[str, Any]:
+    """Return the drawing of one cell, for a legend."""
+    return cells(letter, columns=1)
+
+
+def proportional(counts: Mapping[str, int], devices_per_cell: int) -> str:
+    """Return letters, one for so many devices, by largest remainder; what is there at all has at least one cell."""
+    order = [letter for letter, _ in STATES if counts.get(letter, 0) > 0]
+    exact = {letter: counts[letter] / devices_per_cell for letter in order}
+    given = {letter: max(1, int(exact[letter])) for letter in order}
+    wanted = max(len(order), -(-sum(counts.values()) // devices_per_cell))
+    for letter in sorted(order, key=lambda letter: given[letter] - exact[letter])[
+        : max(0, wanted - sum(given.values()))
+    ]:
+        given[letter] += 1
+    return "".join(letter * given[letter] for letter in order)
+
+
+def devices_per_cell(devices: int) -> int:
+    """Return for how many devices one cell stands: 1, 2, 5, 10, 20, 50, … so that a map stays within MAP_CELLS."""
+    scale = 1
+    while True:
+        for step in (1, 2, 5):
+            if devices <= step * scale * MAP_CELLS:
+                return step * scale
+        scale *= 10
+
+
+def bar(sums: Mapping[str, int]) -> list[dict[str, str]]:
+    """Return [{state, x, width}] in percent of the whole for the states that are not free."""
+    total = max(sums["total_milli"], sum(sums[f"{state}_milli"] for state in BAR_STATES), 1)
+    parts, left = [], 0.0
+    for state in BAR_STATES[:-1]:
+        width = 100 * sums[f"{state}_milli"] / total
+        if width:
+            # A sliver must not vanish: one faulty card of a thousand is news.
+            parts.append({"state": state, "x": f"{left:.2f}%", "width": f"{max(width, 0.6):.2f}%"})
+            left += width
+    return parts
+
+
+_SEVERITIES: Final = ("ok", "busy", "warn", "bad")
+
+
+def track(severities: Mapping[int, int], buckets: int) -> list[dict[str, str]]:
+    """Return [{css, d}]: for each severity one path over the slices of time, each slice one unit wide."""
+    runs: dict[int, list[str]] = {}
+    for bucket, severity in sorted(severities.items()):
+        if 0 <= bucket < buckets:
+            # Shape beside colour: fine is a half-high mark, trouble a full one.
+            runs.setdefault(severity, []).append(f"M{bucket + 0.1:g} 5h0.8")
+    return [{"css": f"r-{_SEVERITIES[severity]}", "d": "".join(run)} for severity, run in sorted(runs.items())]
