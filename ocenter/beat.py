@@ -9,14 +9,14 @@ from typing import Any
 from celery import Celery
 from celery.signals import before_task_publish, setup_logging
 
-from ocenter import embedded, health, logs
+from ocenter import addresses, health, logs
 from ocenter.env import load
 
 TICK = "ocenter.tick"
 TICK_SECONDS = 5
 
 env = load()
-BROKER_URL = embedded.broker_url(env)
+BROKER_URL = addresses.broker_url(env)
 
 app = Celery("ocenter.beat", broker=BROKER_URL, set_as_current=False)
 app.conf.update(
@@ -42,7 +42,7 @@ def _structured_logs(**_signal: Any) -> None:
 
 
 def _note_heartbeat(**_signal: Any) -> None:
-    health.note(health.BEAT, embedded.cache_url(BROKER_URL))
+    health.note(health.BEAT, addresses.cache_url(BROKER_URL))
 
 
 if __name__ == "__main__":

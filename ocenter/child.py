@@ -95,13 +95,13 @@ def working_in(folder: Path) -> list[int]:
 
 def stop(
     pid: int,
-    start_time: str,
+    start_time: str | None,
     ask: signal.Signals,
     patience_seconds: float,
     is_in_a_hurry: Callable[[], bool] = lambda: False,
 ) -> None:
     """Ask a process that `fork` made to end, wait, then kill it and whatever is left of its group."""
-    if started(pid) == start_time:
+    if start_time and started(pid) == start_time:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, ask)
         deadline = time.monotonic() + patience_seconds

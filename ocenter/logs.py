@@ -37,7 +37,7 @@ def config(level: str) -> dict[str, Any]:
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
             # django-structlog says the same with the request's id.
-            "django.request": {"level": "ERROR"},
+            "django.request": {"level": "CRITICAL"},
             "celery.beat": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},

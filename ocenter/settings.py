@@ -10,7 +10,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 from psycopg.conninfo import conninfo_to_dict
 
-from ocenter import embedded, home, logs
+from ocenter import addresses, home, logs
 from ocenter.env import CHECKOUT, load
 
 env = load()
@@ -96,10 +96,10 @@ def _database_url(role: str) -> str:
     if env.database_url is not None:
         chosen = env.owner_database_url if as_owner and env.owner_database_url else env.database_url
         return chosen.get_secret_value()
-    name, password = embedded.OWNER if as_owner else embedded.APP, ""
+    name, password = addresses.OWNER if as_owner else addresses.APP, ""
     if kept is not None:
         password = kept.owner_password if as_owner else kept.app_password
-    return embedded.postgres_url(embedded.postgres_sockets(env.home), name, password)
+    return addresses.postgres_url(addresses.postgres_sockets(env.home), name, password)
 
 
 def _database(url: str) -> dict[str, Any]:
@@ -127,8 +127,8 @@ DATABASE_POOL = {"min_size": 1, "max_size": env.web_threads, "timeout": 10}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- broker and cache: one server, two of its databases, since clearing a cache empties a database --------------------
-BROKER_URL = embedded.broker_url(env)
-CACHE_URL = embedded.cache_url(BROKER_URL)
+BROKER_URL = addresses.broker_url(env)
+CACHE_URL = addresses.cache_url(BROKER_URL)
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -207,12 +207,16 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is a filter like any other, and an unknown one
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "ocenter",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_PATCH": False,
+    "POSTPROCESSING_HOOKS": [],  # the only one is for serializers and stumbles over msgspec's enums
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -186,7 +186,7 @@ def stop_leftovers(home: Path, folders: tuple[Path, ...]) -> None:
             child.stop(left["pid"], left["start_time"], signal.Signals[left["ask"]], 20)
     for folder in folders:
         for pid in child.working_in(folder):
-            child.stop(pid, child.started(pid) or "", signal.SIGINT, 20)
+            child.stop(pid, child.started(pid), signal.SIGINT, 20)
     (home / health.STATUS).unlink(missing_ok=True)
 
 

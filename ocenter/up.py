@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -12,7 +13,7 @@ from urllib.request import urlopen
 
 import redis
 
-from ocenter import beat, child, embedded, health, home, prepare, web, worker
+from ocenter import addresses, beat, child, embedded, health, home, prepare, web, worker
 from ocenter.embedded import Account
 from ocenter.env import Env
 from ocenter.errors import Trouble
@@ -46,6 +47,7 @@ def _start(env: Env, supervisor: Supervisor, has_demo: bool) -> None:
     check_port(env.host, env.port)
     secrets = home.ensure_secrets(env.home)
     if postgres is not None:
+        forget_lock(postgres)
         postgres.initialize(secrets)
         database = supervisor.start(postgres_child(postgres))
         supervisor.until(lambda: postgres.is_ready(secrets), database, 60)
@@ -53,7 +55,7 @@ def _start(env: Env, supervisor: Supervisor, has_demo: bool) -> None:
     if valkey is not None:
         supervisor.until(valkey.is_ready, supervisor.start(valkey_child(valkey)), 60)
     else:
-        check_broker(embedded.broker_url(env))
+        check_broker(addresses.broker_url(env))
 
     preparation = Child("prepare", partial(prepare.prepare, has_demo=has_demo), is_once=True)
     supervisor.until(lambda: preparation.last_exit == "exit 0", supervisor.start(preparation), 900)
@@ -75,6 +77,16 @@ def postgres_child(server: embedded.Postgres) -> Child:
 def valkey_child(server: embedded.Valkey) -> Child:
     run = partial(child.become, server.command(), account=Account(), orphan_signal=signal.SIGTERM)
     return Child("valkey", run, orphan_signal=signal.SIGTERM)
+
+
+def forget_lock(server: embedded.Postgres) -> None:
+    """Remove the lock of a server that crashed: its pid may be another program's by now, and then none would start.
+
+    Only where it is certain that no process of that server works on the data any more.
+    """
+    if sys.platform == "linux" and not child.working_in(server.data):
+        (server.data / "postmaster.pid").unlink(missing_ok=True)
+        (server.sockets / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
 
 def check_disk(folder: Path) -> None:
@@ -110,7 +122,7 @@ def _port_sentence(error: OSError, host: str, port: int) -> str:
 
 def check_broker(url: str) -> None:
     try:
-        health.ping(embedded.cache_url(url))
+        health.ping(addresses.cache_url(url))
     except redis.RedisError as error:
         raise Trouble(f"The broker does not answer ({error}); check OCENTER_BROKER_URL.") from None
 

@@ -13,6 +13,6 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
 ]
 if find_spec("pools.api.urls"):
-    urlpatterns.append(path("api/v1/", include("pools.api.urls")))
+    urlpatterns += [path("api/v1/", include("pools.api.urls")), path("api/", include("pools.api.docs"))]
 if find_spec("pools.web.urls"):
     urlpatterns.append(path("", include("pools.web.urls")))

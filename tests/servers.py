@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from ocenter import child, embedded, home
+from ocenter import addresses, child, embedded, home
 
 MARK = "OCENTER_TEST_SERVERS"
 _running: list[tuple[int, signal.Signals]] = []
@@ -23,16 +23,16 @@ def start(*, is_durable: bool = False) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     # Two databases of Valkey for each worker: its broker and its cache.
     sockets = Path(os.environ[MARK]) / "valkey"
-    os.environ["OCENTER_BROKER_URL"] = embedded.valkey_url(sockets, 2 * int(worker))
+    os.environ["OCENTER_BROKER_URL"] = addresses.valkey_url(sockets, 2 * int(worker))
 
 
 def _start(*, is_durable: bool) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="oct-", dir=embedded.SOCKETS))
+    folder = Path(tempfile.mkdtemp(prefix="oct-", dir=addresses.SOCKETS))
     folder.chmod(0o711)  # PostgreSQL's user passes through it
     _folders.append(folder)
     atexit.register(stop)
     account = embedded.account()
-    (folder / "home").mkdir(mode=0o700)
+    (folder / "home" / "static").mkdir(parents=True, mode=0o700)
     secrets = home.ensure_secrets(folder / "home")
     state = folder / "state"
     state.mkdir()
@@ -68,8 +68,8 @@ def _start(*, is_durable: bool) -> None:
         MARK: str(folder),
         "OCENTER_HOME": str(folder / "home"),
         # Tests make databases, so they connect as a superuser; `SET ROLE ocenter_app` shows what the application may.
-        "OCENTER_DATABASE_URL": postgres.url(embedded.APP, secrets.app_password),
-        "OCENTER_OWNER_DATABASE_URL": postgres.url(embedded.SUPERUSER, secrets.superuser_password),
+        "OCENTER_DATABASE_URL": postgres.url(addresses.APP, secrets.app_password),
+        "OCENTER_OWNER_DATABASE_URL": postgres.url(addresses.SUPERUSER, secrets.superuser_password),
         "OCENTER_DATABASE_ROLE": "owner",
     }
 
@@ -78,7 +78,7 @@ def stop() -> None:
     """Stop what this process started; a worker of xdist has started nothing."""
     while _running:
         pid, ask = _running.pop()
-        child.stop(pid, child.started(pid) or "", ask, 10)
+        child.stop(pid, child.started(pid), ask, 10)
         os.waitpid(pid, 0)
     while _folders:
         shutil.rmtree(_folders.pop(), ignore_errors=True)

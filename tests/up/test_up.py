@@ -1,0 +1,301 @@
+"""`manage.py up` as its user sees it: one command that starts, survives, explains itself and leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ocenter import addresses, child, embedded, env, home, up
+from ocenter.errors import Trouble
+from tests.up.running import CHECKOUT, Installation, clean_environment, needs_root
+
+CHILDREN = ("postgres", "valkey", "web", "worker", "beat")
+
+
+@pytest.fixture
+def folder():
+    made = Path(tempfile.mkdtemp(prefix="ocenter-test-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def installation(folder):
+    made = Installation(folder)
+    yield made
+    made.clean()
+
+
+@pytest.mark.crash
+class TestUp:
+    def test_leads_to_a_console_prints_the_password_once_and_leaves_nothing_behind(self, installation):
+        installation.start()
+        first = installation.said()
+        installation.until(lambda: installation.ready()["ready"])
+        code = installation.stop()
+        installation.start()
+        second = installation.said()
+        installation.stop(signal.SIGINT)
+
+        assert f"ocenter runs at http://127.0.0.1:{installation.port}" in first and code == 0
+        assert first.count("with the password") == 1 and "with the password" not in second
+        assert installation.orphans() == []
+        assert not addresses.postgres_sockets(installation.home).exists()
+
+    def test_keeps_everything_private(self, installation):
+        installation.start()
+
+        modes = {
+            path: stat.S_IMODE(path.stat().st_mode)
+            for path in (installation.home, *installation.home.iterdir(), *(installation.home / "logs").iterdir())
+        }
+        sockets = (addresses.postgres_sockets(installation.home), addresses.valkey_sockets(installation.home))
+        assert {path.name: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+        assert {stat.S_IMODE(path.stat().st_mode) for path in sockets} == {0o700}
+        said = installation.said() + "".join(log.read_text() for log in (installation.home / "logs").iterdir())
+        secrets = home.read_secrets(installation.home)
+        assert secrets is not None and not any(
+            secret in said for secret in (secrets.app_password, secrets.owner_password, secrets.secret_key)
+        )
+
+    def test_brings_back_each_child_that_is_killed_and_says_so(self, installation):
+        installation.start()
+        installation.until(lambda: installation.ready()["ready"])
+
+        for name in CHILDREN:
+            os.kill(installation.children()[name]["pid"], signal.SIGKILL)
+            installation.until(lambda name=name: installation.children()[name]["restarts"] == 1)
+            installation.until(lambda: installation.ready()["ready"])
+
+        assert all(
+            f"{name} ended (signal SIGKILL) and is started again in 1 s" in installation.said() for name in CHILDREN
+        )
+
+    def test_answers_no_error_after_the_database_was_killed(self, installation):
+        """A pool that hands out dead connections would answer 503 to every request for minutes."""
+        installation.start()
+        installation.until(lambda: installation.ready()["ready"])
+
+        os.kill(installation.children()["postgres"]["pid"], signal.SIGKILL)
+        installation.until(lambda: installation.ready()["ready"])
+
+        assert all(installation.ready()["checks"]["database"]["ok"] for _ in range(20))
+
+    def test_that_was_killed_leaves_no_orphan_and_starts_again(self, installation):
+        installation.start()
+        installation.until(lambda: installation.ready()["ready"])
+
+        installation.stop(signal.SIGKILL)
+
+        deadline = time.monotonic() + 15
+        while installation.orphans() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert installation.orphans() == []
+        installation.start()
+        installation.until(lambda: installation.ready()["ready"])
+
+    def test_starts_again_at_once_while_the_children_of_a_killed_one_still_die(self, installation):
+        installation.start()
+
+        installation.stop(signal.SIGKILL)
+        installation.start()
+
+        installation.until(lambda: installation.ready()["ready"])
+
+    def test_killed_in_the_middle_of_its_first_start_starts_again(self, installation):
+        installation.start(is_awaited=False)
+        installation.until(lambda: "postgres" in installation.children())
+        installation.stop(signal.SIGKILL)
+
+        installation.start()
+
+        installation.until(lambda: installation.ready()["ready"])
+
+    def test_on_a_home_in_use_says_so_and_harms_nobody(self, installation):
+        installation.start()
+
+        said = installation.refused()
+
+        assert f"ocenter already runs on {installation.home} (process {installation.process.pid})" in said
+        assert installation.ready()["checks"]["database"]["ok"]
+
+    def test_gives_the_application_no_right_to_change_what_is_append_only(self, installation):
+        installation.start()
+        secrets = home.ensure_secrets(installation.home)
+        url = addresses.postgres_url(addresses.postgres_sockets(installation.home), addresses.APP, secrets.app_password)
+
+        with psycopg.connect(url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DELETE FROM audit_event")
+
+    def test_with_external_servers_starts_no_embedded_one(self, installation):
+        installation.environment |= {
+            name: os.environ[name]
+            for name in ("OCENTER_DATABASE_URL", "OCENTER_OWNER_DATABASE_URL", "OCENTER_BROKER_URL")
+        }
+
+        installation.start()
+        installation.until(lambda: installation.ready()["ready"])
+
+        assert set(installation.children()) == {"web", "worker", "beat"}
+        assert not (installation.home / "postgres").exists() and not (installation.home / "valkey").exists()
+
+
+@pytest.mark.crash
+class TestOrdinaryUser:
+    def test_runs_it_from_a_folder_of_their_own(self, folder):
+        """As root this changes to `nobody`; as somebody else every other test has shown it already."""
+        if os.geteuid() != 0:
+            pytest.skip("this is an ordinary user")
+        prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        python, paths = readable_python(prefix)
+        os.chown(folder, 65534, 65534)
+        installation = Installation(folder, prefix, python=python, PYTHONPATH=paths, HOME=str(folder))
+        # The name of the socket folder holds the user, and this process is another one.
+        sockets = [
+            Path(f"/tmp/ocenter-65534-{addresses.digest(installation.home)}-{name}") for name in ("postgres", "valkey")
+        ]
+        try:
+            installation.start()
+            installation.until(lambda: installation.ready()["ready"])
+            owners = {path.stat().st_uid for path in (installation.home / "postgres", *sockets)}
+            code = installation.stop()
+        finally:
+            installation.clean()
+
+        assert owners == {65534} and code == 0 and not (installation.home / "postgres").is_symlink()
+        assert installation.orphans() == []
+
+
+def readable_python(prefix: tuple[str, ...]) -> tuple[str, str]:
+    """Return a Python another user can run, with the packages of this one; skip when there is none."""
+    packages = embedded._package("psycopg")
+    assert packages is not None
+    for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        code = "import psycopg, sys; assert sys.version_info >= (3, 11); print(psycopg.pq.version())"
+        ran = subprocess.run(
+            [*prefix, python, "-c", code],
+            env=clean_environment(PYTHONPATH=str(packages.parent)),
+            cwd="/",
+            capture_output=True,
+        )
+        if ran.returncode == 0:
+            return python, str(packages.parent)
+    pytest.skip("no Python of this version can be read by another user (this one lies in a private folder)")
+
+
+class TestRefusal:
+    """One clear sentence each, with the way out, and an exit code that is not 0."""
+
+    def test_of_a_busy_port(self, installation):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", installation.port))
+            other.listen()
+
+            said = installation.refused()
+
+        way_out = f"stop it or choose another: OCENTER_PORT={installation.port + 1}."
+        assert said == f"Port {installation.port} is used by another program; {way_out}"
+        assert installation.orphans() == []
+
+    def test_of_a_home_that_cannot_be_written(self, installation, folder):
+        (folder / "var").touch()
+
+        assert "cannot be written (File exists); give it to this user or set OCENTER_HOME" in installation.refused()
+
+    def test_of_a_wrong_environment(self, installation):
+        installation.environment |= {"OCENTER_PORT": "eighty", "OCENTER_URL": "nowhere"}
+
+        said = installation.refused(last_line_only=False)
+
+        assert "OCENTER_PORT: must be a whole number" in said and "OCENTER_URL: must be the address" in said
+
+    def test_of_data_of_another_major_version(self, installation, folder):
+        data = installation.home / "postgres"
+        data.mkdir(parents=True)
+        (data / "PG_VERSION").write_text("15\n")
+
+        assert "was written by PostgreSQL 15 and this ocenter carries 18" in installation.refused()
+
+    def test_of_a_broker_that_is_not_there(self, installation):
+        installation.environment |= {
+            "OCENTER_DATABASE_URL": os.environ["OCENTER_DATABASE_URL"],
+            "OCENTER_BROKER_URL": "redis://:hunter2@127.0.0.1:1/0",
+        }
+
+        said = installation.refused()
+
+        assert "The broker does not answer" in said and "check OCENTER_BROKER_URL" in said and "hunter2" not in said
+
+    @needs_root
+    def test_of_a_full_disk(self, installation, folder):
+        (folder / "var").mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder / "var"], capture_output=True
+        )
+        if mounted.returncode != 0:
+            pytest.skip("this machine allows no mount, so only the computed case is tried")
+        try:
+            said = installation.refused()
+        finally:
+            subprocess.run(["umount", folder / "var"], check=True)
+
+        assert "MiB left and ocenter needs 256; free some space or set OCENTER_HOME" in said
+
+    def test_of_a_disk_that_is_nearly_full(self, monkeypatch):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: shutil._ntuple_diskusage(1, 1, 20 * 2**20))
+
+        with pytest.raises(Trouble, match="has 20 MiB left and ocenter needs 256"):
+            up.check_disk(Path("/"))
+
+    def test_of_a_port_that_only_root_may_use(self):
+        assert "choose one above 1023" in up._port_sentence(PermissionError(13, "Permission denied"), "127.0.0.1", 80)
+
+    def test_of_an_address_of_another_machine(self):
+        with pytest.raises(Trouble, match="set OCENTER_HOST to an address of this machine"):
+            up.check_port("192.0.2.1", 8000)
+        with pytest.raises(Trouble, match=r"OCENTER_HOST: no\.such\.host\.invalid is not an address"):
+            up.check_port("no.such.host.invalid", 8000)
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        ("host", "address"),
+        [("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://[::1]:8000")],
+    )
+    def test_is_one_a_browser_can_open(self, host, address):
+        assert up.local_address(env.Env(host=host, port=8000)) == address
+
+
+class TestLockOfPostgres:
+    """After a crash in a container the pid in postmaster.pid is often a neighbour's, and PostgreSQL would not start."""
+
+    @pytest.fixture
+    def postgres(self, tmp_path):
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "postmaster.pid").write_text(f"{os.getpid()}\n")
+        return embedded.Postgres(tmp_path / "data", tmp_path, embedded.Account(), tmp_path)
+
+    def test_is_removed_when_nobody_works_there(self, postgres):
+        up.forget_lock(postgres)
+
+        assert not (postgres.data / "postmaster.pid").exists()
+
+    def test_stays_while_somebody_works_there(self, postgres):
+        worker = subprocess.Popen(["sleep", "60"], cwd=postgres.data)
+        while child.working_in(postgres.data) != [worker.pid]:
+            time.sleep(0.02)
+
+        up.forget_lock(postgres)
+        worker.kill()
+        worker.wait()
+
+        assert (postgres.data / "postmaster.pid").exists()
