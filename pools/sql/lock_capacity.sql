@@ -1,4 +1,4 @@
 -- Lock order of every transaction: its capacity rows by id, before anything that changes one of them or a roll-up.
 SELECT count(*) FROM (
-    SELECT c.id FROM capacity c JOIN refresh_node r ON r.id = c.node_id AND NOT r.is_new
-    ORDER BY c.id FOR NO KEY UPDATE OF c) locked;
+    SELECT id FROM capacity WHERE node_id = ANY(ARRAY(SELECT id FROM refresh_node WHERE NOT is_new))
+    ORDER BY id FOR NO KEY UPDATE) locked;

@@ -6,7 +6,9 @@ WITH live AS MATERIALIZED (
            d.shadow_mib::bigint AS shadow_mib,
            CASE WHEN d.health = 'ok' AND d.missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                 THEN 0 ELSE 1 END AS out
-    FROM device d JOIN node n ON n.id = d.node_id JOIN refresh_node r ON r.id = n.id
+    FROM refresh_node r JOIN node n ON n.id = r.id
+    -- The condition stays outside: inside, the planner ANDs the bitmap of the whole partial index device_model with it.
+    CROSS JOIN LATERAL (SELECT * FROM device WHERE node_id = r.id OFFSET 0) d
     WHERE d.retired_at IS NULL),
 wanted AS (
     SELECT capacity_id, node_id, model_id, profile, count(*) AS units,
@@ -24,4 +26,4 @@ SELECT w.capacity_id, %(pool)s, w.node_id, 'cards', w.model_id, w.profile, '', %
     array_fill(0, ARRAY[w.units::integer]), array_fill(0::bigint, ARRAY[w.units::integer]),
     array_fill(0, ARRAY[w.units::integer]), array_fill(0::bigint, ARRAY[w.units::integer]), '{}',
     (SELECT sum(t) FROM unnest(w.total_milli) t)
-FROM wanted w WHERE NOT EXISTS (SELECT FROM capacity c WHERE c.id = w.capacity_id);
+FROM wanted w WHERE NOT EXISTS (SELECT FROM capacity c WHERE c.id = w.capacity_id OFFSET 0);
