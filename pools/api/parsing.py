@@ -97,13 +97,15 @@ def _object(request: Request) -> dict[str, Any]:
 
 def _raw(request: Request) -> bytes:
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if length.isdigit() and int(length) > MOST_BYTES:
+    if not length.isdigit() or int(length) == 0:
+        return b""
+    if int(length) > MOST_BYTES:
         raise TooLarge(f"At most {MOST_BYTES} bytes are taken.")
-    raw: bytes = request._request.body
+    # First, for looking for a CSRF token in a form has used up the body of one.
     media_type = (request.content_type or "").partition(";")[0].strip().lower()
-    if raw and media_type not in _MEDIA_TYPES:
+    if media_type not in _MEDIA_TYPES:
         raise UnsupportedMediaType(media_type[:64])
-    return raw
+    return request._request.body
 
 
 def _is_storable(value: Any) -> bool:
