@@ -1,0 +1,143 @@
+"""Pools, tokens and keys from the command line."""
+
+import io
+import json
+
+import pytest
+from cryptography.fernet import Fernet
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from pools.models import AuditEvent, Credential, Pool
+from pools.services import credentials
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "right-and-secret"
+
+
+def run(*words):
+    out = io.StringIO()
+    call_command(*words, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def credential(tmp_path):
+    file = tmp_path / "credential.json"
+    file.write_text(json.dumps({"token": SECRET}))
+    return str(file)
+
+
+class TestPoolAdd:
+    def test_takes_settings_from_files_and_pairs_and_the_secret_from_a_file(self, tmp_path, credential):
+        settings = tmp_path / "settings.yaml"
+        settings.write_text("nodes: 3\nseed: 5\n")
+
+        said = run(
+            *("pool", "add", "lab", "--kind", "simulated", "--credential", credential, "--label", "tier=prod"),
+            *("--interval", "30", "--settings", str(settings), "seed=7"),
+        )
+
+        made = Pool.objects.get()
+        assert (made.settings["nodes"], made.settings["seed"], made.labels) == (3, 7, {"tier": "prod"})
+        assert (made.state, made.sync_interval_seconds) == ("registering", 30)
+        assert "pool check lab" in said and AuditEvent.objects.get().actor.endswith("@manage.py")
+
+    def test_reads_the_secret_from_standard_input(self, monkeypatch):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"token: {SECRET}\n"))
+
+        run("pool", "add", "lab", "--kind", "simulated", "--credential", "-")
+
+        assert credentials.of_pool(Pool.objects.get().pk) == {"token": SECRET}
+
+    def test_names_every_mistake_and_no_secret(self, credential):
+        with pytest.raises(CommandError) as refused:
+            run("pool", "add", "L", "--kind", "simulated", "--settings", "nodes=-1", f"token={SECRET}")
+
+        assert str(refused.value).splitlines()[0] == "Some fields are wrong."
+        assert [line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]] == [
+            "name",
+            "settings.nodes",
+            "settings.token",
+        ]
+        assert SECRET not in str(refused.value)
+
+    @pytest.mark.parametrize("text", ["token: [", "- a", "\x00", f"{SECRET}"])
+    def test_refuses_a_file_that_makes_no_sense_without_quoting_it(self, tmp_path, text):
+        file = tmp_path / "credential"
+        file.write_text(text)
+
+        with pytest.raises(CommandError) as refused:
+            run("pool", "add", "lab", "--kind", "simulated", "--credential", str(file))
+
+        assert "credential" in str(refused.value) and SECRET not in str(refused.value)
+
+
+class TestPoolCheckAndActivate:
+    def test_lead_a_draft_to_an_active_pool(self, credential):
+        run("pool", "add", "lab", "--kind", "simulated", "--credential", credential)
+
+        said = run("pool", "check", "lab")
+        run("pool", "activate", "lab")
+
+        assert "watch: all there" in said and Pool.objects.get().state == "active"
+
+    def test_say_what_is_wrong_with_the_credential(self, tmp_path):
+        file = tmp_path / "credential.json"
+        file.write_text('{"token": "wrong-one"}')
+        run("pool", "add", "lab", "--kind", "simulated", "--credential", str(file))
+
+        with pytest.raises(CommandError) as refused:
+            run("pool", "check", "lab")
+
+        assert "wrong-one" not in str(refused.value)
+        with pytest.raises(CommandError, match="Check the pool first"):
+            run("pool", "activate", "lab")
+
+    def test_of_a_pool_that_is_not_there_say_so(self):
+        with pytest.raises(CommandError, match="no such pool"):
+            run("pool", "check", "lab")
+
+
+class TestPoolList:
+    def test_shows_a_line_a_pool_or_json(self, credential):
+        run("pool", "add", "lab", "--kind", "simulated", "--credential", credential)
+
+        table, objects = run("pool", "list").splitlines(), run("pool", "list", "--json").splitlines()
+
+        assert len(table) == 2 and table[1].split()[:4] == ["lab", "simulated", "registering", "unknown"]
+        assert json.loads(objects[0])["name"] == "lab" and SECRET not in objects[0]
+
+
+class TestToken:
+    def test_is_printed_once_and_opens_the_api(self):
+        get_user_model().objects.create_superuser("admin")
+
+        token = run("token", "--name", "script").strip()
+
+        assert Client().get("/api/v1/pools", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        assert token not in str(list(AuditEvent.objects.values()))
+
+    def test_is_for_administrators(self):
+        with pytest.raises(CommandError, match='no administrator named "admin"'):
+            run("token")
+
+
+class TestRotateKey:
+    def test_makes_the_old_key_superfluous(self, credential, settings):
+        run("pool", "add", "lab", "--kind", "simulated", "--credential", credential)
+        new = Fernet.generate_key().decode()
+
+        settings.CREDENTIAL_KEYS = (new, *settings.CREDENTIAL_KEYS)
+        said = run("rotate-key")
+
+        settings.CREDENTIAL_KEYS = (new,)
+        assert said.startswith("1 credentials") and credentials.decrypt(Credential.objects.get()) == {"token": SECRET}
+
+    def test_without_any_key_says_which_setting_is_missing(self, settings):
+        settings.CREDENTIAL_KEYS = ()
+
+        with pytest.raises(CommandError, match="OCENTER_CREDENTIAL_KEYS"):
+            run("rotate-key")
