@@ -31,37 +31,42 @@ class _Stat:
     reaped_seconds: float
 
 
-def tree(root: int, *, apart: Collection[int] = ()) -> set[int]:
-    """Return the process ids of a process and all its living descendants, save the trees of those kept apart.
+def trees(roots: Collection[int]) -> dict[int, frozenset[int]]:
+    """Return for each root the process ids of it and all its living descendants, save the trees of other roots.
 
     Raises: NotOnThisMachine when there is no such process.
     """
     children: dict[int, list[int]] = {}
-    for pid, stat in _stats().items():
-        children.setdefault(stat.parent, []).append(pid)
+    for pid in (int(name) for name in os.listdir(PROC) if name.isdecimal()):
+        if (stat := _stat(pid)) is not None:
+            children.setdefault(stat.parent, []).append(pid)
+    return {root: _descendants(root, children, roots) for root in roots}
+
+
+def _descendants(root: int, children: Mapping[int, Sequence[int]], apart: Collection[int]) -> frozenset[int]:
+    parent(root)
     members, new = set[int](), [root]
     while new:
         members.add(pid := new.pop())
-        new += [child for child in children.get(pid, []) if child not in apart]
-    if _stat(root) is None:
-        raise NotOnThisMachine(f"There is no process {root} on this machine.")
-    return members
+        new += [child for child in children.get(pid, ()) if child not in apart]
+    return frozenset(members)
 
 
-def cpu_seconds(root: int, *, apart: Collection[int] = (), only_children_of: int | None = None) -> float:
-    """Return user + system seconds that the processes of a tree used since each of them began.
+def cpu_seconds(roots: Collection[int], *, only_children_of: int | None = None) -> dict[int, float]:
+    """Return user + system seconds that the processes of each root's tree used since each of them began.
 
-    Exact to a nanosecond for living processes and to a clock tick (10 ms) for those that ended. Of one member only the
+    Exact to a nanosecond for living processes and to a clock tick (10 ms) for those that ended. Of one process only the
     children that ended may be counted, since the reader's own clock runs while it reads.
     Raises: NotOnThisMachine.
     """
+    members = trees(roots)
     for _ in range(READINGS):
-        members = tree(root, apart=apart)
-        seconds = [_cpu_seconds(pid, reaped_only=pid == only_children_of) for pid in members]
-        # A member that ended between the two looks is counted twice or not at all, depending on who was read first.
-        if tree(root, apart=apart) == members:
-            return math.fsum(second for second in seconds if second is not None)
-    raise NotOnThisMachine(f"The process tree of {root} changes too fast to be read.")
+        seconds = {root: [_cpu_seconds(pid, pid == only_children_of) for pid in members[root]] for root in roots}
+        # A process that ended between the two looks is counted twice or not at all: it depends on who was read first.
+        if (now := trees(roots)) == members:
+            return {root: math.fsum(second for second in seconds[root] if second is not None) for root in roots}
+        members = now
+    raise NotOnThisMachine(f"The process trees of {roots} change too fast to be read.")
 
 
 def peak_rss_mib(pid: int) -> float:
@@ -83,7 +88,7 @@ def parent(pid: int) -> int:
     return stat.parent
 
 
-def _cpu_seconds(pid: int, *, reaped_only: bool) -> float | None:
+def _cpu_seconds(pid: int, reaped_only: bool) -> float | None:
     # The kernel's clock of a process (clock_getcpuclockid(3): ~pid << 3 | 2) counts all its threads, those that ended
     # included, in nanoseconds; /proc/PID/stat has the same number cut to ticks.
     try:
@@ -92,11 +97,6 @@ def _cpu_seconds(pid: int, *, reaped_only: bool) -> float | None:
         return None
     stat = _stat(pid)
     return None if stat is None else living + stat.reaped_seconds
-
-
-def _stats() -> dict[int, _Stat]:
-    pids = [int(name) for name in os.listdir(PROC) if name.isdecimal()]
-    return {pid: stat for pid in pids if (stat := _stat(pid)) is not None}
 
 
 def _stat(pid: int) -> _Stat | None:
@@ -138,14 +138,15 @@ class Meter:
 
     def measure(self, work: Callable[[], object]) -> Mapping[str, float]:
         """Do the work once and return its CPU seconds by part. The reading itself is not counted."""
-        gc.collect()  # so that one slice does not pay for the rubbish of the one before
-        before = self._read()
+        if os.getpid() in self.roots.values():
+            gc.collect()  # so that one slice does not pay for the rubbish of the one before
+        before = cpu_seconds(self.roots.values(), only_children_of=os.getpid())
         own = time.process_time()
         work()
         own = time.process_time() - own
-        after = self._read()
+        after = cpu_seconds(self.roots.values(), only_children_of=os.getpid())
         return {
-            name: after[name] - before[name] + (own if root == os.getpid() else 0) for name, root in self.roots.items()
+            name: after[root] - before[root] + (own if root == os.getpid() else 0) for name, root in self.roots.items()
         }
 
     def repeat(self, work: Callable[[], object], rounds: int) -> Samples:
@@ -159,12 +160,6 @@ class Meter:
             for name, work in works.items():
                 samples[name].slices.append(self.measure(work))
         return samples
-
-    def _read(self) -> dict[str, float]:
-        return {
-            name: cpu_seconds(root, apart=self.roots.values(), only_children_of=os.getpid())
-            for name, root in self.roots.items()
-        }
 
 
 def ratio(slow: Samples, fast: Samples) -> float:

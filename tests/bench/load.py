@@ -72,7 +72,7 @@ def _pools(fleet: Fleet, at: datetime) -> Iterator[tuple[object, ...]]:
         name = f"bench-{fleet.seed}-{number:03d}"
         labels = json.dumps({"tier": ("gold", "silver", "bronze")[number % 3]})
         yield (
-            key(POOL, fleet.seed, number), name, kind, "active", "device", "device", region, labels, "{}", 60,
+            key(POOL, fleet.seed, number), name, kind, "active", "device", "device", region, labels, "{}", 600,
             f"{name}.example.org", name, "1.0", 1, at - timedelta(days=30), at - timedelta(days=30),
         )  # fmt: skip
 

@@ -54,8 +54,8 @@ class TestMeter:
         with subprocess.Popen(["sh", "-c", inner], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
             assert shell.stdout is not None and shell.stdout.readline()
 
-            seconds = accounting.cpu_seconds(shell.pid)
-            members = accounting.tree(shell.pid)
+            seconds = accounting.cpu_seconds([shell.pid])[shell.pid]
+            members = accounting.trees([shell.pid])[shell.pid]
             shell.communicate(b"\n")
 
         assert len(members) == 2 and 0.2 <= seconds < 0.5
@@ -101,7 +101,7 @@ class TestMeter:
 
     def test_says_so_when_the_process_is_elsewhere(self):
         with pytest.raises(accounting.NotOnThisMachine):
-            accounting.cpu_seconds(2**22 + 1)
+            accounting.cpu_seconds([2**22 + 1])
 
 
 class TestArithmetic:
