@@ -12,7 +12,7 @@ from django.db import connection
 
 from pools.domain import freshness
 
-SHOWN_POOLS: Final = 12
+SHOWN_POOLS: Final = 10
 SHOWN_WARNINGS: Final = 8
 MAP_DEVICES_MAX: Final = 4_000
 TIMELINE_HOURS: Final = 6
@@ -74,18 +74,21 @@ GROUP BY pool_id
 """
 
 _TIMELINE = """
-SELECT pool_id, floor(extract(epoch FROM queued_at - %(start)s) / %(bucket)s)::integer AS bucket,
-       max(CASE state WHEN 'failed' THEN 3 WHEN 'held' THEN 2 WHEN 'rejected' THEN 2 WHEN 'succeeded' THEN
-           CASE WHEN complete THEN 0 ELSE 2 END ELSE 1 END) AS severity, count(*) AS runs
-FROM sync_run
-WHERE pool_id = ANY(%(pools)s) AND queued_at >= %(start)s AND NOT is_dry_run
-GROUP BY 1, 2
+SELECT pool_id, array_agg(bucket) AS buckets, array_agg(severity) AS severities FROM (
+    SELECT pool_id, floor(date_part('epoch', queued_at - %(start)s) / %(bucket)s)::integer AS bucket,
+           max(CASE state WHEN 'failed' THEN 3 WHEN 'held' THEN 2 WHEN 'rejected' THEN 2 WHEN 'succeeded' THEN
+               CASE WHEN complete THEN 0 ELSE 2 END ELSE 1 END) AS severity
+    FROM sync_run
+    WHERE pool_id = ANY(%(pools)s) AND queued_at >= %(start)s AND NOT is_dry_run
+    GROUP BY 1, 2) by_bucket
+GROUP BY 1
 """
 
 _TROUBLED = f"""
 SELECT p.id, p.name, p.kind, p.state, s.health, s.health_reason, s.observed_at, {_STALE} AS is_stale,
-       s.held_run_id, h.queued_at AS held_at, h.hold, s.consecutive_failures, count(*) OVER () AS troubled_pools
+       s.held_run_id, h.queued_at AS held_at, h.hold, l.error ->> 'code' AS error_code, count(*) OVER () AS troubled_pools
 FROM pool p JOIN pool_sync s ON s.pool_id = p.id LEFT JOIN sync_run h ON h.id = s.held_run_id
+LEFT JOIN sync_run l ON l.id = s.last_run_id
 WHERE p.state IN ('active', 'draining', 'maintenance')
     AND (s.held_run_id IS NOT NULL OR s.health <> 'online' OR {_STALE})
 ORDER BY s.held_run_id IS NULL, s.observed_at NULLS FIRST, p.name LIMIT %(warnings)s
@@ -157,7 +160,7 @@ def timeline(pool_ids: Sequence[UUID], now: datetime) -> dict[str, Any]:
     severities: dict[UUID, dict[int, int]] = {pool_id: {} for pool_id in pool_ids}
     if pool_ids:
         for row in _read(_TIMELINE, {"pools": list(pool_ids), "start": start_at, "bucket": bucket_seconds}):
-            severities[row["pool_id"]][row["bucket"]] = row["severity"]
+            severities[row["pool_id"]] = dict(zip(row["buckets"], row["severities"], strict=True))
     return {"start_at": start_at, "end_at": now, "bucket_seconds": bucket_seconds, "severities": severities}
 
 

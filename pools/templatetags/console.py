@@ -1,6 +1,7 @@
 """Filters and tags of the console's templates. They only format: none of them can run a query."""
 
 from datetime import datetime
+from functools import cache
 
 from django import template
 from django.templatetags.static import static
@@ -31,6 +32,7 @@ def share(part: int, whole: int) -> str:
 
 
 @register.simple_tag
+@cache
 def icon(name: str, label: str = "") -> SafeString:
     """A picture of the sprite; without a label it is decoration and readers skip it."""
     about = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')

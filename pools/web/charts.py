@@ -1,16 +1,21 @@
-"""Geometry of the charts: pure functions from counts to SVG attributes, so that no page needs an inline style.
+"""Geometry of the charts: pure functions from counts to SVG without inline styles, made of numbers only.
 
 A map has one path for each state: a horizontal line for each run of equal cells, which a dash pattern of the style
 sheet (8 drawn, 2 left out) cuts into cells. 4,000 devices are some kilobytes, and a fleet of any size has as few nodes.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
+
+from django.utils.safestring import SafeString
 
 COLUMNS: Final = 48
 STEP: Final = 10  # units of the drawing a cell and its gap take
 MAP_CELLS: Final = 1_600  # of all pools together, where a cell stands for many devices
 STATES: Final = (("c", "claimed"), ("h", "held"), ("s", "shadow"), ("f", "free"), ("x", "faulty"), ("u", "unknown"))
+_RUN: Final = re.compile(r"(.)\1*")
 BAR_STATES: Final = ("claimed", "held", "shadow", "faulty", "free")
 
 # What is drawn for a state, in order: class of the line, where it begins, what its length lacks.
@@ -25,22 +30,24 @@ _LAYERS: Final[Mapping[str, tuple[tuple[str, float, float], ...]]] = {
 
 
 def cells(letters: str, columns: int = COLUMNS) -> dict[str, Any]:
-    """Return {paths: [{css, d}], width, height, columns, count} of a map that has one cell for each letter."""
+    """Return {markup, width, height, columns, count} of a map that has one cell for each letter."""
     runs: dict[str, list[tuple[int, int, int]]] = {}
     for top in range(0, len(letters), columns):
-        row = letters[top : top + columns]
-        start = 0
-        for end in range(1, len(row) + 1):
-            if end == len(row) or row[end] != row[start]:
-                runs.setdefault(row[start], []).append((top // columns, start, end - start))
-                start = end
-    paths = [
-        {"css": css, "d": _lines(found, begin, lack)}
+        for run in _RUN.finditer(letters[top : top + columns]):
+            runs.setdefault(run[1], []).append((top // columns, run.start(), len(run[0])))
+    markup = "".join(
+        f'<path class="{css}" d="{_lines(found, begin, lack)}"/>'
         for letter, found in runs.items()
         for css, begin, lack in _LAYERS[letter]
-    ]
+    )
     rows = max(-(-len(letters) // columns), 1)
-    return {"paths": paths, "width": columns * STEP, "height": rows * STEP, "columns": columns, "count": len(letters)}
+    return {
+        "markup": SafeString(markup),
+        "width": columns * STEP,
+        "height": rows * STEP,
+        "columns": columns,
+        "count": len(letters),
+    }
 
 
 def _lines(runs: Sequence[tuple[int, int, int]], begin: float, lack: float) -> str:
@@ -49,9 +56,11 @@ def _lines(runs: Sequence[tuple[int, int, int]], begin: float, lack: float) -> s
     )
 
 
-def swatch(letter: str) -> dict[str, Any]:
-    """Return the drawing of one cell, for a legend."""
-    return cells(letter, columns=1)
+@cache
+def swatch(letter: str) -> SafeString:
+    """Return a drawing of one cell, for a legend."""
+    markup = cells(letter, columns=1)["markup"]
+    return SafeString(f'<svg class="cells swatch" viewBox="0 0 9 10" aria-hidden="true">{markup}</svg>')
 
 
 def proportional(counts: Mapping[str, int], devices_per_cell: int) -> str:
@@ -77,27 +86,31 @@ def devices_per_cell(devices: int) -> int:
         scale *= 10
 
 
-def bar(sums: Mapping[str, int]) -> list[dict[str, str]]:
-    """Return [{state, x, width}] in percent of the whole for the states that are not free."""
+def bar(sums: Mapping[str, int]) -> SafeString:
+    """Return a bar's parts, in percent of the whole, for the states that are not free."""
     total = max(sums["total_milli"], sum(sums[f"{state}_milli"] for state in BAR_STATES), 1)
     parts, left = [], 0.0
     for state in BAR_STATES[:-1]:
         width = 100 * sums[f"{state}_milli"] / total
-        if width:
-            # A sliver must not vanish: one faulty card of a thousand is news.
-            parts.append({"state": state, "x": f"{left:.2f}%", "width": f"{max(width, 0.6):.2f}%"})
-            left += width
-    return parts
+        if not width:
+            continue
+        # A sliver must not vanish: one faulty card of a thousand is news.
+        place = f'x="{left:.2f}%" width="{max(width, 0.6):.2f}%" height="100%"'
+        parts.append(f'<rect class="s-{state}" {place}/>')
+        if state == "faulty":
+            parts.append(f'<rect fill="url(#hatch)" {place}/>')
+        left += width
+    return SafeString("".join(parts))
 
 
 _SEVERITIES: Final = ("ok", "busy", "warn", "bad")
 
 
-def track(severities: Mapping[int, int], buckets: int) -> list[dict[str, str]]:
-    """Return [{css, d}]: for each severity one path over the slices of time, each slice one unit wide."""
+def track(severities: Mapping[int, int], buckets: int) -> SafeString:
+    """Return for each severity one path over the slices of time, each slice one unit wide."""
     runs: dict[int, list[str]] = {}
     for bucket, severity in sorted(severities.items()):
         if 0 <= bucket < buckets:
-            # Shape beside colour: fine is a half-high mark, trouble a full one.
-            runs.setdefault(severity, []).append(f"M{bucket + 0.1:g} 5h0.8")
-    return [{"css": f"r-{_SEVERITIES[severity]}", "d": "".join(run)} for severity, run in sorted(runs.items())]
+            runs.setdefault(severity, []).append(f"M{bucket}.1 5h.8")
+    paths = (f'<path class="r-{_SEVERITIES[severity]}" d="{"".join(run)}"/>' for severity, run in sorted(runs.items()))
+    return SafeString("".join(paths))

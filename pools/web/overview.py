@@ -41,7 +41,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         "pools": [_pool(pool, letters[pool["id"]], per_cell) for pool in found["pools"]],
         "others": found["others"] if found["others"]["pools"] else None,
         "devices_per_cell": per_cell,
-        "legend": _legend(letters, per_cell),
+        "legend": _legend(letters, per_cell, found["totals"]),
         "timeline": _timeline(found["timeline"], found["pools"]),
         "warnings": _warnings(found),
         "more_warnings": max(0, found["troubled_pools"] - len(found["troubled"])),
@@ -90,7 +90,6 @@ def _tiles(totals: Mapping[str, Any]) -> list[dict[str, Any]]:
         "free": _("Free now"),
         "faulty": _("Out of service"),
     }
-    swatches = {state: charts.swatch(_LETTER_OF[f"{state}_milli"])["paths"] for state in _STATES}
     return [
         {
             "state": state,
@@ -98,7 +97,7 @@ def _tiles(totals: Mapping[str, Any]) -> list[dict[str, Any]]:
             "devices": figures.devices(totals[f"{state}_milli"]),
             "share": figures.percent(totals[f"{state}_milli"], whole),
             "note": notes.get(state, ""),
-            "paths": swatches[state],
+            "swatch": charts.swatch(_LETTER_OF[f"{state}_milli"]),
         }
         for state in _STATES
     ]
@@ -121,13 +120,14 @@ def _pool(pool: Mapping[str, Any], letters: str, per_cell: int) -> dict[str, Any
     }
 
 
-def _legend(letters: Mapping[UUID, str], per_cell: int) -> list[dict[str, Any]]:
+def _legend(letters: Mapping[UUID, str], per_cell: int, totals: Mapping[str, Any]) -> list[dict[str, Any]]:
     shown = "".join(letters.values())
+    sums = {letter: figures.devices(totals[column]) for column, letter in _LETTER_OF.items()}
     return [
         {
             "label": words.label("cell", letter),
-            "count": shown.count(letter) if per_cell == 1 else None,
-            "paths": charts.swatch(letter)["paths"],
+            "count": figures.number(shown.count(letter)) if per_cell == 1 else sums.get(letter, ""),
+            "swatch": charts.swatch(letter),
         }
         for letter, _state in charts.STATES
         if letter in shown or letter in "csf"
@@ -146,7 +146,7 @@ def _timeline(timeline: Mapping[str, Any], pools: list[dict[str, Any]]) -> dict[
             {
                 "id": pool["id"],
                 "name": pool["name"],
-                "paths": charts.track(severities, fleet.TIMELINE_BUCKETS),
+                "markup": charts.track(severities, fleet.TIMELINE_BUCKETS),
                 "described": _("%(pool)s: runs in %(slices)s of %(all)s slices, failures in %(failed)s") % {
                     "pool": pool["name"], "slices": len(severities), "all": fleet.TIMELINE_BUCKETS, "failed": failed,
                 },
@@ -234,6 +234,6 @@ def _troubled(row: Mapping[str, Any]) -> dict[str, Any]:
         "tone": tone,
         "address": reverse("pool", args=(row["name"],)),
         "text": text,
-        "detail": row["health_reason"],
+        "detail": words.ERRORS.get(row["error_code"] or "") or words.stored(row["health_reason"]),
         "at": at,
     }

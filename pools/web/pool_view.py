@@ -51,6 +51,7 @@ def presented(row: PoolRow) -> dict[str, Any]:
         "models": [each["model_name"] for each in shares if each["model_name"]],
         "mode_label": _(mode.label) if mode and mode.label else row.mode,
         "error_words": "",
+        "health_reason": words.stored(row.health_reason),
     }
     run = pool["last_sync_run"]
     if run is not None:

@@ -199,6 +199,9 @@ ERRORS: Final[dict[str, "str | Promise"]] = {
     "credential.unreadable": _("The stored credential cannot be decrypted. Enter it again."),
 }
 
+# Sentences that workers store as the reason of a health.
+REASONS: Final = (_("A large loss waits for a decision."), _("The last observation was incomplete."))
+
 HOLDS: Final[dict[str, "str | Promise"]] = {
     "claimed": _("Somebody holds capacity of what is missing."),
     "all_nodes": _("Every node of the pool is missing."),
@@ -231,8 +234,18 @@ MISTAKES: Final[dict[str, "str | Promise"]] = {
 
 
 def refusal(error: DomainError) -> str:
-    """Return what ocenter refuses, translated."""
-    return gettext(error.msgid) % error.params
+    """Return what ocenter refuses, translated, with states as their words."""
+    states = WORDS["run_state"] | WORDS["pool_state"]
+    params = {
+        name: str(states[value][0]) if name in ("state", "wanted") and value in states else value
+        for name, value in error.params.items()
+    }
+    return gettext(error.msgid) % params
+
+
+def stored(sentence: str) -> str:
+    """Return a sentence that a worker stored, translated where it is one of ocenter's own."""
+    return gettext(sentence) if sentence else ""
 
 
 def label(vocabulary: str, value: str | None) -> str:
