@@ -38,7 +38,7 @@ class View(APIView):
     permission_classes = [auth.IsAdministrator]
     renderer_classes = [Json]
     parser_classes: list[Any] = []  # parsing.body reads it
-    metadata_class = None
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def get_exception_handler(self) -> Any:
         return errors.answer

@@ -45,15 +45,20 @@ class Malformed(exceptions.APIException):
     """The body cannot be read at all."""
 
     status_code = 400
-    default_code = "request.malformed"
     default_detail = "The body is not valid JSON."
+
+
+class LengthRequired(exceptions.APIException):
+    """The body comes in pieces without saying how long it will be."""
+
+    status_code = 411
+    default_detail = "Send the body with its Content-Length."
 
 
 class TooLarge(exceptions.APIException):
     """The body is larger than anything we take."""
 
     status_code = 413
-    default_code = "request.too_large"
     default_detail = "The body is too large."
 
 
@@ -68,6 +73,7 @@ _OF_HTTP: Final[dict[type[Exception], tuple[int, str]]] = {
     exceptions.Throttled: (429, "request.throttled"),
     exceptions.ParseError: (400, "request.malformed"),
     Malformed: (400, "request.malformed"),
+    LengthRequired: (411, "request.length_required"),
     TooLarge: (413, "request.too_large"),
     RequestDataTooBig: (413, "request.too_large"),
     SuspiciousOperation: (400, "request.refused"),

@@ -7,7 +7,7 @@ import msgspec
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
-from pools.api.errors import Malformed, TooLarge
+from pools.api.errors import LengthRequired, Malformed, TooLarge
 from pools.domain.errors import FieldError, Invalid
 from pools.domain.filters import meant
 from pools.selectors import pages
@@ -25,7 +25,8 @@ class Nothing(msgspec.Struct):
 def body(shape: type[Shape], request: Request) -> Shape:
     """Return the JSON body as the struct. No body at all is an empty object.
 
-    Raises Malformed (400), TooLarge (413), UnsupportedMediaType (415), Invalid (422) with every wrong field.
+    Raises Malformed (400), LengthRequired (411), TooLarge (413), UnsupportedMediaType (415), and Invalid (422) with
+    every wrong field.
     """
     given = _object(request)
     values: dict[str, Any] = {}
@@ -97,6 +98,8 @@ def _object(request: Request) -> dict[str, Any]:
 
 def _raw(request: Request) -> bytes:
     length = request.META.get("CONTENT_LENGTH") or "0"
+    if length == "0" and "HTTP_TRANSFER_ENCODING" in request.META:
+        raise LengthRequired  # Django would take the body for an empty one
     if not length.isdigit() or int(length) == 0:
         return b""
     if int(length) > MOST_BYTES:

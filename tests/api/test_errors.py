@@ -115,6 +115,13 @@ class TestBodies:
 
         assert (answer.status_code, answer.data["code"]) == (413, "request.too_large")
 
+    def test_that_come_in_pieces_of_unknown_length_are_411(self, api):
+        pool("lab")
+
+        answer = api.post("/pools/lab/sync", headers={"Transfer-Encoding": "chunked"})
+
+        assert (answer.status_code, answer.data["code"]) == (411, "request.length_required")
+
     def test_of_another_media_type_are_415(self, api):
         answer = api.post("/pools", WHOLE, headers={"Content-Type": "text/plain"})
 
