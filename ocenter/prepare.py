@@ -33,7 +33,7 @@ def prepare(*, has_demo: bool) -> None:
         say(f"The first admin is `admin` with the password {password} (shown once).")
     if has_demo:
         # By name, because only a demo needs the simulated platform.
-        import_module("pools.services.demo").ensure(now=timezone.now())
+        import_module("pools.reconcile.demo").ensure(home=settings.OCENTER_HOME, clock=timezone.now)
     connection.close()
 
 

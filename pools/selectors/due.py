@@ -1,5 +1,6 @@
 """What workers have to do next. Read by the sweep and by hints; whoever takes the turn decides again under its lock."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -34,3 +35,9 @@ def check_target(pool_id: UUID) -> dict[str, Any] | None:
         return None
     pending = Credential.objects.filter(pool_id=pool_id, state="pending").values_list("id", flat=True).first()
     return {**found, "pending_credential_id": pending}
+
+
+def pool_names(labels: Mapping[str, str] | None = None) -> dict[str, UUID]:
+    """Return the pools that are there by name, all or those with these labels."""
+    found = Pool.objects.filter(removed_at=None, labels__contains=labels or {})
+    return dict(found.values_list("name", "id"))
