@@ -1,6 +1,7 @@
 """What every group of measurements gets: the server, the meter, the results, and how thorough to be."""
 
 import os
+import socket
 from dataclasses import dataclass, field
 
 import psycopg
@@ -60,3 +61,10 @@ class Frame:
                 WHERE regexp_replace(relname, '_y[0-9]+m[0-9]+$', '') = ANY(%s)
             """
             return int(connection.execute(query, [list(INVENTORY)]).fetchone()[0])  # type: ignore[index] # always a row
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

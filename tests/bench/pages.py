@@ -22,7 +22,7 @@ from django.utils import timezone
 from pools.services.bootstrap import ADMIN_NAME
 from tests.bench.accounting import Meter, growth_exponent, percentile
 from tests.bench.fleet import Fleet
-from tests.bench.frame import Frame
+from tests.bench.frame import Frame, free_port
 from tests.bench.load import load
 
 # The ways people look at a page. {next} is the link to the next page.
@@ -121,9 +121,7 @@ class Browser:
 @contextmanager
 def _console() -> Iterator[tuple[int, Browser]]:
     """Start the web server as `manage.py up` does; give its process id and a browser that is logged in."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = os.environ | {"OCENTER_PORT": str(port), "OCENTER_LOG_LEVEL": "info"}
     command = [sys.executable, "-m", "ocenter.web"]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
