@@ -6,7 +6,7 @@ import json
 import pytest
 from cryptography.fernet import Fernet
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, execute_from_command_line
 from django.test import Client
 
 from pools.models import AuditEvent, Credential, Pool
@@ -37,13 +37,20 @@ class TestPoolAdd:
 
         said = run(
             *("pool", "add", "lab", "--kind", "simulated", "--credential", credential, "--label", "tier=prod"),
-            *("--interval", "30", "--settings", str(settings), "seed=7"),
+            *("--interval", "30", "--set", str(settings), "seed=7"),
         )
 
         made = Pool.objects.get()
         assert (made.settings["nodes"], made.settings["seed"], made.labels) == (3, 7, {"tier": "prod"})
         assert (made.state, made.sync_interval_seconds) == ("registering", 30)
         assert "pool check lab" in said and AuditEvent.objects.get().actor.endswith("@manage.py")
+
+    def test_takes_its_options_from_a_real_command_line(self, credential, capsys):
+        words = ["pool", "add", "lab", "--kind", "simulated", "--credential", credential, "--set", "nodes=3"]
+
+        execute_from_command_line(["manage.py", *words])  # which takes some options for Django, --settings among them
+
+        assert Pool.objects.get().settings["nodes"] == 3 and "pool check lab" in capsys.readouterr().out
 
     def test_reads_the_secret_from_standard_input(self, monkeypatch):
         monkeypatch.setattr("sys.stdin", io.StringIO(f"token: {SECRET}\n"))
@@ -54,7 +61,7 @@ class TestPoolAdd:
 
     def test_names_every_mistake_and_no_secret(self, credential):
         with pytest.raises(CommandError) as refused:
-            run("pool", "add", "L", "--kind", "simulated", "--settings", "nodes=-1", f"token={SECRET}")
+            run("pool", "add", "L", "--kind", "simulated", "--set", "nodes=-1", f"token={SECRET}")
 
         assert str(refused.value).splitlines()[0] == "Some fields are wrong."
         assert [line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]] == [

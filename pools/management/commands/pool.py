@@ -26,7 +26,7 @@ class Command(BaseCommand):
         add.add_argument("name")
         add.add_argument("--kind", required=True, choices=list(catalog.MANIFESTS))
         add.add_argument(
-            "--settings", nargs="*", default=[], metavar="FILE|NAME=VALUE", help="YAML or JSON files, pairs"
+            "--set", dest="values", nargs="*", default=[], metavar="FILE|NAME=VALUE", help="YAML or JSON files, pairs"
         )
         add.add_argument("--credential", metavar="FILE|-", help="YAML or JSON; - reads it from standard input")
         add.add_argument("--mode", help="how capacity is given out; default: the kind's first")
@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
     def _add(self, options: dict[str, Any]) -> None:
         settings: dict[str, Any] = {}
-        for given in options["settings"]:
+        for given in options["values"]:
             settings |= _pairs([given]) if "=" in given and not Path(given).is_file() else _document(given)
         pools.register(
             name=options["name"],
