@@ -45,12 +45,14 @@ class TestPoolAdd:
         assert (made.state, made.sync_interval_seconds) == ("registering", 30)
         assert "pool check lab" in said and AuditEvent.objects.get().actor.endswith("@manage.py")
 
+    @pytest.mark.django_db(transaction=True)  # at its end the command closes the connection, and a transaction with it
     def test_takes_its_options_from_a_real_command_line(self, credential, capsys):
         words = ["pool", "add", "lab", "--kind", "simulated", "--credential", credential, "--set", "nodes=3"]
 
         execute_from_command_line(["manage.py", *words])  # which takes some options for Django, --settings among them
 
-        assert Pool.objects.get().settings["nodes"] == 3 and "pool check lab" in capsys.readouterr().out
+        assert "pool check lab" in capsys.readouterr().out
+        assert Pool.objects.get().settings["nodes"] == 3
 
     def test_reads_the_secret_from_standard_input(self, monkeypatch):
         monkeypatch.setattr("sys.stdin", io.StringIO(f"token: {SECRET}\n"))
