@@ -36,9 +36,11 @@ def config(level: str) -> dict[str, Any]:
             # Their own handlers would print every line a second time, and not as JSON.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            # django-structlog says the same with the request's id.
+            # django-structlog says the same with the id of the request or the task.
             "django.request": {"level": "CRITICAL"},
             "celery.beat": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
         },

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -97,6 +98,8 @@ class Supervisor:
             if time.monotonic() > next_day:
                 next_day += 86400
                 self._launch(every_day)
+                for each in self.children:
+                    _shorten(self.log(each))
 
     def stop(self) -> None:
         """End every child in the opposite order of their start; a second request for it shortens the wait."""
@@ -223,6 +226,7 @@ def _lock(home: Path) -> int:
 
 
 def _shorten(log: Path) -> None:
-    """Keep one old file beside the current one."""
+    """Keep one old file beside the current one, which a process may have open."""
     if log.exists() and log.stat().st_size > LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
+        shutil.copyfile(log, log.with_suffix(".log.1"))
+        os.truncate(log, 0)

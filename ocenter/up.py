@@ -1,6 +1,7 @@
 """Everything `manage.py up` does, in order: home, servers, preparation, web, worker, beat, and back down again."""
 
 import errno
+import gc
 import os
 import shutil
 import signal
@@ -26,6 +27,7 @@ LEAST_FREE_MIB = 256
 def up(env: Env, *, has_demo: bool) -> None:
     """Run until somebody asks to stop. Raises: Trouble with one sentence when it cannot."""
     os.umask(0o077)
+    gc.freeze()  # no child looks for garbage in what it shares with this process, which would copy it
     supervisor = Supervisor(env.home)
     try:
         _start(env, supervisor, has_demo)

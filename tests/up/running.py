@@ -46,7 +46,7 @@ class Installation:
         self.home = folder / "var"
         self.port = free_port()
         self.output = folder / "output"
-        self.command = [*prefix, environment.pop("python", sys.executable), "manage.py", "up"]
+        self.command = [*prefix, sys.executable, "manage.py", "up"]
         self.environment = clean_environment(OCENTER_HOME=str(self.home), OCENTER_PORT=str(self.port), **environment)
         self.process: subprocess.Popen[bytes] | None = None
 

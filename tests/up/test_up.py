@@ -16,7 +16,7 @@ import pytest
 
 from ocenter import addresses, child, embedded, env, home, up
 from ocenter.errors import Trouble
-from tests.up.running import CHECKOUT, Installation, clean_environment, needs_root
+from tests.up.running import Installation, needs_root
 
 CHILDREN = ("postgres", "valkey", "web", "worker", "beat")
 
@@ -155,10 +155,8 @@ class TestOrdinaryUser:
         """As root this changes to `nobody`; as somebody else every other test has shown it already."""
         if os.geteuid() != 0:
             pytest.skip("this is an ordinary user")
-        prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-        python, paths = readable_python(prefix)
         os.chown(folder, 65534, 65534)
-        installation = Installation(folder, prefix, python=python, PYTHONPATH=paths, HOME=str(folder))
+        installation = Installation(folder, becoming_nobody(), HOME=str(folder))
         # The name of the socket folder holds the user, and this process is another one.
         sockets = [
             Path(f"/tmp/ocenter-65534-{addresses.digest(installation.home)}-{name}") for name in ("postgres", "valkey")
@@ -175,21 +173,18 @@ class TestOrdinaryUser:
         assert installation.orphans() == []
 
 
-def readable_python(prefix: tuple[str, ...]) -> tuple[str, str]:
-    """Return a Python another user can run, with the packages of this one; skip when there is none."""
-    packages = embedded._package("psycopg")
-    assert packages is not None
-    for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
-        code = "import psycopg, sys; assert sys.version_info >= (3, 11); print(psycopg.pq.version())"
-        ran = subprocess.run(
-            [*prefix, python, "-c", code],
-            env=clean_environment(PYTHONPATH=str(packages.parent)),
-            cwd="/",
-            capture_output=True,
-        )
-        if ran.returncode == 0:
-            return python, str(packages.parent)
-    pytest.skip("no Python of this version can be read by another user (this one lies in a private folder)")
+def becoming_nobody() -> tuple[str, ...]:
+    """Return the words that run a command as `nobody`.
+
+    Where this Python lies in a private folder such as /root, they leave the right to read everything, and no other.
+    """
+    plain = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    for prefix in (plain, (*plain, *may_read)):
+        asked = [*prefix, sys.executable, "-c", "import sys; print(sys.version)"]
+        if subprocess.run(asked, cwd="/", capture_output=True, text=True).stdout.strip() == sys.version:
+            return prefix
+    pytest.skip("setpriv cannot run this Python as another user here")
 
 
 class TestRefusal:
@@ -234,6 +229,15 @@ class TestRefusal:
         said = installation.refused()
 
         assert "The broker does not answer" in said and "check OCENTER_BROKER_URL" in said and "hunter2" not in said
+
+    def test_of_a_database_that_is_not_there(self, installation):
+        installation.environment["OCENTER_DATABASE_URL"] = "postgresql://u:hunter2@127.0.0.1:1/d"
+        installation.command.append("--prepare-only")
+
+        said = installation.refused()
+
+        assert said.startswith("The database cannot be used (") and said.endswith("check OCENTER_DATABASE_URL.")
+        assert "hunter2" not in said
 
     @needs_root
     def test_of_a_full_disk(self, installation, folder):
