@@ -157,7 +157,7 @@ def _settle(
         elif last.incomplete_because:
             watch.warnings.insert(0, last.incomplete_because)
         merge.sum_up_pool(now=now)
-    health, reason = _health(end["state"], last, watch.warnings)
+    health, reason = _health(end["state"], last)
     due = schedule.after_run(now=now, interval_seconds=turn.interval_seconds, failures=0, pool_id=turn.pool_id)
     if not turn.is_dry_run:
         sync |= {
@@ -205,13 +205,12 @@ def _lose(
     return {"state": "held", "hold": hold}
 
 
-def _health(state: str, last: Last, warnings: list[str]) -> tuple[str, str]:
+def _health(state: str, last: Last) -> tuple[str, str]:
+    """Warnings are shown with the run and make no pool degraded: a cloud without Nova is as healthy as it gets."""
     if state == "held":
         return "degraded", "A large loss waits for a decision."
     if not last.complete:
         return "degraded", last.incomplete_because[:500] or "The last observation was incomplete."
-    if warnings:
-        return "degraded", warnings[0][:500]
     return "online", ""
 
 

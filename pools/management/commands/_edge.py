@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.core.management.base import CommandError
+from django.db import OperationalError
 
 from pools.domain.actors import Actor
 from pools.domain.errors import DomainError
@@ -27,3 +28,8 @@ def refusals() -> Iterator[None]:
     except DomainError as error:
         lines = [f"  {wrong.field}: {wrong.detail}" for wrong in error.fields]
         raise CommandError("\n".join([error.msgid % error.params, *lines])) from None
+    except OperationalError as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise CommandError(
+            f"The database does not answer ({first_line}). Start ocenter by `make run` or check OCENTER_DATABASE_URL."
+        ) from None

@@ -98,7 +98,7 @@ class Command(BaseCommand):
 
 
 def _line(row: seen.PoolRow) -> tuple[Any, ...]:
-    free = sum(share.free_devices for share in row.capacity)
+    free = sum(share.free_milli for share in row.capacity) // 1000
     observed = row.observed_at.strftime("%Y-%m-%d %H:%M:%SZ") if row.observed_at else "never"
     return row.name, row.kind, row.state, row.health, row.nodes, row.devices, free, observed
 
