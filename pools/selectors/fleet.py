@@ -17,8 +17,8 @@ SHOWN_WARNINGS: Final = 8
 MAP_DEVICES_MAX: Final = 4_000
 TIMELINE_HOURS: Final = 6
 TIMELINE_BUCKETS: Final = 72
-# One letter a device, in the order of severity: faulty, not available, claimed, held, shadow, free.
-CELL_LETTERS: Final = "xuchsf"
+# One letter a device, the first that holds: faulty, not available, counted in pieces, claimed, held, shadow, free.
+CELL_LETTERS: Final = "xupchsf"
 
 _SUMS: Final = ("devices", "total_milli", "claimed_milli", "held_milli", "shadow_milli", "faulty_milli", "free_milli")
 
@@ -38,7 +38,7 @@ WITH sums AS (
     FROM capacity_rollup GROUP BY pool_id),
 fleet AS MATERIALIZED (
     SELECT p.id, p.name, p.kind, p.state, s.health, s.health_reason, s.observed_at,
-           {_STALE} AS is_stale, coalesce(s.complete_runs, 0) > 0 AS is_known,
+           {_STALE} AS is_stale, s.observed_at IS NOT NULL AS is_known,
            coalesce(u.devices, 0)::bigint AS devices, coalesce(u.nodes, 0)::bigint AS nodes,
            coalesce(u.total_milli, 0)::bigint AS total_milli, coalesce(u.claimed_milli, 0)::bigint AS claimed_milli,
            coalesce(u.held_milli, 0)::bigint AS held_milli, coalesce(u.shadow_milli, 0)::bigint AS shadow_milli,
@@ -86,7 +86,8 @@ GROUP BY 1
 
 _TROUBLED = f"""
 SELECT p.id, p.name, p.kind, p.state, s.health, s.health_reason, s.observed_at, {_STALE} AS is_stale,
-       s.held_run_id, h.queued_at AS held_at, h.hold, l.error ->> 'code' AS error_code, count(*) OVER () AS troubled_pools
+       s.held_run_id, h.queued_at AS held_at,
+       h.hold ->> 'reason' AS hold_reason, l.error ->> 'code' AS error_code, count(*) OVER () AS troubled_pools
 FROM pool p JOIN pool_sync s ON s.pool_id = p.id LEFT JOIN sync_run h ON h.id = s.held_run_id
 LEFT JOIN sync_run l ON l.id = s.last_run_id
 WHERE p.state IN ('active', 'draining', 'maintenance')
@@ -103,6 +104,7 @@ SELECT (SELECT count(*) FROM chip_model WHERE NOT is_catalogued) AS unknown_mode
 _CELL = """CASE
     WHEN d.health = 'faulty' THEN 'x'
     WHEN d.missing_since IS NOT NULL OR d.health <> 'ok' OR NOT n.is_available THEN 'u'
+    WHEN d.total_milli = 0 THEN 'p'
     WHEN coalesce(c.pos_claimed_milli[d.position], 0) > 0 THEN 'c'
     WHEN coalesce(c.pos_held_milli[d.position], 0) > 0 THEN 'h'
     WHEN d.shadow_milli > 0 THEN 's' ELSE 'f' END"""

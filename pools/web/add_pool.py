@@ -32,7 +32,7 @@ def kinds(request: HttpRequest) -> HttpResponse:
     cards = [
         {
             "kind": manifest.kind,
-            "label": manifest.label,
+            "label": words.kind(manifest.kind),
             "summary": _(manifest.summary),
             "is_simulation": manifest.is_simulation,
             "modes": [_(mode.label) if mode.label else mode.name for mode in manifest.modes],
@@ -62,7 +62,7 @@ def settings(request: HttpRequest, kind: str) -> HttpResponse:
             errors = invalid.fields
     groups = pool_form.fields(manifest, values, errors)
     context = {
-        "kind": {"name": kind, "label": manifest.label, "is_simulation": manifest.is_simulation},
+        "kind": {"name": kind, "label": words.kind(kind), "is_simulation": manifest.is_simulation},
         "groups": groups,
         "mistakes": pool_form.summary(groups, errors),
         "has_secrets": any(each.is_secret for each in manifest.settings),
@@ -116,7 +116,7 @@ def preview(request: HttpRequest, reference: str) -> HttpResponse:
     if request.method == "POST":
         run_id = sync_runs.request(pool_id=pool["id"], is_dry_run=True, actor=pages.actor(request), now=now)
         return redirect("pool-preview-run", reference=pool["reference"], run_id=run_id)
-    run = pool_view.latest_dry_run(pool["id"])
+    run = pool_view.latest_run(pool["id"], is_dry_run=True)
     if run is None:
         context = {"pool": pool, "steps": _steps_of(pool, "preview"), "run": None}
         return pages.page(request, "pools/preview.html", context, here="pools")
@@ -152,7 +152,10 @@ def activate(request: HttpRequest, reference: str) -> HttpResponse:
     actor = pages.actor(request)
     try:
         pools.activate(pool_id=pool["id"], actor=actor, now=now)
-        run_id = sync_runs.request(pool_id=pool["id"], trigger="activate", actor=actor, now=now)
+        # A fast worker may be at it already.
+        run_id = pool_view.latest_run(pool["id"]) or sync_runs.request(
+            pool_id=pool["id"], trigger="activate", actor=actor, now=now
+        )
     except DomainError as error:
         messages.error(request, words.refusal(error))
         return redirect("pool-check", reference=pool["reference"])

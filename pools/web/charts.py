@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 COLUMNS: Final = 48
 STEP: Final = 10  # units of the drawing a cell and its gap take
 MAP_CELLS: Final = 1_600  # of all pools together, where a cell stands for many devices
-STATES: Final = (("c", "claimed"), ("h", "held"), ("s", "shadow"), ("f", "free"), ("x", "faulty"), ("u", "unknown"))
+LETTERS: Final = "chsfxup"  # claimed, held, shadow, free, faulty, not available, counted in pieces
 _RUN: Final = re.compile(r"(.)\1*")
 BAR_STATES: Final = ("claimed", "held", "shadow", "faulty", "free")
 
@@ -26,6 +26,7 @@ _LAYERS: Final[Mapping[str, tuple[tuple[str, float, float], ...]]] = {
     "f": (("edge box", 0, 2), ("s-free inner", 0.75, 3.5)),
     "x": (("s-faulty box", 0, 2), ("mark bar-mark", 1.5, 5)),
     "u": (("s-unknown box", 0, 2), ("mark hole", 1.5, 5)),
+    "p": (("edge box", 0, 2), ("s-free inner", 0.75, 3.5), ("edge bar-mark", 1.5, 5)),
 }
 
 
@@ -65,7 +66,7 @@ def swatch(letter: str) -> SafeString:
 
 def proportional(counts: Mapping[str, int], devices_per_cell: int) -> str:
     """Return letters, one for so many devices, by largest remainder; what is there at all has at least one cell."""
-    order = [letter for letter, _ in STATES if counts.get(letter, 0) > 0]
+    order = [letter for letter in LETTERS if counts.get(letter, 0) > 0]
     exact = {letter: counts[letter] / devices_per_cell for letter in order}
     given = {letter: max(1, int(exact[letter])) for letter in order}
     wanted = max(len(order), -(-sum(counts.values()) // devices_per_cell))

@@ -55,9 +55,11 @@ def size(byte_count: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a length of time: 0.42 s, 42 s, 12 min, 3 h, 5 d."""
+    """Return a length of time: 420 ms, 4.2 s, 42 s, 12 min, 3 h, 5 d."""
     if seconds is None:
         return _("unknown")
+    if seconds < 1:
+        return _("%(number)s ms") % {"number": round(1000 * seconds)}
     if seconds < 10:
         return _("%(number)s s") % {"number": f"{seconds:.2f}".rstrip("0").rstrip(".")}
     if seconds < 2 * MINUTE:

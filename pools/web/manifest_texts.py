@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_noop as _
 
 TEXTS = (
+    _("Kubernetes"),
     _("Accelerators of a Kubernetes cluster: device plugins, MIG, HAMi, Volcano vGPU, Ascend and DRA."),
     _("API server URL"),
     _("Where the API server answers. Leave it empty when a kubeconfig tells it, or inside the cluster itself."),
@@ -35,6 +36,7 @@ TEXTS = (
     _("Pushing allocations to Kubernetes is not built yet; the pool can be watched."),
     _("The Kubernetes API cannot switch hosts."),
     _("The Kubernetes API does not tell how busy cards are."),
+    _("OpenStack"),
     _("Accelerators of Cyborg and Nova, counted by Placement"),
     _("Keystone URL"),
     _("The identity service, with or without /v3. Leave it empty when clouds.yaml says it."),
@@ -72,6 +74,7 @@ TEXTS = (
     _("Cyborg and Nova do not switch hosts; that is Ironic's or the host's own controller's work."),
     _("No OpenStack service tells utilisation, temperature or memory of a card."),
     _("Nova cannot resize a server that has accelerators, and a binding is made once."),
+    _("Simulated"),
     _("A fleet that exists only in a file: for the demo, for tests and for trying out ocenter."),
     _("Fleet"),
     _("Pools with the same fleet name and state folder show the same fleet."),

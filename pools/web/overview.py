@@ -35,15 +35,18 @@ def overview(request: HttpRequest) -> HttpResponse:
     if not found["totals"]["pools"]:
         return pages.page(request, "overview/first_run.html", {"drafts": found["drafts"]}, here="overview")
     letters, per_cell = _letters(found)
+    shown = [_pool(pool, letters[pool["id"]], per_cell) for pool in found["pools"]]
+    warnings = _warnings(found)
     context = {
         "totals": found["totals"],
         "tiles": _tiles(found["totals"]),
-        "pools": [_pool(pool, letters[pool["id"]], per_cell) for pool in found["pools"]],
+        "pools": shown,
+        "has_room_left": _map_height(shown) < _list_height(len(warnings), len(shown)),
         "others": found["others"] if found["others"]["pools"] else None,
         "devices_per_cell": per_cell,
         "legend": _legend(letters, per_cell, found["totals"]),
         "timeline": _timeline(found["timeline"], found["pools"]),
-        "warnings": _warnings(found),
+        "warnings": warnings,
         "more_warnings": max(0, found["troubled_pools"] - len(found["troubled"])),
         "drafts": found["drafts"],
     }
@@ -60,6 +63,16 @@ def cell(request: HttpRequest, pool_id: UUID, number: int) -> HttpResponse:
     if request.headers.get("X-Fragment"):
         return pages.page(request, "overview/cell.html", {"device": found})
     return redirect("device", device_id=found["id"])
+
+
+def _map_height(pools: list[dict[str, Any]]) -> float:
+    """Return about how many pixels the map takes on a wide screen, to put the runs where there is room."""
+    return sum(max(1.05 * pool["map"]["height"], 46) + 12 for pool in pools)
+
+
+def _list_height(warnings: int, pools: int) -> float:
+    """Return about how many pixels warnings and bars take beside the map."""
+    return 44 * warnings + 27 * pools + (100 if warnings else 40)
 
 
 def _letters(found: Mapping[str, Any]) -> tuple[dict[UUID, str], int]:
@@ -108,7 +121,7 @@ def _pool(pool: Mapping[str, Any], letters: str, per_cell: int) -> dict[str, Any
     return {
         **pool,
         **{state: figures.devices(pool[f"{state}_milli"]) for state in _STATES},
-        "kind_label": catalog.manifest(pool["kind"]).label,
+        "kind_label": words.kind(pool["kind"]),
         "is_simulation": catalog.manifest(pool["kind"]).is_simulation,
         "health": "unknown" if pool["is_stale"] else pool["health"],
         "used_share": figures.percent(used, pool["total_milli"]),
@@ -129,7 +142,7 @@ def _legend(letters: Mapping[UUID, str], per_cell: int, totals: Mapping[str, Any
             "count": figures.number(shown.count(letter)) if per_cell == 1 else sums.get(letter, ""),
             "swatch": charts.swatch(letter),
         }
-        for letter, _state in charts.STATES
+        for letter in charts.LETTERS
         if letter in shown or letter in "csf"
     ]
 
@@ -216,12 +229,11 @@ def _troubled(row: Mapping[str, Any]) -> dict[str, Any]:
     name = {"pool": row["name"]}
     at: datetime | None = row["observed_at"]
     if row["held_run_id"]:
-        reason = (row["hold"] or {}).get("reason", "")
         return {
             "tone": "bad",
             "address": reverse("sync-run", args=(row["held_run_id"],)),
             "text": _("%(pool)s: a run waits for your decision") % name,
-            "detail": str(words.HOLDS.get(reason, "")),
+            "detail": str(words.HOLDS.get(row["hold_reason"], "")),
             "at": row["held_at"],
         }
     if at is None:

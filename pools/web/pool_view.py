@@ -50,6 +50,7 @@ def presented(row: PoolRow) -> dict[str, Any]:
         "bar": charts.bar(sums),
         "models": [each["model_name"] for each in shares if each["model_name"]],
         "mode_label": _(mode.label) if mode and mode.label else row.mode,
+        "kind_label": words.kind(row.kind),
         "error_words": "",
         "health_reason": words.stored(row.health_reason),
     }
@@ -91,14 +92,16 @@ def check(pool_id: UUID, now: datetime) -> dict[str, Any]:
     return stands | {
         "is_done": stands["state"] in ("done", "idle"),
         "waits_long": stands["state"] == "queued" and requested_at is not None and now - requested_at > _WAITS_LONG,
+        "warnings": [words.stored(warning) for warning in result.get("warnings", ())],
         "error_words": str(words.ERRORS.get(error.get("code", ""), "")),
         "may_go_on": bool(result.get("reachable") and result["watch"]["ok"]),
     }
 
 
-def latest_dry_run(pool_id: UUID) -> UUID | None:
-    """Return the id of the pool's newest dry run."""
-    rows = sync_runs.page(params={"pool": str(pool_id), "is_dry_run": "true"}, cursor=None, limit=1).rows
+def latest_run(pool_id: UUID, *, is_dry_run: bool = False) -> UUID | None:
+    """Return the id of the pool's newest run of one sort."""
+    params = {"pool": str(pool_id), "is_dry_run": "true" if is_dry_run else "false"}
+    rows = sync_runs.page(params=params, cursor=None, limit=1).rows
     return rows[0].id if rows else None
 
 
@@ -112,7 +115,7 @@ def run(run_id: UUID) -> dict[str, Any]:
 
 def run_presented(row: RunRow) -> dict[str, Any]:
     """Return a run with is_done, duration_seconds, count_rows, phase_rows, error_words and hold_words added."""
-    run = msgspec.structs.asdict(row)
+    run = msgspec.structs.asdict(row) | {"warnings": [words.stored(str(warning)) for warning in row.warnings]}
     counts = row.counts or {}
     total = sum(row.phases.values()) or 1
     return run | {

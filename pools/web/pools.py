@@ -20,7 +20,7 @@ _TABS: Final = (
     ("pool-runs", _("Sync runs")),
     ("pool-settings", _("Settings")),
 )
-_KINDS: Final = tuple((manifest.kind, manifest.label) for manifest in catalog.MANIFESTS.values())
+_KINDS: Final = tuple((manifest.kind, _(manifest.label)) for manifest in catalog.MANIFESTS.values())
 _FILTERS: Final = (
     Filter("q", _("Name or region"), is_wide=True),
     Filter("kind", _("Platform"), choices=_KINDS),

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from pools.domain.errors import Invalid
 from pools.selectors import devices, nodes, pools
-from pools.web import pages
+from pools.web import pages, words
 
 _SHOWN: Final = 6
 
@@ -38,7 +38,7 @@ def _groups(phrase: str) -> list[dict[str, Any]]:
             "pools",
             phrase,
             found_pools,
-            [(reverse("pool", args=(row.name,)), row.name, row.kind_label) for row in found_pools.rows],
+            [(reverse("pool", args=(row.name,)), row.name, words.kind(row.kind)) for row in found_pools.rows],
         ),
         _group(
             _("Nodes"),

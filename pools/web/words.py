@@ -6,6 +6,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from connectors import catalog
 from pools.domain.errors import DomainError
 
 Word = tuple["str | Promise", str]
@@ -48,7 +49,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "missing": (_("missing"), "bad"),
         "faulty": (_("faulty"), "bad"),
         "in_use": (_("claimed"), "info"),
-        "partial": (_("partly claimed"), "info"),
+        "partial": (_("in parts"), "info"),
         "shadow": (_("shadow use"), "warn"),
         "unavailable": (_("node unavailable"), "warn"),
         "unknown": (_("unknown"), "warn"),
@@ -66,9 +67,9 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "retired": (_("retired"), ""),
     },
     "grain": {
-        "device": (_("single devices"), ""),
-        "node": (_("devices on a node"), ""),
-        "pool": (_("a share of the pool"), ""),
+        "device": (_("promises single devices"), ""),
+        "node": (_("promises devices on a node"), ""),
+        "pool": (_("promises a share of the pool"), ""),
     },
     "change": {
         "created": (_("created"), "ok"),
@@ -93,6 +94,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "f": (_("free"), "free"),
         "x": (_("faulty"), "faulty"),
         "u": (_("not available"), "unknown"),
+        "p": (_("counted in pieces"), "pieces"),
     },
     "count": {
         "seen": (_("seen"), ""),
@@ -199,8 +201,12 @@ ERRORS: Final[dict[str, "str | Promise"]] = {
     "credential.unreadable": _("The stored credential cannot be decrypted. Enter it again."),
 }
 
-# Sentences that workers store as the reason of a health.
-REASONS: Final = (_("A large loss waits for a decision."), _("The last observation was incomplete."))
+# Sentences of ocenter's own that workers store.
+STORED: Final = (
+    _("A large loss waits for a decision."),
+    _("The last observation was incomplete."),
+    _("This pool is simulated: nothing in it exists."),
+)
 
 HOLDS: Final[dict[str, "str | Promise"]] = {
     "claimed": _("Somebody holds capacity of what is missing."),
@@ -246,6 +252,11 @@ def refusal(error: DomainError) -> str:
 def stored(sentence: str) -> str:
     """Return a sentence that a worker stored, translated where it is one of ocenter's own."""
     return gettext(sentence) if sentence else ""
+
+
+def kind(name: str) -> str:
+    """Return what a kind of platform is called."""
+    return gettext(catalog.manifest(name).label)
 
 
 def label(vocabulary: str, value: str | None) -> str:

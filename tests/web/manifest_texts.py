@@ -16,7 +16,7 @@ def texts() -> list[str]:
     """Return every text of a manifest that a person reads, in order and once."""
     found: list[str] = []
     for manifest in catalog.MANIFESTS.values():
-        found.append(manifest.summary)
+        found += [manifest.label, manifest.summary]
         for setting in manifest.settings:
             found += [setting.label, setting.help]
         found += [mode.label for mode in manifest.modes]
