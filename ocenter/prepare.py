@@ -4,7 +4,6 @@ Runs in one process that connects as the owner of the tables, at every start and
 """
 
 import hashlib
-from importlib import import_module
 from pathlib import Path
 
 from django.conf import settings
@@ -32,8 +31,9 @@ def prepare(*, has_demo: bool) -> None:
     if (password := bootstrap.first_admin()) is not None:
         say(f"The first admin is `admin` with the password {password} (shown once).")
     if has_demo:
-        # By name, because only a demo needs the simulated platform.
-        import_module("pools.reconcile.demo").ensure(home=settings.OCENTER_HOME, clock=timezone.now)
+        from pools.reconcile import demo  # only here: nothing else that forks from this needs the connectors
+
+        demo.ensure(home=settings.OCENTER_HOME, clock=timezone.now)
     connection.close()
 
 
