@@ -63,8 +63,9 @@ class DeviceFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class CounterFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Units that the platform counts without showing them one by one (static MIG resources, replicas, vGPU slots).
 
-    ``ref`` is the platform's resource name, unique within its node. ``model`` is empty where the resource covers several
-    models; such a counter is shown and takes no claims by model. One unit is ``unit_milli`` of a device.
+    ``ref`` is the platform's resource name, unique within its node. ``model`` is empty where the resource covers
+    several models; such a counter is shown and takes no claims by model. One unit is ``unit_milli`` of a device; a
+    resource of unknown meaning has 0, and is shown but never counted.
     """
 
     ref: str
@@ -159,7 +160,7 @@ class Check(Struct, frozen=True, kw_only=True):
 class Target(Struct, frozen=True, kw_only=True):
     """The platform object that carries orders: a namespace, a host's document, a server, a consumer.
 
-    ``ref`` is our external name for it or the tenant's own object. An older ``generation`` never overwrites a newer one.
+    ``ref`` is our external name for it or the tenant's own object. An older ``generation`` overwrites no newer one.
     """
 
     kind: str
@@ -386,10 +387,10 @@ class CanTelemeter(ABC):
 
     @abstractmethod
     def telemetry(self) -> Mapping[str, Mapping[str, float]]:
-        """Device ref to {"utilisation_percent", "memory_used_mib", "power_watts"}; what is not known is left out."""
+        """``node ref/device ref`` to {"utilisation_percent", "memory_used_mib", "power_watts"}; what is not known is left out."""
 
 
-class CanResize(ABC):
+class CanResize:
     """Orders on a target can grow and shrink in place. ``apply`` with other orders does it; this says it is safe."""
 
 
@@ -399,4 +400,3 @@ class CanGrantAccess(ABC):
     @abstractmethod
     def access(self, target: Target, orders: Sequence[Order]) -> Mapping[str, str]:
         """What to hand over. Values may be secrets: the caller encrypts them and never logs them."""
-

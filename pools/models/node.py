@@ -12,7 +12,7 @@ class Node(models.Model):
     """A host as it was last observed. Written by the sync only.
 
     ``fingerprint`` covers the node, its devices and their use: equal means that nothing has to be written.
-    ``misses`` counts complete observations that did not show it. ``loss_accepted`` says that a person approved its loss.
+    ``misses`` counts complete observations that did not show it. ``loss_accepted``: a person approved its loss.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)

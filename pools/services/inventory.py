@@ -24,6 +24,7 @@ from pools.services.turns import Turn
 
 BATCH_NODES = 500
 PREVIEW_CHANGES = 200
+KEYS = ("seen", "created", "changed", "unchanged", "missing", "retired")
 
 
 class _DryRun(Exception):
@@ -40,9 +41,6 @@ class Counts:
     def total(self, key: str) -> int:
         """Return nodes and devices together."""
         return self.nodes[key] + self.devices[key]
-
-
-KEYS = ("seen", "created", "changed", "unchanged", "missing", "retired")
 
 
 def recorded(pool_id: UUID) -> dict[str, Recorded]:
@@ -196,7 +194,8 @@ class Merge:
     def _collect_preview(self) -> None:
         room = PREVIEW_CHANGES - len(self.preview)
         changes = InventoryChange.objects.filter(run_id=self.turn.run_id).order_by("id")
-        self.preview.extend(changes.values("object_kind", "object_name", "action", "before", "after")[: max(room, 0)])
+        columns = ("object_kind", "object_name", "action", "before", "after")
+        self.preview.extend(dict(change) for change in changes.values(*columns)[: max(room, 0)])
 
     def _count(self, cursor: CursorWrapper) -> tuple[int, int]:
         """Count created and changed objects before they are written; return how many devices are new, and known."""

@@ -125,7 +125,7 @@ class ConnectorContract(Sessions):
             for device in node.devices:
                 assert device.memory_mib >= 0
             for counter in node.counters:
-                assert min(counter.unit_memory_mib, counter.faulty_units) >= 0 and counter.unit_milli > 0
+                assert min(counter.unit_memory_mib, counter.faulty_units, counter.unit_milli) >= 0
                 assert counter.faulty_units <= counter.total_units
         assert all(use.milli >= 0 and use.memory_mib >= 0 and use.holder for part in parts(found) for use in part.uses)
 
