@@ -387,7 +387,10 @@ class CanTelemeter(ABC):
 
     @abstractmethod
     def telemetry(self) -> Mapping[str, Mapping[str, float]]:
-        """``node ref/device ref`` to {"utilisation_percent", "memory_used_mib", "power_watts"}; what is not known is left out."""
+        """Return ``node ref/device ref`` to {"utilisation_percent", "memory_used_mib", "power_watts"}.
+
+        What is not known is left out: missing is not zero.
+        """
 
 
 class CanResize:

@@ -8,9 +8,11 @@ from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ocenter import health
+from pools.api import auth
+from pools.api.metrics import Fleet
 
 
 @require_safe
@@ -38,8 +40,14 @@ def readyz(_request: HttpRequest) -> JsonResponse:
 
 @require_safe
 @never_cache
-def metrics(_request: HttpRequest) -> HttpResponse:
-    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer what this process knows of itself; to an administrator (token or log-in) also the fleet, pool by pool."""
+    text = generate_latest()
+    if auth.is_administrator(request):
+        fleet = CollectorRegistry(auto_describe=False)
+        fleet.register(Fleet())
+        text += generate_latest(fleet)
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
 
 
 def _database() -> str | None:

@@ -48,6 +48,13 @@ class IsAdministrator(BasePermission):
         return bool(request.user and request.user.is_authenticated and request.user.is_superuser)
 
 
+def is_administrator(request: HttpRequest) -> bool:
+    """True when a plain Django request comes with an administrator's token or log-in."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    user = tokens.user_of(token.strip(), timezone.now()) if scheme.lower() == "bearer" else request.user
+    return bool(user and user.is_authenticated and user.is_superuser)
+
+
 def actor(request: Request) -> Actor:
     """Return who asks, for the audit row."""
     return Actor(name=request.user.get_username(), request_id=request_id(request))

@@ -1,0 +1,47 @@
+"""What a monitoring system reads."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from pools.domain.actors import Actor
+from pools.services import tokens
+from tests.factories import Clock, Shows, device, holding, pool, synced, use
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def admin():
+    return get_user_model().objects.create_superuser(username="root", password="a-long-password")
+
+
+@pytest.fixture
+def fleet():
+    now = timezone.now()
+    synced(pool("lab"), Shows(holding("a", device("a-0", uses=(use(),)), device("a-1", health="faulty"))), Clock(now))
+
+
+class TestMetrics:
+    def test_tell_an_administrator_the_fleet_by_pool_and_state(self, client, admin, fleet):
+        token = tokens.make(username="root", name="prometheus", actor=Actor(name="test"), now=timezone.now())
+
+        text = client.get("/metrics", HTTP_AUTHORIZATION=f"Bearer {token}").content.decode()
+
+        assert 'ocenter_capacity_devices{model="nvidia-' in text and 'state="shadow"} 1.0' in text
+        assert 'ocenter_pool_stale{kind="simulated",pool="lab"} 0.0' in text
+        assert 'health="online",kind="simulated",pool="lab",state="active"} 1.0' in text
+
+    def test_tell_others_nothing_of_the_fleet(self, client, fleet):
+        text = client.get("/metrics").content.decode()
+
+        assert "python_info" in text and "lab" not in text and "ocenter_" not in text
+
+    def test_leave_out_what_is_not_known(self, client, admin):
+        pool("never-seen")
+        client.force_login(admin)
+
+        text = client.get("/metrics").content.decode()
+
+        assert "ocenter_pool_observed_age_seconds{" not in text
+        assert 'ocenter_pool_stale{kind="simulated",pool="never-seen"} 1.0' in text
