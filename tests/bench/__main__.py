@@ -46,13 +46,14 @@ def _run(groups: list[str], *, is_quick: bool) -> int:
 
         django.setup()
         frame = Frame(url=os.environ["OCENTER_OWNER_DATABASE_URL"], is_quick=is_quick)
-        for group in groups:
-            importlib.import_module(f"tests.bench.{group}").run(frame)
         with frame.connect() as connection:
             server = f"PostgreSQL {connection.info.parameter_status('server_version')}"
         allowed = results.budgets(is_quick=is_quick, groups=groups)
         title = f"ocenter: {', '.join(groups)}{' (quick)' if is_quick else ''}"
-        results.write(frame.results, allowed, FOLDER, title=title, server=server)
+        for group in groups:
+            importlib.import_module(f"tests.bench.{group}").run(frame)
+            # After each group, so that one that breaks does not take the others with it.
+            results.write(frame.results, allowed, FOLDER, title=title, server=server)
     finally:
         servers.stop()
     missed = results.over(frame.results.values, allowed)

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from html import unescape
@@ -20,7 +20,7 @@ from django.test import Client
 from django.utils import timezone
 
 from pools.services.bootstrap import ADMIN_NAME
-from tests.bench.accounting import Meter, growth_exponent, percentile
+from tests.bench.accounting import Meter, Samples, growth_exponent, percentile
 from tests.bench.fleet import Fleet
 from tests.bench.frame import Frame, free_port
 from tests.bench.load import load
@@ -36,20 +36,21 @@ WAYS = {
 }  # fmt: skip
 SIZES = {10_000: "10k", 100_000: "100k", 1_000_000: "1m"}
 QUICK_SIZES = {10_000: "10k", 50_000: "50k"}
-REQUESTS_PER_SLICE = 10
+REQUESTS_PER_SLICE = 5
+WARM_UPS = 3
 START_SECONDS = 60
 
 
 def run(frame: Frame) -> None:
     """Measure the overview and the lists at every size, and how they grow with it."""
-    sizes, rounds = (QUICK_SIZES, 2) if frame.is_quick else (SIZES, 10)
+    sizes, rounds = (QUICK_SIZES, 1) if frame.is_quick else (SIZES, 20)
     medians: dict[str, dict[int, float]] = {noun: {} for noun in WAYS}
     for size, name in sizes.items():
         _fill(frame, size)
         with _console() as (pid, browser):
             for noun, ways in WAYS.items():
                 costs = _costs(frame.meter(web=pid), browser, ways, rounds)
-                medians[noun][size] = statistics.median(statistics.median(each) for each in costs.values())
+                medians[noun][size] = statistics.median(_ms(each.median()) for each in costs.values())
                 _record(frame, noun, name, costs)
     for noun, by_size in medians.items():
         note = "of the median, over " + ", ".join(f"{sizes[size]} {ms:.1f} ms" for size, ms in by_size.items())
@@ -57,28 +58,33 @@ def run(frame: Frame) -> None:
     frame.empty()
 
 
-def _record(frame: Frame, noun: str, size: str, costs: dict[str, list[float]]) -> None:
-    every = [ms for each in costs.values() for ms in each]
-    note = "; ".join(f"{way} {statistics.median(each):.1f}" for way, each in costs.items())
+def _record(frame: Frame, noun: str, size: str, costs: Mapping[str, Samples]) -> None:
+    every = [_ms(seconds) for each in costs.values() for seconds in each.seconds]
+    note = "; ".join(
+        f"{way} {_ms(each.median('web')):.1f} + {_ms(each.median('postgresql')):.1f}" for way, each in costs.items()
+    )
     if noun == "overview":
-        frame.results.record(f"overview_{size}_cpu_ms", statistics.median(every), note)
+        frame.results.record(f"overview_{size}_cpu_ms", statistics.median(every), f"web + postgresql: {note}")
     else:
-        frame.results.record(f"{noun}_page_{size}_p95_cpu_ms", percentile(every, 95), note)
+        frame.results.record(f"{noun}_page_{size}_p95_cpu_ms", percentile(every, 95), f"web + postgresql: {note}")
 
 
-def _costs(meter: Meter, browser: "Browser", ways: Sequence[str], rounds: int) -> dict[str, list[float]]:
-    """Return CPU milliseconds a request, slice by slice, for each way of looking at a page; the ways take turns."""
+def _ms(seconds_of_slice: float) -> float:
+    return seconds_of_slice / REQUESTS_PER_SLICE * 1000
+
+
+def _costs(meter: Meter, browser: "Browser", ways: Sequence[str], rounds: int) -> dict[str, Samples]:
+    """Return what slices of requests cost for each way of looking at a page; the ways take turns."""
     addresses = {way: browser.address(way) for way in ways}
-    for address in addresses.values():
-        browser.get(address)  # templates and statements are loaded once a process
+    for address in list(addresses.values()) * WARM_UPS:
+        browser.get(address)  # templates and code are loaded once a process
 
     def look(address: str) -> None:
         for _ in range(REQUESTS_PER_SLICE):
             browser.get(address)
 
     works = {way: partial(look, address) for way, address in addresses.items()}
-    samples = meter.alternate(works, rounds)
-    return {way: [s / REQUESTS_PER_SLICE * 1000 for s in each.seconds] for way, each in samples.items()}
+    return meter.alternate(works, rounds)
 
 
 def _fill(frame: Frame, devices: int) -> None:
