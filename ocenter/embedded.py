@@ -141,7 +141,8 @@ class Postgres:
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
                 raise Trouble(
-                    f"secrets.json does not belong to the database in {self.data}; restore it from a backup."
+                    f"secrets.json does not belong to the database in {self.data}; restore the file from a backup, "
+                    "or remove that folder to start with an empty database."
                 ) from None
             return False
         return True

@@ -33,7 +33,8 @@ def prepare(*, has_demo: bool) -> None:
     if has_demo:
         from pools.reconcile import demo  # only here: nothing else that forks from this needs the connectors
 
-        demo.ensure(home=settings.OCENTER_HOME, clock=timezone.now)
+        if names := demo.ensure(home=settings.OCENTER_HOME, clock=timezone.now):
+            say(f"The demo fleet is there: {', '.join(names)} (simulated; `make clean-demo` removes it).")
     connection.close()
 
 

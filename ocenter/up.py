@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -59,7 +60,7 @@ def _start(env: Env, supervisor: Supervisor, has_demo: bool) -> None:
     else:
         check_broker(addresses.broker_url(env))
 
-    preparation = Child("prepare", partial(prepare.prepare, has_demo=has_demo), is_once=True)
+    preparation = Child("prepare", partial(_prepare, has_demo), is_once=True)
     supervisor.until(lambda: preparation.last_exit == "exit 0", supervisor.start(preparation), 900)
     front = supervisor.start(Child("web", partial(web.serve, env)))
     supervisor.start(Child("worker", partial(worker.work, env), orphan_signal=signal.SIGQUIT, patience_seconds=30))
@@ -68,6 +69,12 @@ def _start(env: Env, supervisor: Supervisor, has_demo: bool) -> None:
     supervisor.until(partial(_answers, f"{address}/healthz"), front, 120)
     say(f"ocenter runs at {env.url or address}\nCtrl-C stops it. Logs are in {env.home / 'logs'}.")
     supervisor.watch(every_day=preparation)
+
+
+def _prepare(has_demo: bool) -> None:
+    """What it does it says in words on the terminal, so only trouble is logged there."""
+    logging.getLogger().setLevel(logging.WARNING)
+    prepare.prepare(has_demo=has_demo)
 
 
 def postgres_child(server: embedded.Postgres) -> Child:

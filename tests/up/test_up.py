@@ -16,7 +16,7 @@ import pytest
 
 from ocenter import addresses, child, embedded, env, home, up
 from ocenter.errors import Trouble
-from tests.up.running import Installation, needs_root
+from tests.up.running import CHECKOUT, Installation, needs_root
 
 CHILDREN = ("postgres", "valkey", "web", "worker", "beat")
 
@@ -303,3 +303,23 @@ class TestLockOfPostgres:
         worker.wait()
 
         assert (postgres.data / "postmaster.pid").exists()
+
+
+@pytest.mark.crash
+class TestDemo:
+    def test_fills_the_console_and_is_removed_alone(self, installation):
+        installation.command.append("--demo")
+
+        installation.start()
+        said = installation.said()
+        removed = subprocess.run(
+            [*installation.command[:-2], "demo", "--remove"],
+            cwd=CHECKOUT,
+            env=installation.environment,
+            capture_output=True,
+            text=True,
+        )
+
+        assert "The demo fleet is there: demo-" in said and "connector.call" not in said
+        assert removed.returncode == 0 and "demo-kubernetes" in removed.stdout
+        assert installation.ready()["checks"]["database"]["ok"]
