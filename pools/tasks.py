@@ -5,14 +5,25 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.signals import worker_init, worker_shutting_down
 from django.utils import timezone
 
 from pools.dispatch import Task
-from pools.reconcile import checks, inventory, sweep
+from pools.reconcile import checks, inventory, lanes, sweep
+from pools.reconcile.lanes import Lane
 
 # Made before the worker forks, so that its processes see when the worker is told to stop.
 _stopping = multiprocessing.get_context("fork").Event()
+
+_slow_pools: Lane | None = None
+_checks: Lane | None = None
+
+
+@worker_init.connect
+def _divide(sender: Any, **_signal: Any) -> None:
+    """Keep a process for pools that answer soon, whatever the others do."""
+    global _slow_pools, _checks
+    _slow_pools, _checks = (Lane(places) for places in lanes.share(sender.concurrency))
 
 
 @worker_shutting_down.connect
@@ -30,10 +41,10 @@ def tick(**_from_newer_senders: object) -> None:
 @shared_task(name=Task.OBSERVE_POOL, acks_late=True)
 def observe_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Observe a pool if a run is due and nobody else is at it."""
-    inventory.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set)
+    inventory.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set, lane=_slow_pools)
 
 
 @shared_task(name=Task.CHECK_POOL, acks_late=True)
 def check_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Check a pool and its new credential."""
-    checks.run(pool_id=UUID(pool_id), clock=timezone.now)
+    checks.run(pool_id=UUID(pool_id), clock=timezone.now, lane=_checks)

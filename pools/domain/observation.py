@@ -40,7 +40,6 @@ class Recorded:
     fingerprint: int
     device_count: int
     is_missing: bool
-    is_loss_accepted: bool
 
 
 @dataclass(slots=True)
@@ -48,7 +47,8 @@ class Sight:
     """What one run has seen so far.
 
     ``unseen_devices`` are recorded devices of seen nodes that were not there, ``moved_devices`` those that turned up on
-    another node: whichever of the two nodes came first, such a device is not missing.
+    another node: whichever of the two nodes came first, such a device is not missing. ``unsettled`` are the nodes of
+    unseen devices with their fingerprints, which are stored when it is decided what becomes of the devices.
     """
 
     recorded: Mapping[str, Recorded]
@@ -56,6 +56,7 @@ class Sight:
     gone: set[str] = field(default_factory=set)
     unseen_devices: set[UUID] = field(default_factory=set)
     moved_devices: set[UUID] = field(default_factory=set)
+    unsettled: dict[UUID, int] = field(default_factory=dict)
 
     def is_repeated(self, ref: str) -> bool:
         """Note that the node was seen; True when it was seen before in this run."""
@@ -70,15 +71,53 @@ class Sight:
         return known is not None and known.fingerprint == fingerprint and not known.is_missing
 
     def unseen_nodes(self, *, is_full: bool) -> dict[str, Recorded]:
-        """Return the recorded nodes that are not there: all others if it was full, else those said to be gone."""
+        """Return the recorded nodes that are not there.
+
+        All others if it was full; else those said to be gone, now or before.
+        """
+        unseen = {ref: node for ref, node in self.recorded.items() if ref not in self.seen}
         if is_full:
-            return {ref: node for ref, node in self.recorded.items() if ref not in self.seen}
-        return {ref: node for ref, node in self.recorded.items() if ref in self.gone and ref not in self.seen}
+            return unseen
+        return {ref: node for ref, node in unseen.items() if ref in self.gone or node.is_missing}
+
+    def seen_nodes(self) -> set[UUID]:
+        """Return the ids of the recorded nodes that were seen."""
+        return {node.id for ref, node in self.recorded.items() if ref in self.seen}
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Nodes, and single devices of other nodes, that an observation did not show."""
+
+    nodes: frozenset[UUID] = frozenset()
+    devices: frozenset[UUID] = frozenset()
+
+    @classmethod
+    def stored(cls, value: Mapping[str, list[str]] | None) -> "Unseen":
+        """Return what ``as_stored`` made."""
+        value = value or {}
+        return cls(*(frozenset(UUID(text) for text in value.get(key, ())) for key in ("nodes", "devices")))
+
+    def as_stored(self) -> dict[str, list[str]]:
+        """Return it in JSON's types."""
+        return {"nodes": sorted(map(str, self.nodes)), "devices": sorted(map(str, self.devices))}
+
+    def __or__(self, other: "Unseen") -> "Unseen":
+        return Unseen(self.nodes | other.nodes, self.devices | other.devices)
+
+    def __le__(self, other: "Unseen") -> bool:
+        return self.nodes <= other.nodes and self.devices <= other.devices
+
+    def __bool__(self) -> bool:
+        return bool(self.nodes or self.devices)
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What would be marked missing, against what is live. Counts leave out what a person accepted before."""
+    """What would be marked missing, against what is live. Counts leave out what a person accepted before.
+
+    A missing node counts until it is retired, a missing device only when it becomes missing.
+    """
 
     nodes: int
     live_nodes: int

@@ -1,38 +1,64 @@
 """Check pools: who answers, what is missing to watch and to manage, and whether a new credential works."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db import connection
 
 from connectors import session
 from connectors.contract import Check, ConnectorError, Tier
-from pools.domain.errors import CredentialMissing, CredentialUnreadable, DomainError
+from pools.domain.errors import CredentialMissing, CredentialUnreadable, DomainError, PoolChanged, PoolMissing
+from pools.reconcile import lanes
+from pools.reconcile.lanes import Lane
 from pools.selectors import due
 from pools.services import credentials, pools
 
 log = structlog.get_logger(__name__)
 
 
-def run(*, pool_id: UUID, clock: Callable[[], datetime]) -> Mapping[str, Any] | None:
+def run(*, pool_id: UUID, clock: Callable[[], datetime], lane: Lane | None = None) -> Mapping[str, Any] | None:
     """Check the pool with its pending credential if it has one, else with the active one, and store what was found.
 
     Return the stored result {reachable, identity, version, watch, manage, warnings, capabilities, error}; None when the
-    pool is gone. A pending credential becomes the active one when the same far end accepts it.
+    pool is gone, when somebody is checking it, when ``lane`` has no place, or when the pool was edited meanwhile: then
+    the check stays due. A pending credential becomes the active one when the same far end accepts it.
     """
-    target = due.check_target(pool_id)
-    if target is None:
-        return None
+    with lanes.place(lane, is_needed=True) as may_begin, _alone(pool_id) as is_alone:
+        if not may_begin or not is_alone or (target := due.check_target(pool_id)) is None:
+            return None
+        try:
+            result = _check(target)
+        except DomainError as error:
+            result = _failed(error.code, str(error), "")
+        if target["pending_credential_id"] is not None:
+            _switch(target, result, clock())
+        try:
+            pools.store_check(pool_id, result, clock(), generation=target["generation"])
+        except (PoolChanged, PoolMissing):
+            log.info("check_was_overtaken", pool=target["name"])
+            return None
+        return result
+
+
+@contextmanager
+def _alone(pool_id: UUID) -> Iterator[bool]:
+    """Yield whether nobody else checks the pool: hints repeat while a far end lets us wait, and must not pile up.
+
+    A lock of the session, so that it ends with this process or its connection.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 1))", [str(pool_id)])
+        is_alone = bool(cursor.fetchone()[0])
     try:
-        result = _check(target)
-    except DomainError as error:
-        result = _failed(error.code, str(error), "")
-    if target["pending_credential_id"] is not None:
-        _switch(target, result, clock())
-    pools.store_check(pool_id, result, clock())
-    return result
+        yield is_alone
+    finally:
+        if is_alone and connection.is_usable():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 1))", [str(pool_id)])
 
 
 def _check(target: Mapping[str, Any]) -> dict[str, Any]:

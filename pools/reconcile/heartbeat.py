@@ -6,12 +6,14 @@ from datetime import datetime
 from types import TracebackType
 
 import structlog
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from pools.services import turns
 from pools.services.turns import Turn, TurnLost
 
 log = structlog.get_logger(__name__)
+
+DATABASE_FAILURES = (DatabaseError, InterfaceError)  # a connection that the server closed may show as either
 
 
 class Heartbeat:
@@ -41,6 +43,6 @@ class Heartbeat:
             except TurnLost:
                 log.warning("turn_lost", pool=self._turn.pool_name, run=str(self._turn.run_id))
                 return  # the next merge transaction finds out and ends the run
-            except DatabaseError:
+            except DATABASE_FAILURES:
                 connection.close()  # the server may be back at the next beat
         connection.close()

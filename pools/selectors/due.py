@@ -8,16 +8,31 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from pools.domain import states
-from pools.models import Credential, Pool, SyncRun
+from pools.models import Credential, Pool, PoolSync, SyncRun
 
 
 def runs(now: datetime) -> list[tuple[UUID, str]]:
-    """Return (pool id, kind) of the pools with a run queued or due by schedule that nobody observes now."""
+    """Return (pool id, kind) of the pools with a run queued or due by schedule that nobody observes now.
+
+    Also of those whose run was left by a dead worker: whoever takes the turn ends that run.
+    """
     queued = Exists(SyncRun.objects.filter(pool=OuterRef("pk"), state="queued"))
     scheduled = Q(state__in=states.POOL_STATES_SYNCED, sync__next_at__lte=now)
     free = Q(sync__turn_until=None) | Q(sync__turn_until__lte=now)
-    due = Pool.objects.filter(queued | scheduled, free, removed_at=None)
+    left = Q(sync__turn_until__lte=now)
+    due = Pool.objects.filter(queued | scheduled | left, free, removed_at=None)
     return list(due.order_by("sync__next_at", "id").values_list("id", "kind"))
+
+
+def is_slow(pool_id: UUID, slow_seconds: float) -> bool:
+    """True when the pool's last run failed, took longer than this, or when there was none: expect it to take long."""
+    sync = PoolSync.objects.filter(pool_id=pool_id).select_related("last_run").first()
+    if sync is None or sync.last_run is None or sync.consecutive_failures:
+        return True
+    run = sync.last_run
+    if run.started_at is None or run.ended_at is None:
+        return True
+    return (run.ended_at - run.started_at).total_seconds() > slow_seconds
 
 
 def checks() -> list[tuple[UUID, str]]:
@@ -28,8 +43,8 @@ def checks() -> list[tuple[UUID, str]]:
 
 
 def check_target(pool_id: UUID) -> dict[str, Any] | None:
-    """Return {id, name, kind, state, settings, identity, pending_credential_id}; None: no such pool."""
-    columns = ("id", "name", "kind", "state", "settings", "identity")
+    """Return {id, name, kind, state, settings, identity, generation, pending_credential_id}; None: no such pool."""
+    columns = ("id", "name", "generation", "kind", "state", "settings", "identity")
     found = Pool.objects.filter(id=pool_id, removed_at=None).values(*columns).first()
     if found is None:
         return None

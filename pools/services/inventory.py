@@ -16,8 +16,8 @@ from django.db.backends.utils import CursorWrapper
 
 from connectors.contract import NodeFact
 from pools.domain import observation
-from pools.domain.observation import Loss, Recorded, Sight
-from pools.models import InventoryChange, Node
+from pools.domain.observation import Loss, Recorded, Sight, Unseen
+from pools.models import Device, InventoryChange, Node
 from pools.services import facts, sql, turns
 from pools.services.models import Resolver
 from pools.services.turns import Turn
@@ -46,11 +46,11 @@ class Counts:
 def recorded(pool_id: UUID) -> dict[str, Recorded]:
     """Return the live nodes of a pool by ref, as the last merge left them. One query, no model instances."""
     rows = Node.objects.filter(pool_id=pool_id, retired_at=None).values_list(
-        "ref", "id", "fingerprint", "device_count", "missing_since", "loss_accepted"
+        "ref", "id", "fingerprint", "device_count", "missing_since"
     )
     return {
-        ref: Recorded(id, fingerprint, devices, missing_since is not None, accepted)
-        for ref, id, fingerprint, devices, missing_since, accepted in rows.iterator(chunk_size=5000)
+        ref: Recorded(id, fingerprint, devices, missing_since is not None)
+        for ref, id, fingerprint, devices, missing_since in rows.iterator(chunk_size=5000)
     }
 
 
@@ -77,31 +77,53 @@ class Merge:
             _copy(cursor, "incoming_counter", facts.COUNTER_COLUMNS, rows.counters)
             self._merge(cursor, self._params(now), has_known_nodes=any(not row[1] for row in rows.nodes))
 
-    def unseen(self, *, is_full: bool) -> tuple[list[UUID], list[UUID], Loss]:
+    def unseen(self, *, is_full: bool, waiting: Unseen) -> tuple[Unseen, Loss]:
         """Return the nodes and devices that a complete observation did not show, and how grave that is.
 
-        What a person accepted before is among them and does not count in the loss.
+        ``waiting`` is what an earlier run did not see and a person has not decided on: one that tells only changes does
+        not tell it again. What a person accepted before is among the unseen and does not count in the loss.
         """
-        unseen_nodes = self.sight.unseen_nodes(is_full=is_full)
-        fresh = [node for node in unseen_nodes.values() if not node.is_loss_accepted]
-        node_ids = [node.id for node in unseen_nodes.values()]
-        device_ids = list((self.sight.unseen_devices | self._missing_devices(node_ids)) - self.sight.moved_devices)
+        nodes = {node.id: node for node in self.sight.unseen_nodes(is_full=is_full).values()}
+        lost_devices = self.sight.unseen_devices - self.sight.moved_devices
+        if not is_full:
+            again = self.still_unseen(waiting)
+            nodes |= {node.id: node for node in self.sight.recorded.values() if node.id in again.nodes}
+            lost_devices |= again.devices
+        # As of now, since a person may have accepted the loss while this run went on.
+        missing = Node.objects.filter(pool_id=self.turn.pool_id, missing_since__isnull=False, retired_at=None)
+        accepted = set(missing.filter(loss_accepted=True).values_list("id", flat=True))
+        lost_devices = set(Device.objects.filter(id__in=lost_devices, missing_since=None).values_list("id", flat=True))
+        fresh = [node for node in nodes.values() if node.id not in accepted]
+        live = [node for node in self.sight.recorded.values() if node.id not in accepted]
         loss = Loss(
             nodes=len(fresh),
-            live_nodes=len(self.sight.recorded),
-            devices=sum(node.device_count for node in fresh) + len(device_ids),
-            live_devices=sum(node.device_count for node in self.sight.recorded.values()),
-            has_claims=_has_claims([node.id for node in fresh], device_ids),
+            live_nodes=len(live),
+            devices=sum(node.device_count for node in fresh) + len(lost_devices),
+            live_devices=sum(node.device_count for node in live),
+            has_claims=_has_claims([node.id for node in fresh], lost_devices),
         )
-        return node_ids, device_ids, loss
+        devices = lost_devices | self._missing_devices(list(nodes))
+        return Unseen(frozenset(nodes), frozenset(devices)), loss
 
-    def settle(self, node_ids: Collection[UUID], device_ids: Collection[UUID], *, now: datetime) -> None:
+    def still_unseen(self, before: Unseen) -> Unseen:
+        """Return what of an earlier run's unseen this one, however far it came, has not seen either."""
+        seen = self.sight.seen_nodes()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT id, node_id FROM device WHERE id = ANY(%s)", [list(before.devices)])
+            devices = {id for id, node_id in cursor.fetchall() if node_id not in seen}
+        return Unseen(before.nodes - seen, frozenset(devices | (before.devices & self.sight.unseen_devices)))
+
+    def settle(self, unseen: Unseen, *, now: datetime) -> None:
         """Mark as missing what a complete observation did not show, and retire what is missing for long."""
-        ordered = sorted(node_ids)
+        if not unseen and not self.sight.unsettled:
+            return
+        ordered = sorted(unseen.nodes)
         for start in range(0, max(len(ordered), 1), BATCH_NODES):
             batch = ordered[start : start + BATCH_NODES]
             with self._transaction(now) as cursor:
-                self._settle_batch(cursor, batch, device_ids if start == 0 else (), now, accepted=False)
+                self._settle_batch(cursor, batch, unseen.devices if start == 0 else (), now, accepted=False)
+                if start == 0:
+                    self._store_fingerprints(cursor)
 
     def accept(self, node_ids: Collection[UUID], device_ids: Collection[UUID], *, now: datetime) -> None:
         """Mark as missing what a person gave up, in one transaction with their decision."""
@@ -144,9 +166,31 @@ class Merge:
             sql.run(cursor, "merge_twins", params)
         if has_known_nodes:
             sql.run(cursor, "merge_devices_of_known_nodes", params)
-            self.sight.unseen_devices.update(row[0] for row in cursor.fetchall())
+            self._note_unseen(cursor, cursor.fetchall())
         sql.run(cursor, "merge_counters", params)
         _refresh_capacity(cursor, params)
+
+    def _note_unseen(self, cursor: CursorWrapper, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
+        """Note devices that were not among the facts of their node, given with the node's id and fingerprint.
+
+        Until it is decided what becomes of them the node has no valid fingerprint: if this run ends before, by a kill
+        or as incomplete, the next one looks at the node again. Else nobody would ever miss the devices.
+        """
+        if not rows:
+            return
+        self.sight.unseen_devices.update(row[0] for row in rows)
+        nodes = {row[1]: row[2] for row in rows}
+        self.sight.unsettled |= nodes
+        cursor.execute("UPDATE node SET fingerprint = ~fingerprint WHERE id = ANY(%s)", [list(nodes)])
+
+    def _store_fingerprints(self, cursor: CursorWrapper) -> None:
+        cursor.execute(
+            """
+            UPDATE node n SET fingerprint = s.fingerprint
+            FROM unnest(%s::uuid[], %s::bigint[]) s (id, fingerprint) WHERE n.id = s.id
+            """,
+            [list(self.sight.unsettled), list(self.sight.unsettled.values())],
+        )
 
     def _settle_batch(
         self,
@@ -187,7 +231,7 @@ class Merge:
             pass
 
     def _prepare(self, cursor: CursorWrapper) -> None:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(self.turn.pool_id)])
+        turns.lock(self.turn.pool_id)
         cursor.execute("SELECT set_config('ocenter.run_id', %s, true)", [str(self.turn.run_id)])
         cursor.execute("SET LOCAL jit = off")
 

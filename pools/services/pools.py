@@ -173,12 +173,13 @@ def request_check(*, pool_id: UUID, actor: Actor, now: datetime) -> None:
 
 
 @transaction.atomic(durable=True)
-def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime) -> None:
+def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime, *, generation: int | None = None) -> None:
     """Store what a worker found: {reachable, identity: {key, label, version} | null, watch, manage, ...}.
 
-    A draft becomes the far end that answered. Any other pool keeps its identity, whoever answers. Raises PoolMissing.
+    A draft becomes the far end that answered. Any other pool keeps its identity, whoever answers. ``generation`` is
+    that of the pool which was checked. Raises PoolMissing, and PoolChanged when it was edited since.
     """
-    pool = locked(pool_id)
+    pool = locked(pool_id, generation)
     PoolSync.objects.filter(pool=pool).update(check_state="done", checked_at=now, check_result=dict(result))
     identity = result.get("identity")
     if identity and (pool.state == "registering" or pool.identity in (None, identity["key"])):

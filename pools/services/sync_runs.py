@@ -1,6 +1,5 @@
 """Ask for runs, and decide about losses that wait for a person."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -10,9 +9,9 @@ from pools import dispatch
 from pools.domain import ids, states
 from pools.domain.actors import Actor
 from pools.domain.errors import PoolMissing, PoolNotSynced, RunMissing, RunNotHeld
-from pools.domain.observation import Sight
+from pools.domain.observation import Sight, Unseen
 from pools.models import Pool, PoolSync, SyncRun
-from pools.services import audit
+from pools.services import audit, turns
 from pools.services.inventory import Merge
 from pools.services.models import Resolver
 from pools.services.turns import Turn
@@ -44,17 +43,21 @@ def approve(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
     """
     run, sync = _held(run_id)
     pool = Pool.objects.get(id=run.pool_id)
-    unseen = sync.unseen or {}
     merge = Merge(turn=_turn_of(pool, run), sight=Sight(recorded={}), resolver=Resolver(now=now))
-    merge.accept([UUID(i) for i in unseen.get("nodes", [])], [UUID(i) for i in unseen.get("devices", [])], now=now)
+    unseen = Unseen.stored(sync.unseen)
+    merge.accept(unseen.nodes, unseen.devices, now=now)
     run.missing += merge.counts.total("missing")
     return _decide(run, sync, "succeeded", "sync_run.approved", actor, now)
 
 
 @transaction.atomic(durable=True)
 def reject(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
-    """Do not believe the loss: everything stays as it was. Raises RunMissing, RunNotHeld."""
+    """Do not believe the loss: everything stays as it was, and the next run looks at all again.
+
+    Raises RunMissing, RunNotHeld.
+    """
     run, sync = _held(run_id)
+    PoolSync.objects.filter(pool_id=run.pool_id).update(cursor=None)
     return _decide(run, sync, "rejected", "sync_run.rejected", actor, now)
 
 
@@ -80,6 +83,7 @@ def _held(run_id: UUID) -> tuple[SyncRun, PoolSync]:
     run = SyncRun.objects.filter(id=run_id).first()
     if run is None:
         raise RunMissing
+    turns.lock(run.pool_id)  # before the row, as every merge does, or the two wait for each other
     sync = PoolSync.objects.select_for_update().get(pool_id=run.pool_id)
     run.refresh_from_db()
     if run.state != "held" or sync.held_run_id != run.id:
@@ -108,6 +112,7 @@ def _turn_of(pool: Pool, run: SyncRun) -> Turn:
         identity=pool.identity,
         is_pool_grain=pool.grain == "pool",
         interval_seconds=pool.sync_interval_seconds,
+        generation=pool.generation,
         token=run.id,
         run_id=run.id,
         is_dry_run=False,
@@ -120,15 +125,9 @@ def is_queued(pool_id: UUID) -> bool:
     return SyncRun.objects.filter(pool_id=pool_id, state="queued").exists()
 
 
-def waiting_for(pool_id: UUID, unseen: Mapping[str, list[str]]) -> UUID | None:
-    """Return the held run whose loss covers all of this one, if a person has yet to decide on it."""
+def held(pool_id: UUID) -> tuple[UUID, Unseen] | None:
+    """Return the run whose loss waits for a person, and what of it no run has seen since."""
     sync = PoolSync.objects.filter(pool_id=pool_id, held_run__isnull=False).first()
-    if sync is None or sync.unseen is None:
+    if sync is None or sync.held_run_id is None:
         return None
-    is_covered = all(set(unseen[key]) <= set(sync.unseen.get(key, [])) for key in ("nodes", "devices"))
-    return sync.held_run_id if is_covered else None
-
-
-def seen_again(pool_id: UUID) -> None:
-    """A later complete run saw otherwise: a run that still waits for a person has nothing to decide any more."""
-    SyncRun.objects.filter(pool_id=pool_id, state="held").update(state="rejected", decided_by="ocenter")
+    return sync.held_run_id, Unseen.stored(sync.unseen)

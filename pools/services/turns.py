@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from pools.domain import ids, schedule, states
 from pools.models import Pool, PoolSync, SyncRun
@@ -29,6 +29,7 @@ class Turn:
     identity: str | None
     is_pool_grain: bool
     interval_seconds: int
+    generation: int
     token: UUID
     run_id: UUID
     is_dry_run: bool
@@ -40,17 +41,21 @@ def take(*, pool_id: UUID, now: datetime) -> Turn | None:
     """Take the pool's turn and start its run. None: someone else has it, or nothing is due.
 
     A queued run comes first, else the schedule's. A run whose turn is over was left by a dead worker: it has failed.
+    The pool is then due at once, unless run after run is lost: it may be what kills the workers, and has to wait.
     """
     sync = PoolSync.objects.select_for_update(skip_locked=True).filter(pool_id=pool_id).first()
     if sync is None or (sync.turn_until is not None and sync.turn_until > now):
         return None
     pool = Pool.objects.get(id=pool_id)
-    _bury(pool_id, now)
+    lost = _bury(pool, sync, now)
     run = _next_run(pool, sync, now)
+    if run is None and not lost and sync.turn_token is None:
+        return None
+    token = ids.new_id()
+    sync.turn_token, sync.turn_until = (token, now + timedelta(seconds=TURN_SECONDS)) if run else (None, None)
+    sync.save(update_fields=["turn_token", "turn_until", *lost])
     if run is None:
         return None
-    sync.turn_token, sync.turn_until = ids.new_id(), now + timedelta(seconds=TURN_SECONDS)
-    sync.save(update_fields=["turn_token", "turn_until"])
     return Turn(
         pool_id=pool_id,
         pool_name=pool.name,
@@ -59,11 +64,18 @@ def take(*, pool_id: UUID, now: datetime) -> Turn | None:
         identity=pool.identity,
         is_pool_grain=pool.grain == "pool",
         interval_seconds=pool.sync_interval_seconds,
-        token=sync.turn_token,
+        generation=pool.generation,
+        token=token,
         run_id=run.id,
         is_dry_run=run.is_dry_run,
         cursor=sync.cursor,
     )
+
+
+def lock(pool_id: UUID) -> None:
+    """Take the pool's advisory lock until the transaction ends. A merge takes it before any other lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [str(pool_id)])
 
 
 def keep(turn: Turn, *, now: datetime) -> None:
@@ -81,29 +93,43 @@ def progress(turn: Turn, *, now: datetime, **figures: Any) -> None:
 
 
 @transaction.atomic(durable=True)
-def finish(turn: Turn, *, now: datetime, run: dict[str, Any], sync: dict[str, Any]) -> None:
+def finish(
+    turn: Turn, *, now: datetime, run: dict[str, Any], sync: dict[str, Any], overrules_held: bool = False
+) -> None:
     """End the run and give the turn back, in one transaction, only if the turn is still ours.
 
-    ``run`` and ``sync`` are the columns of the run and of the pool's synchronisation to write. Raises TurnLost.
+    ``run`` and ``sync`` are the columns of the run and of the pool's synchronisation to write. With ``overrules_held``
+    a run that waits for a person has nothing to decide any more: this one saw otherwise. Raises TurnLost.
     """
+    pool = Pool.objects.select_for_update(no_key=True).get(id=turn.pool_id)
+    if pool.generation != turn.generation:
+        # Somebody paused or edited the pool meanwhile; what that says about the next observation stands.
+        sync = {column: value for column, value in sync.items() if column not in ("cursor", "next_at")}
     ours = PoolSync.objects.filter(pool_id=turn.pool_id, turn_token=turn.token).update(
         turn_token=None, turn_until=None, last_run_id=turn.run_id, **sync
     )
     if not ours:
         raise TurnLost(f"The run {turn.run_id} of pool {turn.pool_name} lost its turn.")
+    if overrules_held:
+        SyncRun.objects.filter(pool_id=turn.pool_id, state="held").update(state="rejected", decided_by="ocenter")
     SyncRun.objects.filter(id=turn.run_id).update(ended_at=now, heartbeat_at=now, **run)
 
 
 def failed(turn: Turn, *, now: datetime, error: dict[str, Any], after_seconds: float | None = None) -> dict[str, Any]:
     """Return the columns of the synchronisation after a failed run: back-off, breaker, health."""
-    failures = (
-        PoolSync.objects.filter(pool_id=turn.pool_id).values_list("consecutive_failures", flat=True).first() or 0
-    ) + 1
+    sync = PoolSync.objects.get(pool_id=turn.pool_id)
+    return _failed(sync, turn.interval_seconds, error["message"], now, after_seconds)
+
+
+def _failed(
+    sync: PoolSync, interval_seconds: int, message: str, now: datetime, after_seconds: float | None = None
+) -> dict[str, Any]:
+    failures = sync.consecutive_failures + 1
     due = schedule.after_run(
         now=now,
-        interval_seconds=turn.interval_seconds,
+        interval_seconds=interval_seconds,
         failures=failures,
-        pool_id=turn.pool_id,
+        pool_id=sync.pool_id,
         after_seconds=after_seconds,
     )
     return {
@@ -111,19 +137,21 @@ def failed(turn: Turn, *, now: datetime, error: dict[str, Any], after_seconds: f
         "next_at": due.at,
         "breaker_open_until": due.breaker_open_until,
         "health": "unknown" if failures >= schedule.FAILURES_TO_UNKNOWN else "degraded",
-        "health_reason": error["message"][:500],
+        "health_reason": message[:500],
     }
 
 
 def _next_run(pool: Pool, sync: PoolSync, now: datetime) -> SyncRun | None:
     """Start the queued run, else one by schedule if the pool is due. The caller holds the synchronisation's row."""
+    is_observed = pool.state in states.POOL_STATES_SYNCED
+    if not is_observed:
+        _refuse_queued(pool, now)
     queued = SyncRun.objects.filter(pool=pool, state="queued").order_by("queued_at", "id").first()
-    if queued is not None and pool.state != "removed":
+    if queued is not None:
         queued.state, queued.started_at, queued.heartbeat_at, queued.cursor = "running", now, now, sync.cursor
         queued.save(update_fields=["state", "started_at", "heartbeat_at", "cursor"])
         return queued
-    is_due = pool.state in states.POOL_STATES_SYNCED and sync.next_at is not None and sync.next_at <= now
-    if not is_due:
+    if not is_observed or sync.next_at is None or sync.next_at > now:
         return None
     return SyncRun.objects.create(
         pool=pool,
@@ -137,12 +165,29 @@ def _next_run(pool: Pool, sync: PoolSync, now: datetime) -> SyncRun | None:
     )
 
 
-def _bury(pool_id: UUID, now: datetime) -> None:
-    SyncRun.objects.filter(pool_id=pool_id, state="running").update(
-        state="failed",
-        ended_at=now,
-        error={
-            "code": "worker_lost",
-            "message": "The worker that ran this was lost. What it had merged is kept; the next run goes on.",
-        },
+def _refuse_queued(pool: Pool, now: datetime) -> None:
+    """A pool that people paused or removed is not observed, whoever asked before. A dry run of it may be."""
+    told = {"code": "pool.not_synced", "message": "The pool is not observed any more; resume it and ask again."}
+    runs = SyncRun.objects.filter(pool=pool, state="queued")
+    (runs if pool.state == "removed" else runs.filter(is_dry_run=False)).update(
+        state="failed", ended_at=now, error=told | {"platform_words": ""}
     )
+
+
+def _bury(pool: Pool, sync: PoolSync, now: datetime) -> list[str]:
+    """End the run that a dead worker left. Return the columns of the synchronisation that changed with it."""
+    run = SyncRun.objects.filter(pool=pool, state="running").first()
+    if run is None:
+        return []
+    message = "The worker that ran this was lost. What it had merged is kept; the next run goes on."
+    run.state, run.ended_at = "failed", now
+    run.error = {"code": "worker_lost", "message": message, "platform_words": ""}
+    run.save(update_fields=["state", "ended_at", "error"])
+    if run.is_dry_run or sync.next_at is None:
+        return []
+    columns = _failed(sync, pool.sync_interval_seconds, message, now)
+    if columns["consecutive_failures"] == 1:
+        columns["next_at"] = now
+    for column, value in columns.items():
+        setattr(sync, column, value)
+    return list(columns)

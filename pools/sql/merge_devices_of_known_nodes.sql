@@ -5,7 +5,7 @@ SELECT %(now)s, %(pool)s, %(run)s, 'device', i.id, n.name || ' ' || i.ref, 'crea
 FROM incoming_device i JOIN incoming_node n ON n.id = i.node_id WHERE i.is_new AND NOT n.is_new;
 
 -- Recorded devices of these nodes that were not among the facts. What becomes of them is decided when all was seen.
-SELECT d.id FROM incoming_node n
+SELECT d.id, n.id, n.fingerprint FROM incoming_node n
     CROSS JOIN LATERAL (SELECT id, missing_since, retired_at FROM device WHERE node_id = n.id OFFSET 0) d
 WHERE NOT n.is_new AND d.retired_at IS NULL AND d.missing_since IS NULL
     AND NOT EXISTS (SELECT FROM incoming_device i WHERE i.id = d.id);

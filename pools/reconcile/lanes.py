@@ -1,0 +1,65 @@
+"""Who may keep a worker's process for long: a slow or dead pool never takes the last one.
+
+A worker has few processes. Pools that were slow or failed at their last run share a part of them, checks another, and
+the rest is always there for pools that answer soon. A pool that turns out to be slow moves over between two pages, or
+ends its run when there is no place.
+"""
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+SLOW_SECONDS: Final = 10
+
+
+class Lane:
+    """A number of places that the processes of one worker share; made before they are forked.
+
+    A place is a lock of the kernel on one byte of a file: it is free again when its process dies, however it dies.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the worker lives
+        self._places = places
+        self._taken: int | None = None
+
+    def enter(self) -> bool:
+        """Take a place if there is one, without waiting; true also when this process has one already."""
+        if self._taken is not None:
+            return True
+        for place in range(self._places):
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except OSError:
+                continue
+            self._taken = place
+            return True
+        return False
+
+    def leave(self) -> None:
+        """Give the place back, if this process has one."""
+        if self._taken is not None:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._taken)
+            self._taken = None
+
+
+def share(processes: int) -> tuple[int, int]:
+    """Return how many places there are for slow pools and for checks. From three processes on one is always free."""
+    return max(1, processes // 2), max(1, processes // 4)
+
+
+@contextmanager
+def place(lane: Lane | None, *, is_needed: bool) -> Iterator[bool]:
+    """Yield whether the work may begin. A place that was taken, now or on the way, is given back at the end.
+
+    Without a lane there is room for all: this process works for nobody else.
+    """
+    if lane is None:
+        yield True
+        return
+    try:
+        yield not is_needed or lane.enter()
+    finally:
+        lane.leave()
