@@ -439,7 +439,7 @@ class Migration(migrations.Migration):
                 ("numa_node", models.IntegerField(null=True)),
                 ("uses", models.JSONField(default=list)),
                 ("attributes", models.JSONField(default=dict)),
-                ("position", models.SmallIntegerField(null=True)),
+                ("position", models.IntegerField(null=True)),
                 ("missing_since", models.DateTimeField(null=True)),
                 ("misses", models.SmallIntegerField(default=0)),
                 ("retired_at", models.DateTimeField(null=True)),

@@ -49,7 +49,7 @@ class Device(models.Model):
     capacity = models.ForeignKey(
         "Capacity", on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False, db_index=False
     )
-    position = models.SmallIntegerField(null=True)
+    position = models.IntegerField(null=True)
     missing_since = models.DateTimeField(null=True)
     misses = models.SmallIntegerField(default=0)
     retired_at = models.DateTimeField(null=True)

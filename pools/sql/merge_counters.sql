@@ -1,3 +1,8 @@
+-- Lock order: the capacity rows are ours by now. Several statements change roll-ups from here on, each some of them, so
+-- all of the pool's are taken first: a claim takes its own in id order, and the two would wait for each other.
+SELECT count(*) FROM (
+    SELECT id FROM capacity_rollup WHERE pool_id = %(pool)s ORDER BY id FOR NO KEY UPDATE) locked;
+
 -- Counters of the incoming nodes. One that a node no longer has keeps its row with zeros, for claims may refer to it.
 UPDATE capacity c SET units = 0, uses = '[]', pos_total_milli = '{0}', pos_total_mib = '{0}', pos_shadow_milli = '{0}',
     pos_shadow_mib = '{0}', pos_faulty_milli = '{0}', pos_faulty_mib = '{0}',

@@ -27,7 +27,7 @@ FROM (
             i.shadow_milli, i.health, i.health_reason, i.link_group, i.numa_node, i.attributes,
             coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial)))) pairs;
 
--- A device that moved, changed its model or came back takes a new position; its old one stays behind as zeros.
+-- A device that moved, changed its model or came back from retirement is placed anew; where it was, zeros stay behind.
 UPDATE device d SET node_id = i.node_id, ref = i.ref, index = i.index, vendor = i.vendor, model_id = i.model_id,
     model_text = i.model_text, profile = i.profile, uuid = coalesce(i.uuid, d.uuid),
     serial = coalesce(i.serial, d.serial), pci_id = i.pci_id, pci_address = i.pci_address, memory_mib = i.memory_mib,
@@ -46,14 +46,16 @@ WHERE d.id = i.id AND (NOT kept OR d.missing_since IS NOT NULL
         i.pci_address, i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.health, i.health_reason,
         i.link_group, i.numa_node, i.uses, i.attributes));
 
--- Known devices that lost their position (moved, other model, came back): behind all others of their capacity row.
+-- Known devices without a position: the one they had in this capacity row before, which is nobody else's, or behind all
+-- others of the row. A card that goes to and fro would make the row longer for ever.
 UPDATE device d SET capacity_id = placed.capacity_id, position = placed.position
 FROM (
-    SELECT i.id, coalesce(c.id, i.capacity_id) AS capacity_id,
+    SELECT i.id, coalesce(c.id, i.capacity_id) AS capacity_id, coalesce(array_position(c.device_ids, i.id),
            coalesce(cardinality(c.device_ids), 0)
            + (SELECT count(*) FROM incoming_device fresh WHERE fresh.is_new AND fresh.node_id = i.node_id
                 AND fresh.model_id = i.model_id AND fresh.profile IS NOT DISTINCT FROM i.profile)
-           + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile ORDER BY i.seq) AS position
+           + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile,
+                array_position(c.device_ids, i.id) IS NULL ORDER BY i.seq)) AS position
     FROM incoming_device i JOIN device placeless ON placeless.id = i.id AND placeless.capacity_id IS NULL
         LEFT JOIN capacity c ON c.node_id = i.node_id AND c.kind = 'cards'
             AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile

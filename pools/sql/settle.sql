@@ -18,6 +18,10 @@ UPDATE device d SET misses = least(d.misses + 1, 1000), missing_since = coalesce
     changed_at = CASE WHEN d.missing_since IS NULL THEN %(now)s ELSE d.changed_at END
 FROM unseen_device u WHERE d.id = u.id AND d.retired_at IS NULL;
 
+-- Lock order: roll-ups after capacity rows and before the first change, see merge_counters.
+SELECT count(*) FROM (
+    SELECT id FROM capacity_rollup WHERE pool_id = %(pool)s ORDER BY id FOR NO KEY UPDATE) locked;
+
 -- A missing node's counters and host row are out of service; refresh_capacity sees to its cards.
 UPDATE capacity c SET pos_faulty_milli = c.pos_total_milli, pos_faulty_mib = c.pos_total_mib
 FROM unseen_node u WHERE c.node_id = u.id AND c.kind IN ('counter', 'host')
@@ -29,10 +33,14 @@ FROM unseen_node u WHERE n.id = u.id AND n.retired_at IS NULL AND n.misses >= %(
     AND n.missing_since <= %(now)s - make_interval(secs => %(seconds)s)
     AND NOT EXISTS (SELECT FROM capacity c WHERE c.node_id = n.id AND c.claimed_milli + c.held_milli > 0);
 
-UPDATE device d SET retired_at = %(now)s, changed_at = %(now)s
-FROM node n WHERE n.id = d.node_id AND d.retired_at IS NULL AND (
-    (n.retired_at = %(now)s AND n.id IN (SELECT id FROM unseen_node))
-    OR (d.id IN (SELECT id FROM unseen_device) AND d.misses >= %(misses)s
+UPDATE device SET retired_at = %(now)s, changed_at = %(now)s
+WHERE id = ANY(ARRAY(
+    SELECT d.id FROM unseen_node u JOIN node n ON n.id = u.id
+        CROSS JOIN LATERAL (SELECT id, retired_at FROM device WHERE node_id = n.id OFFSET 0) d
+    WHERE n.retired_at = %(now)s AND d.retired_at IS NULL
+    UNION
+    SELECT d.id FROM unseen_device u JOIN device d ON d.id = u.id
+    WHERE d.retired_at IS NULL AND d.misses >= %(misses)s
         AND d.missing_since <= %(now)s - make_interval(secs => %(seconds)s)
         AND NOT EXISTS (SELECT FROM capacity c WHERE c.id = d.capacity_id
             AND c.pos_claimed_milli[d.position] + c.pos_held_milli[d.position] > 0)));

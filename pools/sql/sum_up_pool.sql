@@ -1,8 +1,16 @@
+-- Lock order: capacity rows by id, then roll-ups by id.
+SELECT count(*) FROM (
+    SELECT id FROM capacity WHERE pool_id = %(pool)s AND node_id IS NULL ORDER BY id FOR NO KEY UPDATE) locked;
+
+SELECT count(*) FROM (
+    SELECT id FROM capacity_rollup WHERE pool_id = %(pool)s ORDER BY id FOR NO KEY UPDATE) locked;
+
 -- The pool's own counters, which claims take from where the platform promises no node: sums of the nodes' rows.
 WITH sums AS (
-    SELECT model_id, profile, resource, max(unit_milli) AS unit_milli, sum(units)::integer AS units,
-           sum(total_milli)::integer AS total_milli, sum(shadow_milli)::integer AS shadow_milli,
-           sum(faulty_milli)::integer AS faulty_milli, sum(free_mib)::bigint AS free_mib
+    SELECT model_id, profile, resource, max(unit_milli) AS unit_milli, least(sum(units), 2147483647)::integer AS units,
+           least(sum(total_milli), 2147483647)::integer AS total_milli,
+           least(sum(shadow_milli), 2147483647)::integer AS shadow_milli,
+           least(sum(faulty_milli), 2147483647)::integer AS faulty_milli, sum(free_mib)::bigint AS free_mib
     FROM capacity WHERE pool_id = %(pool)s AND node_id IS NOT NULL AND kind IN ('cards', 'counter') AND is_advisory
     GROUP BY model_id, profile, resource)
 INSERT INTO capacity AS c (id, pool_id, kind, model_id, profile, resource, is_advisory, unit_milli, units, uses,

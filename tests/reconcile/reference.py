@@ -1,0 +1,211 @@
+"""What must be recorded after each observation, told once more in plain Python: slow, obvious, and without SQL."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.contract import DeviceFact, NodeFact, UseFact
+
+Place = tuple[Any, int]  # capacity row and position
+
+
+@dataclass(eq=False)
+class Host:
+    fact: NodeFact
+    missing_since: datetime | None = None
+    misses: int = 0
+    is_accepted: bool = False
+    is_retired: bool = False
+    row_id: Any = None
+
+
+@dataclass(eq=False)
+class Card:
+    host: Host
+    fact: DeviceFact
+    uuid: str | None
+    serial: str | None
+    is_unseen: bool = False
+    missing_since: datetime | None = None
+    misses: int = 0
+    is_accepted: bool = False
+    is_retired: bool = False
+    row_id: Any = None
+    place: Place | None = None
+
+    @property
+    def is_out(self) -> bool:
+        """True while nothing may be placed on it."""
+        gone = self.missing_since is not None or self.host.missing_since is not None
+        return gone or self.fact.health != "ok" or not self.host.fact.is_available
+
+
+@dataclass
+class Held:
+    hosts: list[Host]
+    cards: list[Card]
+
+
+@dataclass
+class Reference:
+    """The inventory of one pool. ``claimed`` are the places and ``claimed_hosts`` the rows of nodes with a claim."""
+
+    hosts: list[Host] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
+    held: Held | None = None
+    claimed: set[Place] = field(default_factory=set)
+    claimed_hosts: set[Any] = field(default_factory=set)
+
+    def live(self) -> dict[str, Host]:
+        return {host.fact.ref: host for host in self.hosts if not host.is_retired}
+
+    def live_cards(self) -> list[Card]:
+        return [card for card in self.cards if not card.is_retired]
+
+    def is_changed(self, fact: NodeFact) -> bool:
+        host = self.live().get(fact.ref)
+        return host is None or host.missing_since is not None or host.fact != fact
+
+    # --- what is there ---
+
+    def merge(self, facts: Sequence[NodeFact]) -> None:
+        known = self.live()
+        shown: list[tuple[Host, DeviceFact]] = []
+        for fact in facts:
+            host = known.get(fact.ref) or Host(fact)
+            if fact.ref not in known:
+                self.hosts.append(host)
+            host.fact, host.missing_since, host.misses, host.is_accepted = fact, None, 0, False
+            shown += [(host, device) for device in fact.devices]
+        found = self._matched(shown)
+        for number, (host, device) in enumerate(shown):
+            card = found.get(number)
+            if card is None:
+                card = Card(host, device, device.uuid, device.serial)
+                self.cards.append(card)
+                found[number] = card
+            card.host, card.fact = host, device
+            card.uuid, card.serial = device.uuid or card.uuid, device.serial or card.serial
+            card.is_unseen = card.is_accepted = card.is_retired = False
+            card.missing_since, card.misses = None, 0
+        merged = [known[fact.ref] for fact in facts if fact.ref in known]
+        for card in self.live_cards():
+            if card.host in merged and card not in found.values():
+                card.is_unseen = True
+
+    def _matched(self, shown: Sequence[tuple[Host, DeviceFact]]) -> dict[int, Card]:
+        found: dict[int, Card] = {}
+        for is_it in (_has_uuid, _has_serial, _has_slot):
+            for number, (host, device) in enumerate(shown):
+                if number in found:
+                    continue
+                same = [c for c in self.cards if c not in found.values() and is_it(c, host, device)]
+                if same:
+                    found[number] = min(same, key=lambda c: (c.is_retired, c.is_unseen, -self.cards.index(c)))
+        return found
+
+    # --- what is not ---
+
+    def conclude(self, seen: set[str], gone: set[str], *, is_full: bool, now: datetime, before: Sequence[Host]) -> bool:
+        """Conclude a complete observation; True when a person must decide. ``before`` were live when it began."""
+        waiting = self.held.hosts if self.held else []
+        hosts = [
+            host
+            for host in before
+            if host.fact.ref not in seen
+            and (is_full or host.fact.ref in gone or host.missing_since is not None or host in waiting)
+        ]
+        cards = [card for card in self.live_cards() if card.is_unseen and card.host not in hosts]
+        if not self._needs_person(hosts, cards, before):
+            self._lose(hosts, cards, now, is_accepted=False)
+            self.held = None
+            return False
+        is_known = self.held and set(hosts) <= set(self.held.hosts) and set(cards) <= set(self.held.cards)
+        self.held = Held(hosts, cards)
+        return not is_known
+
+    def approve(self, now: datetime) -> None:
+        held, self.held = self.held, None
+        assert held is not None
+        still = [card for card in held.cards if card.is_unseen and not card.is_retired]
+        self._lose([host for host in held.hosts if not host.is_retired], still, now, is_accepted=True)
+
+    def _needs_person(self, hosts: Sequence[Host], cards: Sequence[Card], before: Sequence[Host]) -> bool:
+        hosts = [host for host in hosts if not host.is_accepted]
+        cards = [card for card in cards if not card.is_accepted]
+        of_hosts = sum(card.host in hosts for card in self.live_cards())
+        lost, live = len(hosts), sum(not host.is_accepted for host in before)
+        lost_cards = of_hosts + len(cards)
+        live_cards = sum(len(fact.devices) for fact in self._facts_before if fact is not None)
+        if not lost and not lost_cards:
+            return False
+        is_claimed = any(host.row_id in self.claimed_hosts for host in hosts)
+        return (
+            is_claimed
+            or any(card.place in self.claimed for card in cards)
+            or (lost > 0 and lost == live)
+            or (lost > 5 and lost > live * 0.2)
+            or lost_cards > live_cards * 0.2
+        )
+
+    _facts_before: Sequence[NodeFact | None] = ()
+
+    def begin(self) -> list[Host]:
+        """Remember what was live when an observation began."""
+        hosts = list(self.live().values())
+        self._facts_before = [None if host.is_accepted else host.fact for host in hosts]
+        return hosts
+
+    def _lose(self, hosts: Sequence[Host], cards: Sequence[Card], now: datetime, *, is_accepted: bool) -> None:
+        for lost in (*hosts, *cards):
+            lost.misses += 1
+            lost.missing_since = lost.missing_since or now
+            lost.is_accepted |= is_accepted
+        for host in hosts:
+            if _is_over(host, now) and host.row_id not in self.claimed_hosts:
+                host.is_retired = True
+        for card in self.live_cards():
+            if card.host.is_retired or (card in cards and _is_over(card, now) and card.place not in self.claimed):
+                card.is_retired = True
+
+
+def _has_uuid(card: Card, host: Host, device: DeviceFact) -> bool:
+    return device.uuid is not None and card.uuid == device.uuid
+
+
+def _has_serial(card: Card, host: Host, device: DeviceFact) -> bool:
+    is_same = device.serial is not None and (card.serial, card.fact.profile) == (device.serial, device.profile)
+    return is_same and not (card.uuid and device.uuid)
+
+
+def _has_slot(card: Card, host: Host, device: DeviceFact) -> bool:
+    if card.is_retired or card.host is not host or card.fact.ref != device.ref:
+        return False
+    return not (card.uuid and device.uuid) and not (card.serial and device.serial)
+
+
+def _is_over(lost: Host | Card, now: datetime) -> bool:
+    return lost.misses >= 3 and lost.missing_since is not None and lost.missing_since <= now - timedelta(minutes=15)
+
+
+def used(uses: Sequence[UseFact], total_milli: int) -> int:
+    """Use by others in milli; nobody can use more than there is."""
+    return min(sum(use.milli for use in uses), total_milli)
+
+
+def replayed(changes: Iterator[Mapping[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """What the change log says of each object when it is read from its beginning. Fails where it contradicts itself."""
+    told: dict[Any, dict[str, Any]] = {}
+    for change in changes:
+        fields = told.setdefault(change["object_id"], {})
+        for key, value in (change["before"] or {}).items():
+            if change["action"] in ("changed", "moved", "returned") and key in fields:
+                assert fields[key] == value, (change, fields)
+        if change["action"] == "missing":
+            fields["is_missing"] = True
+        elif change["action"] == "retired":
+            fields["is_retired"] = True
+        elif change["action"] != "held":
+            fields |= (change["after"] or {}) | {"is_missing": False, "is_retired": False}
+    return told
