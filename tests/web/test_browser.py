@@ -1,0 +1,276 @@
+"""The console in a real browser: the way to a pool, keys, phones, two colours, and what axe finds."""
+
+import os
+import shutil
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from pools.models import Device, Pool
+from pools.reconcile import checks, inventory
+from tests.factories import Clock
+from tests.web.conftest import make_fleet
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+CHROMIUM = os.environ.get("OCENTER_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PAGES = (
+    "/",
+    "/pools/",
+    "/pools/lab/",
+    "/pools/lab/capacity/",
+    "/pools/lab/devices/",
+    "/pools/lab/settings/",
+    "/pools/lab/remove/",
+    "/nodes/",
+    "/devices/",
+    "/sync-runs/",
+    "/models/",
+    "/seen-twice/",
+    "/system/",
+    "/add-pool/",
+    "/add-pool/kubernetes/",
+)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium here; install it or name it by OCENTER_CHROMIUM")
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
+    # Playwright runs a loop in this thread, and Django would take it for asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def page(chromium, live_server, admin):
+    """A page of a browser in which the administrator is logged in. What its console reports as wrong fails the test."""
+    client = Client()
+    client.force_login(admin)
+    context = chromium.new_context(base_url=live_server.url, viewport={"width": 1440, "height": 900})
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+    page = context.new_page()
+    page.wrong = []
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("console", lambda message: page.wrong.append(message.text) if _is_policy(message) else None)
+    yield page
+    assert page.wrong == []
+    context.close()
+
+
+def _is_policy(message):
+    return "Content Security Policy" in message.text or "Refused to" in message.text
+
+
+@pytest.fixture
+def full(transactional_db):
+    return make_fleet(Clock(timezone.now()))
+
+
+def prefer(page, **cookies):
+    named = {"theme": "ocenter_theme", "language": settings.LANGUAGE_COOKIE_NAME}
+    origin = page.url if page.url.startswith("http") else page.context._options["baseURL"]
+    page.context.add_cookies([{"name": named[name], "value": value, "url": origin} for name, value in cookies.items()])
+
+
+class TestTheWayToAPool:
+    def test_leads_from_the_form_to_devices(self, page, full):
+        page.goto("/add-pool/")
+        page.click("a.card[href$='/simulated/']")
+        page.fill("[name=name]", "trial")
+        page.fill("[name='settings.nodes']", "3")
+        page.click("main button.primary")
+
+        page.wait_for_selector("[data-live]")
+        trial = Pool.objects.get(name="trial")
+        checks.run(pool_id=trial.pk, clock=timezone.now)
+        page.click("text=Preview the first sync")
+
+        page.wait_for_selector("[data-live]")
+        inventory.run(pool_id=trial.pk, clock=timezone.now)
+        page.click("text=Activate the pool")
+
+        page.wait_for_selector("[data-live]")
+        inventory.run(pool_id=trial.pk, clock=timezone.now)
+        page.wait_for_selector("text=What changed")
+        page.goto("/pools/trial/devices/")
+
+        assert page.locator("tbody tr").count() == Device.objects.filter(pool=trial).count() == 24
+
+    def test_asks_nobody_while_nobody_looks(self, page, full):
+        page.goto("/pools/lab/")
+        page.click("text=Sync now")
+        page.wait_for_selector("[data-live]")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url) if "/live/" in request.url else None)
+
+        page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+        page.wait_for_timeout(3500)
+        while_hidden = len(asked)
+        page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true})")
+        page.wait_for_timeout(3500)
+
+        assert while_hidden == 0 and len(asked) >= 1
+
+    def test_gets_nothing_again_that_it_has(self, page, full):
+        page.goto("/pools/lab/")
+        page.click("text=Sync now")
+        page.wait_for_selector("[data-live]")
+        answers = []
+        page.on("response", lambda response: answers.append(response.status) if "/live/" in response.url else None)
+
+        page.wait_for_timeout(5500)
+
+        assert 304 in answers and set(answers) <= {200, 304}
+        assert page.locator("[data-live]").count() == 1
+
+
+class TestKeys:
+    def test_walk_through_the_map_and_open_a_device(self, page, full):
+        page.goto("/")
+        grid = page.locator(".map .grid").first
+        grid.focus()
+
+        page.keyboard.press("End")
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector(".tip:not([hidden])")
+        told = page.locator(".tip").inner_text()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/devices/*/")
+
+        assert told.split(" · ")[0] in page.content()
+
+    def test_lead_to_the_search_and_its_results(self, page, full):
+        page.goto("/pools/")
+
+        for key in ("/", "Control+k"):
+            page.keyboard.press(key)
+            assert page.evaluate("document.activeElement.id") == "search"
+            page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("/")
+        page.keyboard.type("lab", delay=20)
+        page.wait_for_selector("#found a")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/pools/lab/")
+
+    def test_skip_to_the_content_first(self, page, full):
+        page.goto("/pools/")
+
+        page.keyboard.press("Tab")
+
+        assert page.evaluate("document.activeElement.className") == "skip"
+
+
+class TestLanguage:
+    def test_is_switched_by_a_button_and_stays(self, page, full):
+        page.goto("/pools/")
+
+        page.click("button[name=language]")
+        page.goto("/devices/")
+
+        assert page.locator("h1").inner_text() == "设备"
+
+
+class TestTheme:
+    def test_goes_round_from_the_system_to_light_and_dark(self, page, full):
+        page.goto("/")
+        backgrounds = []
+
+        for _ in range(2):
+            page.click("button[name=theme]")
+            backgrounds.append(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+
+        assert backgrounds == ["rgb(245, 247, 250)", "rgb(12, 17, 24)"]
+
+
+class TestWidths:
+    @pytest.mark.parametrize("width", [390, 1024, 1440])
+    @pytest.mark.parametrize("language", ["en", "zh-hans"])
+    def test_need_no_scrolling_sideways(self, page, full, width, language):
+        page.goto("/")
+        prefer(page, language=language)
+        page.set_viewport_size({"width": width, "height": 900})
+        too_wide = {}
+
+        for address in (*PAGES, f"/sync-runs/{full['held_run']}/", f"/sync-runs/{full['lab_run']}/"):
+            page.goto(address)
+            found = page.evaluate("document.documentElement.scrollWidth")
+            if found > width:
+                too_wide[address] = found
+
+        assert too_wide == {}
+
+    def test_of_a_phone_have_the_navigation_in_a_drawer(self, page, full):
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.goto("/")
+
+        assert not page.locator("nav a[href='/devices/']").is_visible()
+        page.click(".menu-button")
+        page.click("nav a[href='/devices/']")
+        page.wait_for_url("**/devices/")
+
+    def test_hold_names_of_ten_thousand_letters(self, page, full):
+        page.set_viewport_size({"width": 390, "height": 844})
+        device = Device.objects.get(ref="used")
+        Device.objects.filter(pk=device.pk).update(attributes={"a" * 10_000: "b" * 10_000})
+
+        page.goto(f"/devices/{device.pk}/")
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+class TestAxe:
+    @pytest.mark.parametrize("theme", ["light", "dark"])
+    def test_finds_nothing_serious(self, page, full, theme):
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        page.goto("/")
+        prefer(page, theme=theme)
+        found = {}
+
+        addresses = (*PAGES, f"/sync-runs/{full['held_run']}/", f"/devices/{Device.objects.get(ref='sick').pk}/")
+        for address in addresses:
+            page.goto(address)
+            # Injected by the browser's own channel, so that the policy stays as it is for the page.
+            violations = axe.run(page).response["violations"]
+            serious = [violation for violation in violations if violation["impact"] in ("serious", "critical")]
+            if serious:
+                found[address] = [
+                    (
+                        violation["id"],
+                        violation["nodes"][0]["html"][:120],
+                        violation["nodes"][0].get("failureSummary", ""),
+                    )
+                    for violation in serious
+                ]
+
+        assert found == {}
+
+    def test_finds_nothing_serious_at_the_door(self, chromium, live_server, db):
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        context = chromium.new_context(base_url=live_server.url)
+        page = context.new_page()
+
+        page.goto("/login/")
+        violations = axe.run(page).response["violations"]
+
+        assert [violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")] == []
+        context.close()
