@@ -36,7 +36,7 @@ lint: $(VENV)/development  ## style, types, import rules, templates, translation
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/lint-imports
-	$(BIN)/djlint templates --check --lint --quiet
+	$(BIN)/djlint templates --lint --quiet
 	$(BIN)/python -m tests.lint_translations
 
 bench: $(VENV)/development  ## measure: make bench [ONLY=sync,pages] [QUICK=1]
