@@ -16,6 +16,7 @@ class Host:
     missing_since: datetime | None = None
     misses: int = 0
     is_accepted: bool = False
+    is_unsettled: bool = False  # nobody has decided about a card that it did not show
     is_retired: bool = False
     row_id: Any = None
 
@@ -26,10 +27,8 @@ class Card:
     fact: DeviceFact
     uuid: str | None
     serial: str | None
-    is_unseen: bool = False
     missing_since: datetime | None = None
     misses: int = 0
-    is_accepted: bool = False
     is_retired: bool = False
     row_id: Any = None
     place: Place | None = None
@@ -56,6 +55,9 @@ class Reference:
     held: Held | None = None
     claimed: set[Place] = field(default_factory=set)
     claimed_hosts: set[Any] = field(default_factory=set)
+    before: list[Host] = field(default_factory=list)
+    unseen: set[Card] = field(default_factory=set)
+    counts_before: dict[Host, int] = field(default_factory=dict)
 
     def live(self) -> dict[str, Host]:
         return {host.fact.ref: host for host in self.hosts if not host.is_retired}
@@ -65,9 +67,14 @@ class Reference:
 
     def is_changed(self, fact: NodeFact) -> bool:
         host = self.live().get(fact.ref)
-        return host is None or host.missing_since is not None or host.fact != fact
+        return host is None or host.missing_since is not None or host.is_unsettled or host.fact != fact
 
     # --- what is there ---
+
+    def begin(self) -> None:
+        """An observation begins."""
+        self.before, self.unseen = list(self.live().values()), set()
+        self.counts_before = {host: len(host.fact.devices) for host in self.before}
 
     def merge(self, facts: Sequence[NodeFact]) -> None:
         known = self.live()
@@ -87,12 +94,13 @@ class Reference:
                 found[number] = card
             card.host, card.fact = host, device
             card.uuid, card.serial = device.uuid or card.uuid, device.serial or card.serial
-            card.is_unseen = card.is_accepted = card.is_retired = False
-            card.missing_since, card.misses = None, 0
-        merged = [known[fact.ref] for fact in facts if fact.ref in known]
-        for card in self.live_cards():
-            if card.host in merged and card not in found.values():
-                card.is_unseen = True
+            card.missing_since, card.misses, card.is_retired = None, 0, False
+            self.unseen.discard(card)
+        for host in [known[fact.ref] for fact in facts if fact.ref in known]:
+            here = [card for card in self.live_cards() if card.host is host and card.missing_since is None]
+            unseen = {card for card in here if card not in found.values()}
+            host.is_unsettled = bool(unseen)
+            self.unseen |= unseen
 
     def _matched(self, shown: Sequence[tuple[Host, DeviceFact]]) -> dict[int, Card]:
         found: dict[int, Card] = {}
@@ -102,67 +110,74 @@ class Reference:
                     continue
                 same = [c for c in self.cards if c not in found.values() and is_it(c, host, device)]
                 if same:
-                    found[number] = min(same, key=lambda c: (c.is_retired, c.is_unseen, -self.cards.index(c)))
+                    found[number] = min(same, key=self._rank)
         return found
+
+    def _rank(self, card: Card) -> tuple[bool, bool, int]:
+        return card.is_retired, card.missing_since is not None, -self.cards.index(card)
 
     # --- what is not ---
 
-    def conclude(self, seen: set[str], gone: set[str], *, is_full: bool, now: datetime, before: Sequence[Host]) -> bool:
-        """Conclude a complete observation; True when a person must decide. ``before`` were live when it began."""
-        waiting = self.held.hosts if self.held else []
+    def conclude(self, seen: set[str], gone: set[str], *, is_full: bool, now: datetime) -> bool:
+        """Conclude a complete observation; True when a person has to decide about it."""
+        waiting = Held([], []) if is_full else self.still_waiting(seen)
         hosts = [
             host
-            for host in before
+            for host in self.before
             if host.fact.ref not in seen
-            and (is_full or host.fact.ref in gone or host.missing_since is not None or host in waiting)
+            and (is_full or host.fact.ref in gone or host.missing_since is not None or host in waiting.hosts)
         ]
-        cards = [card for card in self.live_cards() if card.is_unseen and card.host not in hosts]
-        if not self._needs_person(hosts, cards, before):
-            self._lose(hosts, cards, now, is_accepted=False)
+        lost = [card for card in {*self.unseen, *waiting.cards} if card.missing_since is None]
+        again = [c for c in self.live_cards() if c.missing_since and not c.host.missing_since and c.host not in hosts]
+        if not self._needs_person(hosts, lost):
+            self._lose(hosts, [*lost, *again], now, is_accepted=False)
+            for host in {card.host for card in self.unseen} | set(self.before):
+                host.is_unsettled &= host.fact.ref not in seen
             self.held = None
             return False
-        is_known = self.held and set(hosts) <= set(self.held.hosts) and set(cards) <= set(self.held.cards)
-        self.held = Held(hosts, cards)
-        return not is_known
+        held, self.held = self.held, Held(hosts, [*lost, *again])
+        return held is None or not (set(hosts) <= set(held.hosts) and {*lost, *again} <= set(held.cards))
+
+    def still_waiting(self, seen: set[str]) -> Held:
+        """What of the held run's loss this observation, however far it came, has not seen either."""
+        if self.held is None:
+            return Held([], [])
+        was_seen = {host for host in self.before if host.fact.ref in seen}
+        return Held(
+            [host for host in self.held.hosts if host not in was_seen],
+            [card for card in self.held.cards if card.host not in was_seen or card in self.unseen],
+        )
 
     def approve(self, now: datetime) -> None:
         held, self.held = self.held, None
         assert held is not None
-        still = [card for card in held.cards if card.is_unseen and not card.is_retired]
-        self._lose([host for host in held.hosts if not host.is_retired], still, now, is_accepted=True)
+        hosts = [host for host in held.hosts if not host.is_retired]
+        self._lose(hosts, [card for card in held.cards if not card.is_retired], now, is_accepted=True)
 
-    def _needs_person(self, hosts: Sequence[Host], cards: Sequence[Card], before: Sequence[Host]) -> bool:
+    def _needs_person(self, hosts: Sequence[Host], cards: Sequence[Card]) -> bool:
         hosts = [host for host in hosts if not host.is_accepted]
-        cards = [card for card in cards if not card.is_accepted]
-        of_hosts = sum(card.host in hosts for card in self.live_cards())
-        lost, live = len(hosts), sum(not host.is_accepted for host in before)
-        lost_cards = of_hosts + len(cards)
-        live_cards = sum(len(fact.devices) for fact in self._facts_before if fact is not None)
-        if not lost and not lost_cards:
+        live = [host for host in self.before if not host.is_accepted]
+        lost_cards = sum(len(host.fact.devices) for host in hosts) + len(cards)
+        if not hosts and not lost_cards:
             return False
-        is_claimed = any(host.row_id in self.claimed_hosts for host in hosts)
         return (
-            is_claimed
+            any(host.row_id in self.claimed_hosts for host in hosts)
             or any(card.place in self.claimed for card in cards)
-            or (lost > 0 and lost == live)
-            or (lost > 5 and lost > live * 0.2)
-            or lost_cards > live_cards * 0.2
+            or (len(hosts) > 0 and len(hosts) == len(live))
+            or (len(hosts) > 5 and len(hosts) > len(live) * 0.2)
+            or lost_cards > self.cards_before * 0.2
         )
 
-    _facts_before: Sequence[NodeFact | None] = ()
-
-    def begin(self) -> list[Host]:
-        """Remember what was live when an observation began."""
-        hosts = list(self.live().values())
-        self._facts_before = [None if host.is_accepted else host.fact for host in hosts]
-        return hosts
+    @property
+    def cards_before(self) -> int:
+        return sum(self.counts_before[host] for host in self.before if not host.is_accepted)
 
     def _lose(self, hosts: Sequence[Host], cards: Sequence[Card], now: datetime, *, is_accepted: bool) -> None:
         for lost in (*hosts, *cards):
             lost.misses += 1
             lost.missing_since = lost.missing_since or now
-            lost.is_accepted |= is_accepted
         for host in hosts:
+            host.is_accepted |= is_accepted
             if _is_over(host, now) and host.row_id not in self.claimed_hosts:
                 host.is_retired = True
         for card in self.live_cards():

@@ -103,7 +103,7 @@ class TestAChange:
         assert change.before == {"health": "ok", "health_reason": ""}
         assert change.after == {"health": "faulty", "health_reason": "XID 79"}
         assert (cards("a").faulty_milli, cards("a").free_milli) == (1000, 1000)
-        assert list(LedgerEvent.objects.filter(kind="faulty").values_list("milli", flat=True)) == [1000]
+        assert list(LedgerEvent.objects.filter(pool_id=lab.id, kind="faulty").values_list("milli", flat=True)) == [1000]
         assert_sums_agree()
 
     def test_of_use_lowers_what_is_free_and_is_in_the_ledger(self):

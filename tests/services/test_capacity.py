@@ -30,7 +30,9 @@ def row(lab: Pool, total: list[int], **fields: Any) -> Capacity:
             *("pos_total_mib", "pos_shadow_mib", "pos_faulty_mib", "pos_claimed_mib", "pos_held_mib"),
         )
     }
-    values = defaults | {"kind": "cards", "units": count, "ceiling_milli": sum(total), "model": a_model("h100")} | fields
+    values = (
+        defaults | {"kind": "cards", "units": count, "ceiling_milli": sum(total), "model": a_model("h100")} | fields
+    )
     made = Capacity.objects.create(pool=lab, pos_total_milli=total, **values)
     made.refresh_from_db()
     return made
