@@ -146,10 +146,16 @@ class TestLeftovers:
     @pytest.fixture
     def stranger(self, tmp_path):
         (tmp_path / "work").mkdir()
-        process = subprocess.Popen(["sleep", "60"], cwd=tmp_path / "work", start_new_session=True)
+        # A shell that starts the tests in the background has them, and so their children, ignore SIGINT.
+        sleeper = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); time.sleep(60)"
+        process = subprocess.Popen(
+            [sys.executable, "-c", sleeper], cwd=tmp_path / "work", start_new_session=True, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
         yield process
         process.kill()
-        process.wait()
+        process.communicate()
 
     def record(self, tmp_path, pid: int, start_time: str | None) -> None:
         (tmp_path / "run").mkdir()
