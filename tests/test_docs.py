@@ -10,6 +10,7 @@ from pools.web import words
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
+PICTURES = sorted((CHECKOUT / "docs" / "pictures").glob("*.png"))
 STATES = {"works", "partly", "not yet"}
 FEATURES = [f"F{number:02}" for number in range(1, 81)]
 
@@ -64,7 +65,16 @@ class TestTheReadmes:
             for name in ("README.md", "README.zh.md")
         )
 
-        assert english - {"README.zh.md"} == chinese - {"README.md"}
+        of_one_language = {"README.md", "README.zh.md", *(f"docs/pictures/{path.name}" for path in PICTURES)}
+        assert english - of_one_language == chinese - of_one_language
+
+
+class TestThePictures:
+    def test_are_small_and_all_shown(self):
+        shown = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+
+        assert PICTURES and all(path.stat().st_size < 300_000 for path in PICTURES)
+        assert not [path.name for path in PICTURES if path.name not in shown]
 
 
 class TestTheListOfCapabilities:
