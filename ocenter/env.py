@@ -105,6 +105,14 @@ class Env(BaseSettings):
     broker_url: Annotated[SecretStr, AfterValidator(_redis)] | None = None
     """Redis or Valkey; absent: the embedded Valkey."""
 
+    keep_audit_days: Annotated[int, Field(ge=0, le=36500)] = 1095
+    """Audit events older than this are dropped month by month; 0 keeps them for ever. So do the other three."""
+    keep_ledger_days: Annotated[int, Field(ge=0, le=36500)] = 1095
+    keep_changes_days: Annotated[int, Field(ge=0, le=36500)] = 180
+    """What sync runs changed in the inventory, with before and after."""
+    keep_runs_days: Annotated[int, Field(ge=0, le=36500)] = 90
+    """Sync runs that have ended; the last one of each pool always stays."""
+
     secret_key: Annotated[SecretStr, AfterValidator(_long)] | None = None
     """Signs sessions; absent: the one kept in `home`."""
     credential_keys: Annotated[

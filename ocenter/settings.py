@@ -125,6 +125,13 @@ DATABASE_OWNER = _database(_database_url("owner"))
 # The web process adds it (wsgi.py). A worker's processes each have one connection, which a pool would only double.
 DATABASE_POOL = {"min_size": 1, "max_size": env.web_threads, "timeout": 10}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+KEEP_DAYS = {
+    "audit_event": env.keep_audit_days,
+    "ledger_event": env.keep_ledger_days,
+    "inventory_change": env.keep_changes_days,
+    "sync_run": env.keep_runs_days,
+}
+"""Days by table; `manage.py up` and the housekeeping service drop what is older once a day."""
 
 # --- broker and cache: one server, two of its databases, since clearing a cache empties a database --------------------
 BROKER_URL = addresses.broker_url(env)

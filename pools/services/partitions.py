@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from django.db import connection
+from django.db import connection, transaction
 
 from pools.models import APPEND_ONLY_TABLES
 
@@ -25,7 +25,8 @@ def ensure(*, now: datetime) -> None:
 def drop_older(table: str, *, keep_days: int, now: datetime) -> list[str]:
     """Drop the partitions of the table whose last row is older than ``keep_days``; return their names.
 
-    Needs the owner role.
+    Needs the owner role. Raises OperationalError when somebody reads the table for too long: those who write to it
+    wait behind us, so we do not.
     """
     if table not in APPEND_ONLY_TABLES:
         raise ValueError(f"{table} is not an append-only table")
@@ -37,5 +38,7 @@ def drop_older(table: str, *, keep_days: int, now: datetime) -> list[str]:
         )
         names = [row[0] for row in cursor.fetchall() if row[0] < limit]
         for name in names:
-            cursor.execute(f'DROP TABLE "{name}"')
+            with transaction.atomic():
+                cursor.execute("SET LOCAL lock_timeout = '2s'")
+                cursor.execute(f'DROP TABLE "{name}"')
     return names

@@ -24,7 +24,7 @@ class Simulation:
         self, folder: Path, clock: Clock, name: str = "lab", *, is_active: bool = True, **settings: Any
     ) -> None:
         self.clock = clock
-        self.store = Store(str(folder), name)
+        self.store = Store(str(folder), settings.get("fleet", name))
         given = {"fleet": name, "state_folder": str(folder), "nodes": 8, "devices_per_node": 4, "page_size": 2}
         self.pool: Pool = pools.register(
             name=name,

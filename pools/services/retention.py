@@ -1,0 +1,59 @@
+"""What is kept for how long: months of append-only tables are dropped as a whole, ended sync runs row by row."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from django.db import connection
+from django.db.utils import OperationalError
+
+from pools.models import APPEND_ONLY_TABLES
+from pools.services import partitions
+
+log = structlog.get_logger(__name__)
+
+TABLES: Final = (*APPEND_ONLY_TABLES, "sync_run")
+RUNS_AT_ONCE: Final = 10_000
+
+
+def clean(*, keep_days: Mapping[str, int], now: datetime) -> dict[str, int]:
+    """Drop and delete what is older than ``keep_days`` says by table, 0 for ever; return partitions and rows by table.
+
+    Needs the owner role. A table that somebody reads for long is left for tomorrow.
+    """
+    gone: dict[str, int] = {}
+    for table in TABLES:
+        if not keep_days[table]:
+            continue
+        try:
+            gone[table] = _delete_runs(keep_days[table], now) if table == "sync_run" else _drop(table, keep_days, now)
+        except OperationalError as error:
+            log.warning("retention_left_for_later", table=table, reason=str(error).strip())
+    if any(gone.values()):
+        log.info("retention", **gone)
+    return gone
+
+
+def _drop(table: str, keep_days: Mapping[str, int], now: datetime) -> int:
+    return len(partitions.drop_older(table, keep_days=keep_days[table], now=now))
+
+
+def _delete_runs(keep_days: int, now: datetime) -> int:
+    """Delete ended runs that no pool refers to as its last one; their changes go with the months of their own table."""
+    count = 0
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(
+                """
+                DELETE FROM sync_run WHERE id IN (
+                    SELECT id FROM sync_run r WHERE ended_at < %s AND state IN ('succeeded', 'failed', 'rejected')
+                        AND NOT EXISTS (SELECT FROM pool_sync s WHERE r.id IN (s.last_run_id, s.held_run_id))
+                    ORDER BY queued_at LIMIT %s)
+                """,
+                [now - timedelta(days=keep_days), RUNS_AT_ONCE],
+            )
+            deleted: int = cursor.rowcount
+            count += deleted
+            if deleted < RUNS_AT_ONCE:
+                return count
