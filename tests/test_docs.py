@@ -117,3 +117,14 @@ class TestTheRunbook:
 
     def test_explains_every_health(self, runbook):
         assert all(f"| {health} |" in runbook for health in words.WORDS["pool_health"])
+
+
+class TestTheIndex:
+    def test_names_every_document(self):
+        index = (CHECKOUT / "docs" / "README.md").read_text(encoding="utf-8")
+        decisions = (CHECKOUT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+
+        documents = [*(CHECKOUT / "docs").glob("*.md"), *(CHECKOUT / "docs" / "platforms").glob("*.md")]
+        assert not [path.name for path in documents if path.name != "README.md" and f"{path.name})" not in index]
+        pages = (CHECKOUT / "docs" / "decisions").glob("0*.md")
+        assert not [path.name for path in pages if f"({path.name})" not in decisions]
