@@ -102,7 +102,7 @@ class Supervisor:
                     _shorten(self.log(each))
 
     def stop(self) -> None:
-        """End every child in the opposite order of their start; a second request for it shortens the wait."""
+        """End every child in the opposite order of their start; two more requests to stop shorten the wait."""
         asked = self.stops_asked
         for each in reversed(self.children):
             if each.pid:
