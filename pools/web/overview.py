@@ -67,7 +67,8 @@ def cell(request: HttpRequest, pool_id: UUID, number: int) -> HttpResponse:
 
 def _map_height(pools: list[dict[str, Any]]) -> float:
     """Return about how many pixels the map takes on a wide screen, to put the runs where there is room."""
-    return sum(max(1.05 * pool["map"]["height"], 46) + 12 for pool in pools)
+    heights: list[int] = [pool["map"]["height"] for pool in pools]
+    return sum(max(1.05 * height, 46) + 12 for height in heights)
 
 
 def _list_height(warnings: int, pools: int) -> float:

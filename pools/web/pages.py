@@ -67,9 +67,10 @@ def live(request: HttpRequest, template: str, context: Mapping[str, Any], *, is_
 
 
 def shell(request: HttpRequest, here: str) -> dict[str, Any]:
-    """Return what the frame shows: {navigation, here, theme, next_theme, language, path, user_name, dead}."""
+    """Return what the frame shows: navigation, here, theme, next_theme, language, path, user_name, unwell, is_down."""
     theme = request.COOKIES.get(THEME_COOKIE, "auto")
     theme = theme if theme in THEMES else "auto"
+    unwell = processes.unwell() if request.user.is_superuser else []
     return {
         "navigation": [entry and {"name": entry[0], "icon": entry[1], "label": entry[2]} for entry in NAVIGATION],
         "here": here,
@@ -78,7 +79,8 @@ def shell(request: HttpRequest, here: str) -> dict[str, Any]:
         "language": get_language() or "en",
         "path": request.get_full_path(),
         "user_name": request.user.get_username(),
-        "dead": processes.unwell() if request.user.is_superuser else [],
+        "unwell": unwell,
+        "is_down": any(child.get("state") != "running" for child in unwell),
     }
 
 

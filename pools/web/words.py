@@ -113,7 +113,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
     },
     "process_state": {
         "starting": (_("starting"), "info"),
-        "running": (_("running"), "ok"),
+        "running": (pgettext_lazy("process", "running"), "ok"),
         "waiting": (_("waits before the next start"), "warn"),
         "stopped": (_("stopped"), "bad"),
     },

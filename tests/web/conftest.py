@@ -67,7 +67,7 @@ def make_fleet(clock):
     begun = pools.register(
         name="begun", kind="kubernetes", settings={}, credential={"token": "s3cret"}, actor=ALICE, now=clock.now
     )
-    one, other = Device.objects.filter(pool=lab).first(), Device.objects.filter(pool=held).first()
+    one, other = Device.objects.filter(pool=lab)[0], Device.objects.filter(pool=held)[0]
     DeviceTwin.objects.create(device=one, other=other, found_at=clock.now)
     return {
         "lab": lab,
@@ -95,6 +95,7 @@ def fail(pool, error: ConnectorError, clock):
     """Let a run of the pool end with an error, as a platform that fails makes it."""
     PoolSync.objects.filter(pool=pool).update(next_at=clock.now)
     turn = turns.take(pool_id=pool.pk, now=clock.now)
+    assert turn is not None, "nothing was due"
     inventory._end_badly(turn, clock.now, error)
     return turn.run_id
 

@@ -105,7 +105,8 @@ class TestCell:
         letters = selector.cells([fleet["lab"].pk])[fleet["lab"].pk]
 
         for number, letter in enumerate(letters):
-            assert selector.cell(fleet["lab"].pk, number)["cell"] == letter
+            found = selector.cell(fleet["lab"].pk, number)
+            assert found is not None and found["cell"] == letter
         response = console.get(f"/map/{fleet['lab'].pk}/{letters.index('x')}/")
         assert response.status_code == 302
         assert Device.objects.get(pk=response.headers["Location"].split("/")[2]).ref == "sick"

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -14,6 +15,7 @@ from tests.web.reading import read
 
 pytestmark = pytest.mark.django_db
 
+STATIC = Path(__file__).resolve().parents[2] / "static"
 # Statements of a page beside the two for session and user. They do not grow with what is there.
 QUERIES = {
     "/": 6,
@@ -57,7 +59,9 @@ ALWAYS = (
 
 def crawl(client, *starts, most=400):
     """Return every page that links lead to, each shape of an address once: {address: response}."""
-    todo, seen, pages = list(starts), set(), {}
+    todo: list[str] = list(starts)
+    seen: set[str] = set()
+    pages: dict[str, Any] = {}
     while todo and len(pages) < most:
         address = todo.pop(0)
         shape = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=cursor=)[\w-]+|(?<=/models/)[^/?]+", "*", address)
@@ -113,8 +117,13 @@ class TestAFullConsole:
         files = {link.removeprefix("/static/").partition("#")[0] for link in links if link.startswith("/static/")}
         assert files and [file for file in files if finders.find(file) is None] == []
 
+    def test_has_one_small_style_sheet(self, console, fleet):
+        sheets = {link for link in read("/", console.get("/").content).links if link.endswith(".css")}
+
+        assert len(sheets) == 1 and (STATIC / "ocenter.css").stat().st_size <= 25 * 1024
+
     def test_names_only_icons_of_the_sprite(self, console, fleet):
-        symbols = set(re.findall(r'<symbol id="(\w+)"', Path(finders.find("icons.svg")).read_text("utf-8")))
+        symbols = set(re.findall(r'<symbol id="(\w+)"', (STATIC / "icons.svg").read_text("utf-8")))
 
         used = {
             name
