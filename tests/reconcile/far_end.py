@@ -80,11 +80,11 @@ def picture(pool: Pool) -> dict[str, Any]:
     is_missing = {"is_missing": Q(missing_since__isnull=False)}
     nodes = Node.objects.filter(pool=pool, retired_at=None).annotate(**is_missing).values_list(
         "ref", "name", "serial", "topology_path", "cpu_milli", "memory_mib", "cpu_used_milli", "device_count",
-        "is_available", "fingerprint", "is_missing", "misses",
+        "is_available", "fingerprint", "is_missing",
     )  # fmt: skip
     devices = Device.objects.filter(pool=pool, retired_at=None).annotate(**is_missing).values_list(
         "node__ref", "ref", "uuid", "serial", "model_text", "memory_mib", "total_milli", "shadow_milli", "health",
-        "is_missing", "misses",
+        "is_missing",
     )  # fmt: skip
     capacity = Capacity.objects.filter(pool=pool).values_list(
         "node__ref", "kind", "model__name", "profile", "resource", "units", "pos_total_milli", "pos_shadow_milli",

@@ -1,0 +1,46 @@
+"""A site that may be broken, and this process's Django on it."""
+
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+
+from ocenter import addresses
+from ocenter.settings import _database
+from pools.models import Pool
+from tests.crash.site import Site
+
+
+@pytest.fixture(scope="session")
+def running_site():
+    site = Site()
+    try:
+        site.start()
+        yield site
+    finally:
+        site.stop()
+
+
+@pytest.fixture
+def site(running_site, django_db_blocker, monkeypatch):
+    """The site without pools, processes and messages; models of this process live in its database."""
+    ours = dict(connection.settings_dict)
+    superuser = running_site.postgres.url(addresses.SUPERUSER, running_site.secrets.superuser_password)
+    monkeypatch.setattr(settings, "CREDENTIAL_KEYS", tuple(running_site.secrets.credential_keys))
+    with django_db_blocker.unblock():
+        connections.close_all()
+        connection.settings_dict.update(_database(superuser))
+        _empty()
+        running_site.broker().flushall()
+        try:
+            yield running_site
+        finally:
+            running_site.end_processes()
+            connections.close_all()
+            connection.settings_dict.clear()
+            connection.settings_dict.update(ours)
+
+
+def _empty():
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE pool, inventory_change, audit_event, ledger_event, capacity_rollup CASCADE")
+    assert not Pool.objects.exists()

@@ -1,0 +1,226 @@
+"""A worker killed at any line, a database restarted at any line: the next run ends as if nothing had been."""
+
+import signal
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+from django.utils import timezone
+
+from connectors.contract import UseFact
+from pools.models import Device, InventoryChange, PoolSync, SyncRun
+from pools.reconcile import inventory
+from pools.services import sql, turns
+from tests.crash.dying import POINTS
+from tests.reconcile.far_end import Simulation, picture
+from tests.reconcile.test_inventory import assert_sums_agree
+
+pytestmark = pytest.mark.crash
+
+
+@pytest.fixture
+def folder(site):
+    folder = site.folder / "fleets"
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        left.unlink()
+    return folder
+
+
+def simulation(folder, name, **settings):
+    return Simulation(folder, timezone.now, name, nodes=40, devices_per_node=4, page_size=5, **settings)
+
+
+def trouble(of):
+    """Let something of every kind happen to a fleet, alike for each of the same seed."""
+    refs = of.refs()
+
+    def path(number, index=0):
+        return f"{refs[number]}/{Device.objects.get(node__ref=refs[number], pool=of.pool, index=index).ref}"
+
+    with of.changing() as state:
+        state.world.gone.update(refs[:3])
+        state.world.moved |= {path(5): refs[35], path(36): refs[6], path(7, 1): "nowhere", path(22): "nowhere"}
+        state.world.health |= {path(10): "XID 79", path(30, 3): "over temperature"}
+        state.world.uses |= {path(12, 2): UseFact(holder="a/job", milli=250, memory_mib=1000)}
+        state.world.cordoned[refs[15]] = "by hand"
+
+
+def told(pool):
+    """What the change log says of a pool, without ids and times."""
+    columns = ("object_kind", "object_name", "action", "before", "after")
+    return Counter(map(str, InventoryChange.objects.filter(pool_id=pool.id).values_list(*columns)))
+
+
+def free_the_turn(pool):
+    """Let the turn of a dead worker run out, which it does within 45 seconds."""
+    sync = PoolSync.objects.get(pool=pool)
+    if sync.turn_until is not None:
+        assert sync.turn_until - timezone.now() <= timedelta(seconds=turns.TURN_SECONDS)
+    PoolSync.objects.filter(pool=pool, turn_until__isnull=False).update(turn_until=timezone.now())
+
+
+def due(pool):
+    """Let the pool be due, without the back-off that comes with run after run lost."""
+    PoolSync.objects.filter(pool=pool).update(next_at=timezone.now(), consecutive_failures=0)
+
+
+@pytest.fixture
+def undisturbed(folder):
+    """A pool that went through the same in peace."""
+    other = simulation(folder, "undisturbed")
+    other.run_if_due()
+    trouble(other)
+    due(other.pool)
+    assert other.run_if_due().state == "succeeded"
+    return other.pool
+
+
+@pytest.fixture
+def lab(folder):
+    """A pool that is due, with all the trouble still to be seen."""
+    lab = simulation(folder, "lab")
+    lab.run_if_due()
+    trouble(lab)
+    due(lab.pool)
+    return lab
+
+
+def assert_as_undisturbed(lab, undisturbed):
+    free_the_turn(lab.pool)
+    due(lab.pool)
+    run = lab.run_if_due()
+    assert run.state == "succeeded", run.error
+    assert picture(lab.pool) == picture(undisturbed)
+    assert told(lab.pool) == told(undisturbed), "nothing told twice, nothing left out"
+    assert not SyncRun.objects.filter(state="running").exists()
+    assert_sums_agree()
+    due(lab.pool)
+    assert (lab.run_if_due().changed, lab.sync.consecutive_failures) == (0, 0), "and then nothing is written"
+
+
+class TestAWorkerKilled:
+    @pytest.mark.parametrize("point", POINTS)
+    def test_in_any_phase_leaves_what_the_next_run_completes(self, site, lab, undisturbed, point):
+        dying = site.run("tests.crash.dying", str(lab.pool.id), point, OCENTER_DATABASE_ROLE="app")
+
+        assert dying.wait() == -signal.SIGKILL, dying.said()
+
+        last = SyncRun.objects.filter(pool=lab.pool).latest("queued_at")
+        assert last.state == ("running" if point not in ("before the turn", "after the end") else "succeeded")
+        assert_as_undisturbed(lab, undisturbed)
+
+    @pytest.mark.parametrize("point", ["between pages", "before a merge commits", "before it concludes"])
+    def test_in_a_first_run_leaves_what_the_next_run_completes(self, site, folder, point):
+        other = simulation(folder, "undisturbed")
+        other.run_if_due()
+        fresh = simulation(folder, "lab")
+
+        dying = site.run("tests.crash.dying", str(fresh.pool.id), point)
+
+        assert dying.wait() == -signal.SIGKILL, dying.said()
+        assert_as_undisturbed(fresh, other.pool)
+
+    def test_again_and_again_leaves_what_the_next_run_completes(self, site, lab, undisturbed):
+        for point in ("between pages", "before a merge commits", "before it concludes", "before losses commit"):
+            free_the_turn(lab.pool)
+            due(lab.pool)
+            dying = site.run("tests.crash.dying", str(lab.pool.id), point)
+            assert dying.wait() == -signal.SIGKILL, dying.said()
+
+        assert_as_undisturbed(lab, undisturbed)
+
+
+class TestTwoProcesses:
+    def test_at_once_on_one_pool_let_one_merge(self, site, lab, undisturbed):
+        both = [site.run("tests.crash.dying", str(lab.pool.id), "never") for _ in range(4)]
+
+        assert [each.wait() for each in both] == [0] * 4
+
+        assert SyncRun.objects.filter(pool=lab.pool).count() == 2, "the first one, and one of four"
+        assert_as_undisturbed(lab, undisturbed)
+
+
+class Restarting:
+    """Lets the main thread restart the server when the thread of a run comes to a point."""
+
+    def __init__(self, site, ask, *, stays_down=False):
+        self.site, self.ask, self.stays_down = site, ask, stays_down
+        self.reached, self.done = threading.Event(), threading.Event()
+
+    def here(self):
+        if not self.reached.is_set():
+            self.reached.set()
+            self.done.wait()
+
+    def run(self, pool):
+        """Run an observation in a thread, and restart the server where it comes to the point."""
+        thread = threading.Thread(
+            target=lambda: (inventory.run(pool_id=pool.id, clock=timezone.now), connections.close_all())
+        )
+        thread.start()
+        assert self.reached.wait(30)
+        self.site.stop_postgres(self.ask)
+        if not self.stays_down:
+            self.site.start_postgres()
+        self.done.set()
+        thread.join()
+        if self.stays_down:
+            self.site.start_postgres()
+        connection.close()
+
+
+class TestADatabaseRestarted:
+    @pytest.fixture(autouse=True)
+    def _small_batches(self, monkeypatch):
+        monkeypatch.setattr(inventory, "BATCH_NODES", 5)
+
+    def at(self, point, restarting, monkeypatch):
+        if point == "between pages":
+            monkeypatch.setattr(inventory.Watch, "page", _after(inventory.Watch.page, restarting.here, lambda *_: True))
+        if point == "inside a merge":
+            is_it = lambda cursor, name, *more: name == "refresh_new_cards"  # noqa: E731
+            monkeypatch.setattr(sql, "run", _after(sql.run, restarting.here, is_it))
+        if point == "inside the conclusion":
+            monkeypatch.setattr(
+                sql, "run", _after(sql.run, restarting.here, lambda cursor, name, *more: name == "settle")
+            )
+        if point == "before the end":
+            real = turns.finish
+            monkeypatch.setattr(turns, "finish", lambda *args, **more: (restarting.here(), real(*args, **more)))
+
+    @pytest.mark.parametrize("point", ["between pages", "inside a merge", "inside the conclusion", "before the end"])
+    @pytest.mark.parametrize("ask", [signal.SIGINT, signal.SIGQUIT], ids=["orderly", "crashing"])
+    def test_in_mid_sync_ends_the_run_with_a_word_and_the_next_one_completes_it(
+        self, site, lab, undisturbed, monkeypatch, point, ask
+    ):
+        restarting = Restarting(site, ask)
+        with monkeypatch.context() as once:
+            self.at(point, restarting, once)
+            restarting.run(lab.pool)
+
+        run = SyncRun.objects.filter(pool=lab.pool).latest("queued_at")
+        assert (run.state, run.error["code"]) == ("failed", "database") and "next run goes on" in run.error["message"]
+        assert lab.sync.turn_token is None and lab.sync.next_at <= timezone.now(), "due at once"
+        assert_as_undisturbed(lab, undisturbed)
+
+    def test_that_stays_away_leaves_the_run_to_its_turn(self, site, lab, undisturbed, monkeypatch):
+        restarting = Restarting(site, signal.SIGINT, stays_down=True)
+        with monkeypatch.context() as once:
+            self.at("inside a merge", restarting, once)
+            restarting.run(lab.pool)
+
+        assert SyncRun.objects.filter(pool=lab.pool).latest("queued_at").state == "running"
+        assert_as_undisturbed(lab, undisturbed)
+
+
+def _after(real, then, is_it):
+    def wrapped(*args, **kwargs):
+        result = real(*args, **kwargs)
+        if is_it(*args):
+            then()
+        return result
+
+    return wrapped
