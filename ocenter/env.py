@@ -93,7 +93,8 @@ class Env(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = ()
     """Further host names to answer to, beside localhost and the one in `url`."""
     web_threads: Annotated[int, Field(ge=1, le=256)] = 8
-    worker_processes: Annotated[int, Field(ge=1, le=256)] = 2
+    worker_processes: Annotated[int, Field(ge=1, le=256)] = 3
+    """From three on, one is always free for pools that answer soon (pools/reconcile/lanes.py)."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     database_url: DatabaseUrl | None = None
