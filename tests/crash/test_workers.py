@@ -12,6 +12,7 @@ from celery import Celery
 from django.db import connection
 from django.utils import timezone
 
+from ocenter.beat import TICK_SECONDS
 from pools.dispatch import Task, observe_queue
 from pools.models import Node, Pool, PoolSync, SyncRun
 from pools.services import pools, sync_runs
@@ -82,25 +83,25 @@ class TestAHealthyPool:
         site.worker(processes=2)
         site.beat()
         until(lambda: runs(good, "succeeded").count() >= 2)
-        alone = ages(good, 25)
+        alone = ages(good, 20)
 
-        bad = [lab(folder, f"slow{number}") for number in range(4)]
-        for slow in bad:
-            slow.knobs(latency_ms=4000)  # before each of four pages
-        dead, lying = lab(folder, "dead"), lab(folder, "lying")
+        slow, dead, lying = (
+            [lab(folder, f"slow{number}") for number in range(2)],
+            lab(folder, "dead"),
+            lab(folder, "lying"),
+        )
+        for each in slow:
+            each.knobs(latency_ms=4000)  # before each of four pages
         dead.knobs(unreachable_after_observations=0)
         lying.run_if_due()
-        lying.knobs(is_empty=True, repeats_page=True)
-        until(lambda: runs(bad[0], "running").exists() or runs(bad[1], "running").exists())
-        beside = ages(good, 60)
+        lying.knobs(is_empty=True)
+        until(lambda: runs(slow[0], "running").exists() or runs(slow[1], "running").exists())
+        beside = ages(good, 50)
 
-        print(f"\\nworst age of a healthy pool: {alone:.1f} s alone, {beside:.1f} s beside six bad ones")
-        assert beside <= alone + 12, "no more than one slow pool's first ten seconds, once"
-        settled = ages(good, 30)
-        print(f"and {settled:.1f} s once the slow ones are known")
-        assert settled <= alone + 5
-        assert runs(dead, "failed").exists() and runs(lying, "held").exists()
-        assert all(runs(slow).exists() for slow in bad), "the slow ones have their turn, too"
+        print(f"worst age of a healthy pool: {alone:.1f} s alone, {beside:.1f} s beside four bad ones")
+        assert max(alone, beside) <= INTERVAL_SECONDS * 1.1 + TICK_SECONDS + 2, "it waits for none of them"
+        until(lambda: runs(dead, "failed").exists() and runs(lying, "held").exists())
+        until(lambda: all(runs(each, "succeeded").exists() for each in slow))
         assert Node.objects.filter(pool=lying.pool, missing_since=None).count() == 20
 
     def test_of_another_kind_does_not_wait_either(self, site, folder, sender):
@@ -199,7 +200,7 @@ class TestAWorker:
         site.worker()
         until(lambda: runs(made, "succeeded").exists(), seconds=70)
 
-        print(f"\\nmade up for after {time.monotonic() - killed:.0f} s")
+        print(f"made up for after {time.monotonic() - killed:.0f} s")
         assert runs(made, "failed").get().error["code"] == "worker_lost" and time.monotonic() - killed < 60
         assert len(picture(made.pool)["nodes"]) == 20
 
@@ -232,7 +233,7 @@ class TestAWorker:
 
         took = time.monotonic() - asked
         run = runs(made).latest("queued_at")
-        print(f"\\nstopped after {took:.1f} s: {run.state} {run.error}")
+        print(f"stopped after {took:.1f} s: {run.state} {run.error}")
         assert took < 8 and (run.state, run.error["code"]) == ("failed", "stopped")
         assert made.sync.next_at <= timezone.now() and made.sync.turn_token is None
 
