@@ -28,7 +28,6 @@ def conclude(merge: Merge, watch: Watch, last: Last, *, is_full: bool, now: date
             watch.warnings.insert(0, last.incomplete_because or "The observation was incomplete.")
             if (waiting := sync_runs.held(turn.pool_id)) is not None:
                 sync |= {"unseen": merge.still_unseen(waiting[1]).as_stored()}
-        merge.sum_up_pool(now=now)
     sync |= _health(run["state"], last, is_waiting=bool(sync.get("unseen")))
     due = schedule.after_run(now=now, interval_seconds=turn.interval_seconds, failures=0, pool_id=turn.pool_id)
     sync |= {"consecutive_failures": 0, "breaker_open_until": None, "next_at": due.at}

@@ -24,6 +24,9 @@ from pools.services.turns import Turn
 
 BATCH_NODES = 500
 PREVIEW_CHANGES = 200
+# A merge looks up some hundred nodes and their devices by index, however large the tables are. The planner cannot know
+# it: the tables grow by a fleet within one run, and its statistics are of before; it would read whole tables.
+_OFF = ("jit", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
 KEYS = ("seen", "created", "changed", "unchanged", "missing", "retired")
 
 
@@ -143,19 +146,12 @@ class Merge:
                 [now, self.turn.run_id, list(node_ids)],
             )
 
-    def sum_up_pool(self, *, now: datetime) -> None:
-        """At pool grain claims take from the pool's own counters: make them the sums of its nodes' rows."""
-        if not self.turn.is_pool_grain:
-            return
-        with self._transaction(now) as cursor:
-            sql.run(cursor, "sum_up_pool", self._params(now))
-
     def _merge(self, cursor: CursorWrapper, params: dict[str, Any], *, has_known_nodes: bool) -> None:
         """Write what is in the temporary tables. A first observation, where nothing is known, does the least."""
         sql.run(cursor, "merge_match", params)
         created, known = self._count(cursor)
-        if has_known_nodes or known:
-            sql.run(cursor, "lock_capacity")
+        if has_known_nodes or known or self.turn.is_pool_grain:
+            sql.run(cursor, "lock_capacity", params)
         if has_known_nodes:
             sql.run(cursor, "merge_known_nodes", params)
         sql.run(cursor, "merge_new_nodes", params)
@@ -210,7 +206,7 @@ class Merge:
         }
         sql.run(cursor, "merge_incoming")
         sql.run(cursor, "settle_scope", params)
-        sql.run(cursor, "lock_capacity")
+        sql.run(cursor, "lock_capacity", params)
         sql.run(cursor, "settle", params)
         for object_kind, key, count in cursor.fetchall():
             (self.counts.nodes if object_kind == "node" else self.counts.devices)[key] += count
@@ -232,8 +228,8 @@ class Merge:
 
     def _prepare(self, cursor: CursorWrapper) -> None:
         turns.lock(self.turn.pool_id)
-        cursor.execute("SELECT set_config('ocenter.run_id', %s, true)", [str(self.turn.run_id)])
-        cursor.execute("SET LOCAL jit = off")
+        names = ", ".join(f"set_config('{name}', 'off', true)" for name in _OFF)
+        cursor.execute(f"SELECT set_config('ocenter.run_id', %s, true), {names}", [str(self.turn.run_id)])
 
     def _collect_preview(self) -> None:
         room = PREVIEW_CHANGES - len(self.preview)
@@ -282,12 +278,17 @@ class Merge:
 
 
 def _refresh_capacity(cursor: CursorWrapper, params: dict[str, Any]) -> None:
-    """Bring the capacity rows of the nodes in refresh_node up to date with their devices."""
+    """Bring the capacity rows of the nodes in refresh_node up to date with their devices.
+
+    At pool grain claims take from the pool's own counters, which are the sums of its nodes' rows.
+    """
     sql.run(cursor, "refresh_new_cards", params)
     cursor.execute("SELECT bool_or(NOT is_new) FROM refresh_node")
     if cursor.fetchone()[0]:
         sql.run(cursor, "refresh_known_cards", params)
     sql.run(cursor, "refresh_hosts", params)
+    if params["is_advisory"]:
+        sql.run(cursor, "sum_up_pool", params)
 
 
 def _copy(cursor: CursorWrapper, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -57,7 +57,8 @@ FROM (
            + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile,
                 array_position(c.device_ids, i.id) IS NULL ORDER BY i.seq)) AS position
     FROM incoming_device i JOIN device placeless ON placeless.id = i.id AND placeless.capacity_id IS NULL
-        LEFT JOIN capacity c ON c.node_id = i.node_id AND c.kind = 'cards'
-            AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
+        LEFT JOIN LATERAL (
+            SELECT id, device_ids, kind, model_id, profile FROM capacity WHERE node_id = i.node_id OFFSET 0) c
+            ON c.kind = 'cards' AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
     WHERE NOT i.is_new) placed
 WHERE d.id = placed.id;

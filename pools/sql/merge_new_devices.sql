@@ -8,6 +8,7 @@ SELECT i.id, %(pool)s, i.node_id, i.ref, i.index, i.vendor, i.model_id, i.model_
     coalesce(c.id, i.capacity_id), coalesce(cardinality(c.device_ids), 0)
         + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile ORDER BY i.seq),
     0, %(now)s, %(now)s
-FROM incoming_device i LEFT JOIN capacity c ON c.node_id = i.node_id AND c.kind = 'cards'
-    AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
+FROM incoming_device i LEFT JOIN LATERAL (
+    SELECT id, device_ids, kind, model_id, profile FROM capacity WHERE node_id = i.node_id OFFSET 0) c
+    ON c.kind = 'cards' AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
 WHERE i.is_new;

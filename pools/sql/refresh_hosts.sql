@@ -7,7 +7,7 @@ SELECT new_id(), %(pool)s, n.id, 'host', '', %(is_advisory)s, 1000, 1, '[]', '{}
     ARRAY[CASE WHEN n.is_available AND n.missing_since IS NULL THEN 0 ELSE n.cpu_milli END::integer],
     ARRAY[CASE WHEN n.is_available AND n.missing_since IS NULL THEN 0 ELSE n.memory_mib END],
     '{0}', '{0}', '{0}', '{0}', '{}', n.cpu_milli
-FROM node n JOIN refresh_node r ON r.id = n.id WHERE n.retired_at IS NULL
+FROM refresh_node r CROSS JOIN LATERAL (SELECT * FROM node WHERE id = r.id OFFSET 0) n WHERE n.retired_at IS NULL
 ON CONFLICT (pool_id, node_id, kind, model_id, profile, resource) DO UPDATE SET
     pos_total_milli = excluded.pos_total_milli, pos_total_mib = excluded.pos_total_mib,
     pos_shadow_milli = excluded.pos_shadow_milli, pos_shadow_mib = excluded.pos_shadow_mib,

@@ -11,7 +11,7 @@ UPDATE capacity c SET units = r.units, is_advisory = %(is_advisory)s, device_ids
     ceiling_milli = greatest((SELECT sum(t) FROM unnest(r.total_milli) t), c.claimed_milli + c.held_milli)
 FROM (
     SELECT known.id AS capacity_id, sums.*
-    FROM refresh_node r JOIN node n ON n.id = r.id
+    FROM refresh_node r CROSS JOIN LATERAL (SELECT * FROM node WHERE id = r.id OFFSET 0) n
     CROSS JOIN LATERAL (SELECT id, device_ids FROM capacity WHERE node_id = r.id AND kind = 'cards' OFFSET 0) known
     CROSS JOIN LATERAL (
         SELECT count(d.id)::integer AS units, count(*)::integer - cardinality(known.device_ids) AS added,

@@ -1,10 +1,3 @@
--- Lock order: capacity rows by id, then roll-ups by id.
-SELECT count(*) FROM (
-    SELECT id FROM capacity WHERE pool_id = %(pool)s AND node_id IS NULL ORDER BY id FOR NO KEY UPDATE) locked;
-
-SELECT count(*) FROM (
-    SELECT id FROM capacity_rollup WHERE pool_id = %(pool)s ORDER BY id FOR NO KEY UPDATE) locked;
-
 -- The pool's own counters, which claims take from where the platform promises no node: sums of the nodes' rows.
 WITH sums AS (
     SELECT model_id, profile, resource, max(unit_milli) AS unit_milli, least(sum(units), 2147483647)::integer AS units,
