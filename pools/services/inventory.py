@@ -155,11 +155,11 @@ class Merge:
         if has_known_nodes:
             sql.run(cursor, "merge_known_nodes", params)
         sql.run(cursor, "merge_new_nodes", params)
+        sql.run(cursor, "merge_twins", params)
         if known:
             sql.run(cursor, "merge_known_devices", params)
         if created:
             sql.run(cursor, "merge_new_devices", params)
-            sql.run(cursor, "merge_twins", params)
         if has_known_nodes:
             sql.run(cursor, "merge_devices_of_known_nodes", params)
             self._note_unseen(cursor, cursor.fetchall())

@@ -1,6 +1,7 @@
 """When a pool is observed next."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ intervals = st.integers(5, 86400)
 failures = st.integers(0, 10_000)
 
 
-def delay(interval: int, failed: int, pool_id, *, at=NOW, **asked) -> float:
+def delay(interval: int, failed: int, pool_id: UUID, *, at: datetime = NOW, **asked: float) -> float:
     due = after_run(now=at, interval_seconds=interval, failures=failed, pool_id=pool_id, **asked)
     return (due.at - at).total_seconds()
 

@@ -88,22 +88,23 @@ class Books:
         cards = {card.row_id: card for card in self.reference.cards}
         for card in self.reference.live_cards():
             row = devices[card.row_id]
+            assert row.capacity_id is not None and row.position is not None
             home = capacity[row.capacity_id]
             assert home.device_ids[row.position - 1] == row.id
             assert (home.node_id, home.model_id, home.profile) == (row.node_id, row.model_id, row.profile)
             card.place = (home.id, row.position)
-        for row in capacity.values():
-            if row.kind != "cards":
+        for home in capacity.values():
+            if home.kind != "cards":
                 continue
-            assert len(set(row.device_ids)) == len(row.device_ids), "a device has one position"
-            assert row.device_ids[: len(self.positions.get(row.id, []))] == self.positions.get(row.id, [])
-            self.positions[row.id] = row.device_ids
-            live = [cards[i] if cards[i].place == (row.id, p) and not cards[i].is_retired else None
-                    for p, i in enumerate(row.device_ids, start=1)]  # fmt: skip
-            assert row.pos_total_milli == [card.fact.total_milli if card else 0 for card in live]
-            assert row.pos_shadow_milli == [used(card.fact.uses, 1000) if card else 0 for card in live]
-            assert row.pos_faulty_milli == [card.fact.total_milli if card and card.is_out else 0 for card in live]
-            assert row.units == sum(card is not None for card in live)
+            assert len(set(home.device_ids)) == len(home.device_ids), "a device has one position"
+            assert home.device_ids[: len(self.positions.get(home.id, []))] == self.positions.get(home.id, [])
+            self.positions[home.id] = home.device_ids
+            live = [cards[i] if cards[i].place == (home.id, p) and not cards[i].is_retired else None
+                    for p, i in enumerate(home.device_ids, start=1)]  # fmt: skip
+            assert home.pos_total_milli == [card.fact.total_milli if card else 0 for card in live]
+            assert home.pos_shadow_milli == [used(card.fact.uses, 1000) if card else 0 for card in live]
+            assert home.pos_faulty_milli == [card.fact.total_milli if card and card.is_out else 0 for card in live]
+            assert home.units == sum(card is not None for card in live)
 
     def _row(self, row: Capacity) -> None:
         """The derived columns, once more: invariants 1 and 11."""

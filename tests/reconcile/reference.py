@@ -173,7 +173,8 @@ class Reference:
         return sum(self.counts_before[host] for host in self.before if not host.is_accepted)
 
     def _lose(self, hosts: Sequence[Host], cards: Sequence[Card], now: datetime, *, is_accepted: bool) -> None:
-        for lost in (*hosts, *cards):
+        everything: list[Host | Card] = [*hosts, *cards]
+        for lost in everything:
             lost.misses += 1
             lost.missing_since = lost.missing_since or now
         for host in hosts:

@@ -286,6 +286,39 @@ class TestTheSameHardwareInTwoPools:
 
         assert DeviceTwin.objects.count() == 2
 
+    def test_is_found_when_a_card_says_only_later_who_it_is(self):
+        one, other, clock = pool("one"), pool("other"), Clock()
+        synced(one, Shows(holding("a", device("a-0"))), clock)
+        synced(other, Shows(holding("b", device("b-0", uuid=None))), clock)
+        assert not DeviceTwin.objects.exists()
+
+        synced(other, Shows(holding("b", device("b-0", uuid="GPU-a-0"))), clock)
+
+        twin = DeviceTwin.objects.get()
+        assert {twin.device_id, twin.other_id} == set(Device.objects.values_list("id", flat=True))
+
+    def test_is_found_when_a_retired_card_comes_back(self):
+        one, other, clock = pool("one"), pool("other"), Clock()
+        fleet = [node(f"n{i}") for i in range(12)]
+        synced(one, Shows(*fleet), clock)
+        for _ in range(4):
+            synced(one, Shows(*fleet[1:]), clock)
+            clock.forward(minutes=6)
+        synced(other, Shows(node("n0")), clock)
+        assert not DeviceTwin.objects.exists()
+
+        synced(one, Shows(*fleet), clock)
+
+        assert DeviceTwin.objects.count() == 2
+
+    def test_is_not_what_two_cards_with_a_meaningless_serial_number_are(self):
+        one, other, clock = pool("one"), pool("other"), Clock()
+
+        synced(one, Shows(holding("a", device("a-0", serial="0"))), clock)
+        synced(other, Shows(holding("b", device("b-0", serial="0"))), clock)
+
+        assert not DeviceTwin.objects.exists()
+
 
 class TestCounters:
     def test_of_a_node_follow_the_platform_and_end_as_zeros(self):

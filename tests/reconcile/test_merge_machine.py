@@ -185,12 +185,10 @@ class Merging(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, 60), column=st.sampled_from(["claimed", "held"]), milli=st.sampled_from([142, 500, 1000]))
     def a_claim_is_made(self, at: int, column: str, milli: int) -> None:
-        places = list(
-            Capacity.objects.filter(pool=self.lab, is_advisory=False).order_by(
-                "kind", "node__ref", "node__created_at", "model__slug", "profile", "resource"
-            )
+        rows = Capacity.objects.filter(pool=self.lab, is_advisory=False).order_by(
+            "kind", "node__ref", "node__created_at", "model__slug", "profile", "resource"
         )
-        places = [(row, p) for row in places for p in range(1, max(len(row.device_ids), row.kind != "cards") + 1)]
+        places = [(row, p) for row in rows for p in range(1, max(len(row.device_ids), row.kind != "cards") + 1)]
         row, p = places[at % len(places)]
         with connection.cursor() as cursor:
             cursor.execute(
@@ -282,6 +280,7 @@ class Merging(RuleBasedStateMachine):
     @rule(is_approved=st.booleans())
     def a_person_decides(self, is_approved: bool) -> None:
         run_id = PoolSync.objects.get(pool=self.lab).held_run_id
+        assert run_id is not None
         if is_approved:
             sync_runs.approve(run_id=run_id, actor=SOMEBODY, now=self.clock.now)
             self.reference.approve(self.clock.now)

@@ -225,7 +225,7 @@ def claim(ids: list[UUID], milli: int) -> bool:
             """,
             {"n": milli, "ids": wanted},
         )
-        is_whole = cursor.rowcount == len(wanted)
+        is_whole: bool = cursor.rowcount == len(wanted)
         if not is_whole:
             transaction.set_rollback(True)
     return is_whole
