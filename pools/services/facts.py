@@ -47,7 +47,7 @@ def rows(nodes: Sequence[tuple[NodeFact, int]], recorded: Mapping[str, Recorded]
     out = Rows()
     for fact, fingerprint in nodes:
         known = recorded.get(fact.ref)
-        node_id = str(known.id if known else ids.new_id())
+        node_id = str(known.id) if known else ids.new_id_text()
         counted = [counter for counter in fact.counters if counter.unit_milli > 0]
         unknown = {counter.ref: counter.total_units for counter in fact.counters if counter.unit_milli == 0}
         out.nodes.append(
@@ -89,10 +89,10 @@ def _device(
     model_id = resolver.model_id(fact.vendor, fact.model, fact.pci_id, fact.memory_mib)
     key = (model_id, fact.profile)
     if key not in capacity_ids:
-        capacity_ids[key] = str(ids.new_id())
+        capacity_ids[key] = ids.new_id_text()
     milli, mib = _shadow(fact.uses, fact.total_milli, fact.memory_mib) if fact.uses else (0, 0)
     return (
-        str(ids.new_id()),
+        ids.new_id_text(),
         node_id,
         capacity_ids[key],
         seq,
@@ -126,7 +126,7 @@ def _counter(node_id: str, fact: CounterFact, resolver: Resolver) -> tuple[Any, 
     milli, mib = fact.total_units * fact.unit_milli, fact.total_units * fact.unit_memory_mib
     shadow_milli, shadow_mib = _shadow(fact.uses, milli, mib)
     return (
-        str(ids.new_id()),
+        ids.new_id_text(),
         node_id,
         fact.ref,
         model_id,

@@ -101,7 +101,7 @@ class Merge:
         loss = Loss(
             nodes=len(fresh),
             live_nodes=len(live),
-            devices=sum(node.device_count for node in fresh) + len(lost_devices),
+            devices=self._devices_left_on([node.id for node in fresh]) + len(lost_devices),
             live_devices=sum(node.device_count for node in live),
             has_claims=_has_claims([node.id for node in fresh], lost_devices),
         )
@@ -262,6 +262,11 @@ class Merge:
             "now": now,
             "is_advisory": self.turn.is_pool_grain,
         }
+
+    def _devices_left_on(self, node_ids: Collection[UUID]) -> int:
+        """Count the devices that go with these nodes. A host that registers anew takes its cards along."""
+        left = Device.objects.filter(node_id__in=node_ids, missing_since=None, retired_at=None)
+        return left.exclude(id__in=self.sight.moved_devices).count() if node_ids else 0
 
     def _missing_devices(self, unseen_node_ids: Collection[UUID]) -> set[UUID]:
         """Devices that were missing before and whose node is there: they miss one observation more."""

@@ -65,8 +65,9 @@ FROM device d JOIN unseen_device u ON u.id = d.id JOIN node n ON n.id = d.node_i
 SELECT 'node', 'missing', count(*) FROM node n JOIN unseen_node u ON u.id = n.id WHERE n.missing_since = %(now)s
 UNION ALL SELECT 'device', 'missing', count(*) FROM device d JOIN unseen_device u ON u.id = d.id
     WHERE d.missing_since = %(now)s
-UNION ALL SELECT 'device', 'missing', coalesce(sum(n.device_count), 0) FROM node n JOIN unseen_node u ON u.id = n.id
-    WHERE n.missing_since = %(now)s
+UNION ALL SELECT 'device', 'missing', count(*) FROM node n JOIN unseen_node u ON u.id = n.id
+    CROSS JOIN LATERAL (SELECT missing_since, retired_at FROM device WHERE node_id = n.id OFFSET 0) d
+    WHERE n.missing_since = %(now)s AND d.missing_since IS NULL AND d.retired_at IS NULL
 UNION ALL SELECT 'node', 'retired', count(*) FROM node n JOIN unseen_node u ON u.id = n.id WHERE n.retired_at = %(now)s
 UNION ALL SELECT 'device', 'retired', count(*) FROM device d JOIN refresh_node r ON r.id = d.node_id
     WHERE d.retired_at = %(now)s;

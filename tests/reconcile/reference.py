@@ -157,7 +157,8 @@ class Reference:
     def _needs_person(self, hosts: Sequence[Host], cards: Sequence[Card]) -> bool:
         hosts = [host for host in hosts if not host.is_accepted]
         live = [host for host in self.before if not host.is_accepted]
-        lost_cards = sum(len(host.fact.devices) for host in hosts) + len(cards)
+        gone_along = [c for c in self.live_cards() if c.host in hosts and c.missing_since is None]
+        lost_cards = len(gone_along) + len(cards)
         if not hosts and not lost_cards:
             return False
         return (

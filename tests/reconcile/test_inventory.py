@@ -253,6 +253,16 @@ class TestALargeLoss:
         held.refresh_from_db()
         assert (held.state, held.decided_by) == ("rejected", "ocenter")
 
+    def test_is_none_when_a_host_registers_anew_with_the_cards_it_had(self):
+        lab, clock = pool(), Clock()
+        synced(lab, Shows(node("a"), node("b"), node("c")), clock)
+
+        run = synced(lab, Shows(node("a"), node("b"), node("c", ref="another")), clock)
+
+        assert (run.state, run.hold, run.missing) == ("succeeded", None, 1)
+        assert Device.objects.filter(missing_since=None).count() == 6
+        assert Node.objects.get(ref="ref-c").missing_since == clock.now
+
     def test_of_something_claimed_is_held_however_small(self):
         lab, clock = pool(), Clock()
         fleet = [node(f"n{i}") for i in range(40)]
