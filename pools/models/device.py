@@ -61,7 +61,10 @@ class Device(models.Model):
         constraints = [
             # Also of retired ones: a card that comes back is the same row. The uuid first, to find it in other pools.
             models.UniqueConstraint(
-                fields=["uuid", "pool"], condition=Q(uuid__isnull=False), name="device_uuid_unique"
+                fields=["uuid", "pool"],
+                opclasses=["varchar_pattern_ops", "uuid_ops"],  # its beginning is looked for, whatever the collation
+                condition=Q(uuid__isnull=False),
+                name="device_uuid_unique",
             ),
             models.UniqueConstraint(
                 fields=["pool", "serial", "profile"],
@@ -79,10 +82,23 @@ class Device(models.Model):
         ]
         indexes = [
             models.Index(fields=["pool", "id"], condition=Q(retired_at=None), name="device_pool"),
-            models.Index(fields=["model", "id"], condition=Q(retired_at=None), name="device_model"),
-            models.Index(fields=["serial"], condition=Q(serial__isnull=False), name="device_serial"),
-            models.Index(fields=["pool"], condition=Q(missing_since__isnull=False), name="device_missing"),
-            models.Index(fields=["pool", "id"], condition=~Q(health="ok"), name="device_unwell"),
+            models.Index(
+                fields=["serial"],
+                opclasses=["varchar_pattern_ops"],  # its beginning is looked for too, whatever the collation
+                condition=Q(serial__isnull=False),
+                name="device_serial",
+            ),
+            # The rare conditions, in the order of the list (selectors.device_keys).
+            *(
+                models.Index(fields=["pool", "node", "id"], condition=condition, name=f"device_{name}")
+                for name, condition in (
+                    ("retired", Q(retired_at__isnull=False)),
+                    ("missing", Q(missing_since__isnull=False, retired_at=None)),
+                    ("faulty", Q(health="faulty", retired_at=None)),
+                    ("unknown", Q(health="unknown", retired_at=None)),
+                    ("cut", Q(total_milli=0, retired_at=None)),
+                )
+            ),
         ]
 
 

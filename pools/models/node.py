@@ -16,7 +16,7 @@ class Node(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
-    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="nodes")
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="nodes", db_index=False)
     ref = models.CharField(max_length=255)
     name = models.CharField(max_length=255)
     uuid = models.CharField(max_length=255, null=True)
@@ -57,5 +57,14 @@ class Node(models.Model):
         indexes = [
             models.Index(fields=["pool", "name", "id"], name="node_pool_name"),
             models.Index(fields=["name", "id"], name="node_name"),
-            models.Index(fields=["pool"], condition=Q(missing_since__isnull=False), name="node_missing"),
+            # In the order of the list of devices (selectors.device_keys).
+            *(
+                models.Index(fields=["pool", "id"], condition=condition, name=f"node_{name}")
+                for name, condition in (
+                    ("live", Q(retired_at=None)),
+                    ("retired", Q(retired_at__isnull=False)),
+                    ("missing", Q(missing_since__isnull=False, retired_at=None)),
+                    ("unavailable", Q(is_available=False, retired_at=None)),
+                )
+            ),
         ]

@@ -7,15 +7,16 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db.models import Case, CharField, F, Func, IntegerField, Q, QuerySet, Value, When
+from django.db.models import F, Func, IntegerField, QuerySet
 from django.db.models.functions import Coalesce
 
 from connectors import catalog
 from pools.domain import devices as rules
 from pools.domain import filters, freshness, states
 from pools.domain.errors import DeviceMissing
-from pools.models import Device, Node
-from pools.selectors import nodes, pages, references
+from pools.models import Device
+from pools.selectors import device_keys, nodes, pages, references
+from pools.selectors.device_keys import Asked
 from pools.selectors.pages import Page
 
 FILTERS: Final = {
@@ -31,7 +32,7 @@ FILTERS: Final = {
     "q": filters.phrase,
 }
 _PCI_ADDRESS: Final = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}(?::[0-9a-fA-F]{0,2}(?:\.[0-7]?)?)?")
-_NODES_SEARCHED: Final = 200
+_MOST_FOUND: Final = 200  # of each: uuids, serial numbers, names of nodes
 
 
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,89 +78,59 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
 
 
-def _at_position(column: str) -> Coalesce:
-    """The element of an array at the device's position; 0 where the device has none."""
-    element = Func(
-        F(column), F("position"), template="((%(expressions)s])", arg_joiner=")[", output_field=IntegerField()
-    )
-    return Coalesce(element, 0)
-
-
-# domain.devices.state in SQL, in the same order.
-_STATE = Case(
-    When(retired_at__isnull=False, then=Value("retired")),
-    When(Q(missing_since__isnull=False) | Q(node__missing_since__isnull=False), then=Value("missing")),
-    When(health="faulty", then=Value("faulty")),
-    When(Q(total_milli__gt=0, total_milli__lte=F("claimed_milli") + F("held_milli")), then=Value("in_use")),
-    When(Q(total_milli=0) | Q(claimed_milli__gt=0) | Q(held_milli__gt=0), then=Value("partial")),
-    When(shadow_milli__gt=0, then=Value("shadow")),
-    When(Q(node__is_available=False) | ~Q(health="ok"), then=Value("unavailable")),
-    default=Value("free"),
-    output_field=CharField(),
-)
-
-
 def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime) -> Page[DeviceRow]:
-    """Return devices by id; retired ones only when asked for by state. One query, one more for names in each filter.
+    """Return devices by pool, node and id; retired ones only when asked for by state.
 
-    ``q`` finds by the beginning of uuid, serial or PCI address, or by part of the node's name. Raises Invalid.
+    A page may be short, even empty, and yet not the last: so much is looked at for one page and no more. Two queries,
+    one more behind the last match, and those for names in filters. Raises Invalid.
     """
-    wanted = filters.read(params, FILTERS)
-    found = pages.cut(_columns(_matching(wanted)), pages.BY_ID, cursor, limit)
-    return pages.mapped(found, lambda row: _row(row, now))
+    asked = _asked(filters.read(params, FILTERS))
+    after = pages.decode(cursor, pages.BY_PLACE) if cursor else None
+    keys, end = device_keys.find(asked, after, limit + 1)
+    if len(keys) > limit:
+        keys, end = keys[:limit], keys[limit - 1]
+    rows = {row["id"]: _row(row, now) for row in _columns(Device.objects.filter(pk__in=[key[-1] for key in keys]))}
+    return Page([rows[key[-1]] for key in keys if key[-1] in rows], pages.encode(end) if end else None)
 
 
 def one(device_id: UUID, now: datetime) -> DeviceRow:
     """Return one device, also a retired one. One query. Raises DeviceMissing."""
-    row = _columns(_shares(Device.objects.filter(pk=device_id))).first()
+    row = _columns(Device.objects.filter(pk=device_id)).first()
     if row is None:
         raise DeviceMissing
     return _row(row, now)
 
 
-def _shares(query: QuerySet[Device]) -> QuerySet[Any, Any]:
-    taken = {share: _at_position(f"capacity__pos_{share}") for share in ("claimed_milli", "held_milli")}
-    rows: QuerySet[Any, Any] = query.annotate(**taken).annotate(state=_STATE)
-    return rows
-
-
-def _matching(wanted: dict[str, Any]) -> QuerySet[Any, Any]:
-    query = Device.objects.all()
+def _asked(wanted: dict[str, Any]) -> Asked:
+    asked = Asked(
+        kinds=wanted.get("kind"),
+        profiles=wanted.get("profile"),
+        states=wanted.get("state"),
+        healths=wanted.get("health"),
+        labels=wanted.get("label", ()),
+    )
     if "pool" in wanted:
-        query = query.filter(pool__in=references.pool_ids(wanted["pool"]))
-    if "kind" in wanted:
-        query = query.filter(pool__kind__in=wanted["kind"])
-    if "vendor" in wanted:
-        query = query.filter(vendor__in=wanted["vendor"])
-    if "model" in wanted:
-        query = query.filter(model__in=references.model_ids(wanted["model"]))
-    if "profile" in wanted:
-        query = query.filter(profile__in=wanted["profile"])
-    if "health" in wanted:
-        query = query.filter(health__in=wanted["health"])
+        asked.pool_ids = references.pool_ids(wanted["pool"])
+    if "vendor" in wanted or "model" in wanted:
+        asked.model_ids = references.models_of(wanted.get("vendor"), wanted.get("model"))
     if "node" in wanted:
-        query = query.filter(node__in=nodes.ids(wanted["node"]))
-    if "label" in wanted:
-        query = query.filter(references.labelled(wanted["label"], "node__labels", "pool__labels"))
+        asked.node_ids = nodes.ids(wanted["node"])
     if "q" in wanted:
-        query = query.filter(_searched(wanted["q"]))
-    if "state" not in wanted:
-        return _shares(query.filter(retired_at=None))
-    # Rare states say so to the partial indexes too; the whole expression would read every device.
-    if wanted["state"] == ("faulty",):
-        query = query.filter(health="faulty")
-    if wanted["state"] == ("missing",):
-        gone = Node.objects.filter(missing_since__isnull=False)
-        query = query.filter(Q(missing_since__isnull=False) | Q(node__in=gone))
-    return _shares(query).filter(state__in=wanted["state"])
+        words = wanted["q"]
+        if _PCI_ADDRESS.fullmatch(words):
+            asked.pci_prefix = words.lower()
+        else:
+            asked.found = _begin_with(words), nodes.named_like(words, _MOST_FOUND)
+    return asked
 
 
-def _searched(words: str) -> Q:
-    if _PCI_ADDRESS.fullmatch(words):
-        return Q(pci_address__startswith=words.lower())
-    in_nodes = Node.objects.filter(name__icontains=words).order_by("name", "id").values_list("pk", flat=True)
-    found = list(in_nodes[:_NODES_SEARCHED])
-    return Q(uuid__startswith=words) | Q(serial__startswith=words) | Q(node__in=found)
+def _begin_with(words: str) -> list[UUID]:
+    """Some devices whose uuid or serial number begins so; without an order, for that would sort all that do."""
+    by_uuid, by_serial = (
+        Device.objects.filter(**{f"{column}__startswith": words}).values_list("pk", flat=True)[:_MOST_FOUND]
+        for column in ("uuid", "serial")
+    )
+    return list(by_uuid.union(by_serial))
 
 
 _PLAIN = (
@@ -174,12 +145,9 @@ _PLAIN = (
     "pci_address",
     "memory_mib",
     "total_milli",
-    "claimed_milli",
-    "held_milli",
     "shadow_milli",
     "health",
     "health_reason",
-    "state",
     "link_group",
     "numa_node",
     "uses",
@@ -203,22 +171,45 @@ def _columns(query: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
         on_node=F("node_id"),
         node_name=F("node__name"),
         node_missing_since=F("node__missing_since"),
+        is_node_available=F("node__is_available"),
         model_slug=F("model__slug"),
         model_name=F("model__name"),
+        model_vendor=F("model__vendor"),
+        claimed_milli=_at_position("capacity__pos_claimed_milli"),
+        held_milli=_at_position("capacity__pos_held_milli"),
     )
     return rows
+
+
+def _at_position(column: str) -> Coalesce:
+    """The element of an array at the device's position; 0 where the device has none."""
+    element = Func(
+        F(column), F("position"), template="((%(expressions)s])", arg_joiner=")[", output_field=IntegerField()
+    )
+    return Coalesce(element, 0)
 
 
 def _row(row: dict[str, Any], now: datetime) -> DeviceRow:
     observed_at, interval = row.pop("pool_observed_at"), row.pop("pool_interval")
     own_missing_since, node_missing_since = row.pop("missing_since"), row.pop("node_missing_since")
     missing_since = own_missing_since or node_missing_since
-    text = row.pop("model_text")
+    state = rules.state(
+        is_retired=row["retired_at"] is not None,
+        is_missing=missing_since is not None,
+        health=row["health"],
+        total_milli=row["total_milli"],
+        taken_milli=row["claimed_milli"] + row["held_milli"],
+        shadow_milli=row["shadow_milli"],
+        is_node_available=row.pop("is_node_available"),
+    )
+    vendor, text = row.pop("vendor"), row.pop("model_text")
     return DeviceRow(
         pool=row.pop("in_pool"),
         node=row.pop("on_node"),
+        vendor=row.pop("model_vendor") or vendor,
         model=row.pop("model_slug"),
         model_name=row.pop("model_name") or text,
+        state=state,
         stale=freshness.is_stale(observed_at, interval, now),
         missing_since=missing_since,
         observed_at=missing_since or row["retired_at"] or observed_at,

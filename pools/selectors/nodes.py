@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from connectors import catalog
 from pools.domain import filters, freshness, states
 from pools.domain.errors import NodeMissing
-from pools.models import Capacity, Device, Node
+from pools.models import Capacity, CapacityRollup, Device, Node
 from pools.selectors import capacity, pages, references
 from pools.selectors.pages import Page
 
@@ -28,13 +30,12 @@ FILTERS: Final = {
     "node": filters.words,
     "q": filters.phrase,
 }
-_STATE = Case(
-    When(retired_at__isnull=False, then=Value("retired")),
-    When(missing_since__isnull=False, then=Value("missing")),
-    When(is_available=False, then=Value("unavailable")),
-    default=Value("available"),
-    output_field=CharField(),
-)
+_IN_STATE: Final = {
+    "retired": Q(retired_at__isnull=False),
+    "missing": Q(retired_at=None, missing_since__isnull=False),
+    "unavailable": Q(retired_at=None, missing_since=None, is_available=False),
+    "available": Q(retired_at=None, missing_since=None, is_available=True),
+}
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +97,12 @@ def ids(references: tuple[str, ...]) -> list[UUID]:
     return list(Node.objects.filter(Q(pk__in=by_id) | Q(name__in=names)).values_list("pk", flat=True)[:10_000])
 
 
+def named_like(words: str, most: int) -> list[UUID]:
+    """Return the ids of the first nodes by name that have this in it, in any case. One query."""
+    named = Node.objects.filter(name__icontains=words).order_by("name", "id")
+    return list(named.values_list("pk", flat=True)[:most])
+
+
 def _matching(wanted: dict[str, Any]) -> QuerySet[Node, Any]:
     query = Node.objects.all()
     if "pool" in wanted:
@@ -115,20 +122,20 @@ def _matching(wanted: dict[str, Any]) -> QuerySet[Node, Any]:
     query = _with_capacity(query, wanted)
     if "state" not in wanted:
         return query.filter(retired_at=None)
-    return query.annotate(asked_state=_STATE).filter(asked_state__in=wanted["state"])
+    return query.filter(reduce(or_, (_IN_STATE[state] for state in wanted["state"])))
 
 
 def _with_capacity(query: QuerySet[Node, Any], wanted: dict[str, Any]) -> QuerySet[Node, Any]:
     if not {"vendor", "model", "profile"} & wanted.keys():
         return query
-    rows = Capacity.objects.filter(node=OuterRef("pk"), units__gt=0)
-    if "vendor" in wanted:
-        rows = rows.filter(model__vendor__in=wanted["vendor"])
-    if "model" in wanted:
-        rows = rows.filter(model__in=references.model_ids(wanted["model"]))
+    cards: dict[str, Any] = {"units__gt": 0}
+    if "vendor" in wanted or "model" in wanted:
+        cards["model__in"] = references.models_of(wanted.get("vendor"), wanted.get("model"))
     if "profile" in wanted:
-        rows = rows.filter(profile__in=wanted["profile"])
-    return query.filter(Exists(rows))
+        cards["profile__in"] = wanted["profile"]
+    # The sums tell which pools have any, so that the nodes of others are not looked at.
+    pools = list(CapacityRollup.objects.filter(**cards).values_list("pool", flat=True).distinct())
+    return query.filter(Exists(Capacity.objects.filter(node=OuterRef("pk"), **cards)), pool__in=pools)
 
 
 _PLAIN = (
@@ -137,6 +144,7 @@ _PLAIN = (
     "ref",
     "uuid",
     "serial",
+    "is_available",
     "unavailable_reason",
     "topology",
     "topology_path",
@@ -157,7 +165,6 @@ _PLAIN = (
 def _columns(query: QuerySet[Node, Any]) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = query.values(
         *_PLAIN,
-        state=_STATE,
         in_pool=F("pool_id"),
         pool_name=F("pool__name"),
         pool_kind=F("pool__kind"),
@@ -175,6 +182,7 @@ def _rows(found: list[dict[str, Any]], now: datetime) -> list[NodeRow]:
         rows.append(
             NodeRow(
                 pool=row.pop("in_pool"),
+                state=_state(row["retired_at"], row["missing_since"], row.pop("is_available")),
                 capacity=shares.get(row["id"], []),
                 stale=freshness.is_stale(observed_at, interval, now),
                 observed_at=row["missing_since"] or row["retired_at"] or observed_at,
@@ -182,3 +190,11 @@ def _rows(found: list[dict[str, Any]], now: datetime) -> list[NodeRow]:
             )
         )
     return rows
+
+
+def _state(retired_at: datetime | None, missing_since: datetime | None, is_available: bool) -> str:
+    if retired_at is not None:
+        return "retired"
+    if missing_since is not None:
+        return "missing"
+    return "available" if is_available else "unavailable"

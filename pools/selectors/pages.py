@@ -35,6 +35,7 @@ class Order(msgspec.Struct, frozen=True):
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 BY_ID = Order(("id",), tuple[UUID])
+BY_PLACE = Order(("pool", "node", "id"), tuple[UUID, UUID, UUID])
 BY_NAME = Order(("name", "id"), tuple[str, UUID])
 BY_SLUG = Order(("slug",), tuple[str])
 BY_NUMBER = Order(("id",), tuple[_Number])
@@ -48,13 +49,13 @@ def cut(query: QuerySet[Any, Any], order: Order, cursor: str | None, limit: int)
     Raises Invalid when the cursor is not one of ours.
     """
     if cursor:
-        query = query.filter(_behind(order, _decode(cursor, order)))
+        query = query.filter(_behind(order, decode(cursor, order)))
     sign = "-" if order.is_descending else ""
     rows = list(query.order_by(*(sign + column for column in order.columns))[: limit + 1])
     if len(rows) <= limit:
         return Page(rows, None)
     last = rows[limit - 1]
-    return Page(rows[:limit], _encode([last[column] for column in order.columns]))
+    return Page(rows[:limit], encode([last[column] for column in order.columns]))
 
 
 def mapped(page: Page[Any], make: Callable[[Any], Row]) -> Page[Row]:
@@ -72,11 +73,13 @@ def _behind(order: Order, values: Sequence[Any]) -> Q:
     return Q(**{f"{column}__{beyond}e": value}) & (Q(**{f"{column}__{beyond}": value}) | condition)
 
 
-def _encode(values: list[Any]) -> str:
+def encode(values: Sequence[Any]) -> str:
+    """Return the cursor that names a row by its values in the list's order."""
     return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
 
 
-def _decode(cursor: str, order: Order) -> Sequence[Any]:
+def decode(cursor: str, order: Order) -> Any:
+    """Return the values that a cursor names. Raises Invalid when it is not one of ours."""
     wrong = Invalid(fields=(FieldError("cursor", "bad_value", "Use the cursor of the page before, unchanged."),))
     try:
         text = base64.urlsafe_b64decode(cursor[:2000] + "=" * (-len(cursor[:2000]) % 4))

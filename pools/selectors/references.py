@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Q
+from psycopg.types.json import Jsonb
 
 from pools.domain import filters
 from pools.domain.errors import PoolMissing
@@ -50,6 +51,14 @@ def model_ids(slugs: Collection[str]) -> list[UUID]:
     return list(found.values())
 
 
+def models_of(vendors: Collection[str] | None, slugs: Collection[str] | None) -> list[UUID]:
+    """Return the ids of the models of these vendors, with these slugs, or both. Raises Invalid for unknown slugs."""
+    if vendors is None:
+        return model_ids(slugs or ())
+    of_vendors = set(ChipModel.objects.filter(vendor__in=vendors).values_list("pk", flat=True))
+    return list(of_vendors if slugs is None else of_vendors.intersection(model_ids(slugs)))
+
+
 def labelled(requirements: Sequence[Requirement], *columns: str) -> Q:
     """Return the condition that the labels in one of the JSON columns meet every requirement."""
     condition = Q()
@@ -59,6 +68,21 @@ def labelled(requirements: Sequence[Requirement], *columns: str) -> Q:
             found |= Q(**_looks(column, wanted))
         condition &= found if wanted.operator == "is" else ~found
     return condition
+
+
+def labelled_in_sql(number: int, wanted: Requirement) -> str:
+    """Return the same condition on the node ``n`` and its pool, for the requirement of this number."""
+    looks = f"? %(label_{number})s" if wanted.value is None else f"@> %(label_{number})s"
+    found = f"(n.labels {looks} OR n.pool_id IN (SELECT id FROM pool WHERE labels {looks}))"
+    return found if wanted.operator == "is" else f"NOT {found}"
+
+
+def label_params(requirements: Sequence[Requirement]) -> dict[str, Any]:
+    """Return the parameters that ``labelled_in_sql`` refers to."""
+    return {
+        f"label_{number}": wanted.key if wanted.value is None else Jsonb({wanted.key: wanted.value})
+        for number, wanted in enumerate(requirements)
+    }
 
 
 def _looks(column: str, wanted: Requirement) -> dict[str, Any]:

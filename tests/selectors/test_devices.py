@@ -4,10 +4,11 @@ import itertools
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from pools.domain import devices as rules
 from pools.models import Capacity, Device, Node
-from pools.selectors import devices
+from pools.selectors import device_keys, devices
 from tests.factories import NOW, Clock, Shows, node, pool, synced
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,27 +42,43 @@ def fleet():
         device.node.is_available, device.health = is_available, health
         device.total_milli, device.shadow_milli = total, shadow
         row = capacity[device.node_id]
+        is_out = health != "ok" or missing is not None or not is_available
         row.pos_claimed_milli, row.pos_held_milli = [claimed], [held]
+        # As the sync counts it.
+        row.pos_total_milli = [0 if is_retired else total]
+        row.pos_shadow_milli = [0 if is_retired else shadow]
+        row.pos_faulty_milli = [0 if is_retired or not is_out else total]
     Device.objects.bulk_update(
         [device for _, device in by_case], ["retired_at", "missing_since", "health", "total_milli", "shadow_milli"]
     )
     Node.objects.bulk_update([device.node for _, device in by_case], ["missing_since", "is_available"])
-    Capacity.objects.bulk_update(capacity.values(), ["pos_claimed_milli", "pos_held_milli"])
+    positions = ["pos_total_milli", "pos_shadow_milli", "pos_faulty_milli", "pos_claimed_milli", "pos_held_milli"]
+    Capacity.objects.bulk_update(capacity.values(), positions)
     return by_case
 
 
-def listed(**params):
+def listed(limit=500, **params):
     cursor, rows = None, []
     while True:
-        page = devices.page(params=params, cursor=cursor, limit=500, now=NOW)
+        page = devices.page(params=params, cursor=cursor, limit=limit, now=NOW)
         rows += page.rows
         if (cursor := page.next_cursor) is None:
             return rows
 
 
+def explained(**params):
+    plans = []
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as captured:
+        devices.page(params=params, cursor=None, limit=50, now=NOW)
+        for query in [each["sql"] for each in captured]:
+            cursor.execute(f"EXPLAIN {query}")
+            plans += [line for (line,) in cursor.fetchall()]
+    return "\n".join(plans)
+
+
 class TestTheStateOfADevice:
     def test_is_the_same_in_sql_for_every_combination(self, fleet):
-        everything = {row.id: row for row in listed(state=",".join(rules.DEVICE_STATES))}
+        found = {state: {row.id: row for row in listed(state=state)} for state in rules.DEVICE_STATES}
 
         for (is_retired, missing, health, total, (claimed, held), shadow, is_available), device in fleet:
             wanted = rules.state(
@@ -73,29 +90,67 @@ class TestTheStateOfADevice:
                 shadow_milli=shadow,
                 is_node_available=is_available,
             )
-            row = everything[device.id]
+            row = found[wanted][device.id]
             assert (row.state, row.claimed_milli, row.held_milli) == (wanted, claimed, held)
-        assert {row.state for row in everything.values()} == set(rules.DEVICE_STATES)
+        assert sum(map(len, found.values())) == len(fleet) and all(found.values())
 
-    def test_can_be_filtered_by_and_each_device_is_in_one_state(self, fleet):
-        found = {state: {row.id for row in listed(state=state)} for state in rules.DEVICE_STATES}
+    def test_can_be_asked_for_several_at_once(self, fleet):
+        everything = listed(state=",".join(rules.DEVICE_STATES))
 
-        assert sum(len(ids) for ids in found.values()) == len(fleet)
-        assert set.union(*found.values()) == {device.id for _, device in fleet}
+        assert len(everything) == len({row.id for row in everything}) == len(fleet)
+        assert [row.id for row in listed(state="free,missing")] == [
+            row.id for row in everything if row.state in ("free", "missing")
+        ]
+
+    @pytest.mark.parametrize("health", ["ok", "faulty", "unknown", "faulty,unknown"])
+    def test_and_health_are_two_filters(self, fleet, health):
+        found = listed(health=health)
+
+        assert {row.id for row in found} == {
+            device.id for case, device in fleet if not case[0] and case[2] in health.split(",")
+        }
+        assert listed(health=health, state="missing") == [row for row in found if row.state == "missing"]
 
 
 class TestAListOfDevices:
     def test_leaves_out_the_retired_unless_they_are_asked_for(self, fleet):
         assert {row.retired_at for row in listed()} == {None}
+        assert len(listed()) == len(fleet) / 2
 
-    def test_is_found_in_an_index_by_uuid_serial_and_pool(self):
-        lab = pool()
-        synced(lab, Shows(*[node(f"n{number}", devices=8) for number in range(200)], page_size=500), Clock())
+    def test_looks_at_so_much_for_a_page_and_goes_on_from_there(self, fleet, monkeypatch):
+        states = ("free", "missing", "partial", "unavailable", "faulty", "retired")
+        whole = {state: listed(state=state) for state in states} | {"free,faulty": listed(state="free,faulty")}
+        monkeypatch.setattr(device_keys, "MOST_NODES", 7)
+        monkeypatch.setattr(device_keys, "MOST_DEVICES", 5)
+
+        for state, rows in whole.items():
+            assert listed(state=state) == rows
+        first = devices.page(params={"state": "free"}, cursor=None, limit=500, now=NOW)
+        assert len(first.rows) <= 7 and first.next_cursor is not None
+
+    def test_goes_on_within_a_node(self):
+        synced(pool(), Shows(node("n1", devices=8), node("n2", devices=8)), Clock())
+
+        assert [row.ref for row in listed(limit=3)] == [row.ref for row in listed()]
+        assert len(listed(limit=3)) == 16
+
+    @pytest.mark.parametrize("state", rules.DEVICE_STATES)
+    def test_is_read_from_indexes(self, state):
+        synced(pool(), Shows(*[node(f"n{number}", devices=8) for number in range(200)], page_size=500), Clock())
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE device, capacity, node")
+
+        plan = explained(state=state)
+
+        assert "Seq Scan on device" not in plan and "Seq Scan on capacity " not in plan, plan
+
+    def test_is_found_by_the_beginning_of_uuid_and_serial_in_an_index(self):
+        synced(pool(), Shows(*[node(f"n{number}", devices=8) for number in range(200)], page_size=500), Clock())
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE device")
 
-        by_search = devices._matching({"q": "GPU-n7-3"}).order_by("id")[:51].explain()
-        by_health = devices._matching({"state": ("faulty",)}).order_by("id")[:51].explain()
+        by_uuid = Device.objects.filter(uuid__startswith="GPU-n7-3").explain()
+        by_serial = Device.objects.filter(serial__startswith="S").explain()
 
-        assert "device_uuid" in by_search and "device_serial" in by_search
-        assert "device_unwell" in by_health
+        assert "device_uuid_unique" in by_uuid and "device_serial" in by_serial
+        assert [row.uuid for row in listed(q="GPU-n7-3")] == ["GPU-n7-3"]
