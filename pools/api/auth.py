@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import structlog
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -10,7 +9,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from pools.domain import ids
+from pools.domain import actors, ids
 from pools.domain.actors import Actor
 from pools.services import tokens
 
@@ -51,7 +50,7 @@ class IsAdministrator(BasePermission):
 def is_administrator(request: HttpRequest) -> bool:
     """True when a plain Django request comes with an administrator's token or log-in."""
     scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    user = tokens.user_of(token.strip(), timezone.now()) if scheme.lower() == "bearer" else request.user
+    user: Any = tokens.user_of(token.strip(), timezone.now()) if scheme.lower() == "bearer" else request.user
     return bool(user and user.is_authenticated and user.is_superuser)
 
 
@@ -64,6 +63,6 @@ def request_id(request: Request | HttpRequest) -> str:
     """Return the request's id as it stands in the logs. Callers do not choose it: two requests never share one."""
     known: str | None = getattr(request, "ocenter_request_id", None)
     if known is None:
-        known = str(structlog.contextvars.get_contextvars().get("request_id") or ids.new_id())
+        known = actors.request_id() or str(ids.new_id())
         request.ocenter_request_id = known  # type: ignore[union-attr]  # kept for the answer and the audit row
     return known

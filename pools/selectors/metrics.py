@@ -1,9 +1,10 @@
 """What a monitoring system wants to know, from roll-ups and the last runs only: never by counting devices."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 
 from pools.domain import freshness
 from pools.models import CapacityRollup, PoolSync
@@ -44,9 +45,8 @@ def shares() -> list[ShareFigures]:
     rows = CapacityRollup.objects.filter(
         kind__in=("cards", "counter"), is_advisory=False, total_milli__gt=0, pool__removed_at=None
     )
-    sums = rows.values("pool__name", "profile", slug=F("model__slug")).annotate(
-        **{state: Sum(f"{state}_milli") for state in STATES}
-    )
+    wanted: dict[str, Any] = {state: Sum(f"{state}_milli") for state in STATES}
+    sums: QuerySet[Any, Any] = rows.values("pool__name", "profile", slug=F("model__slug")).annotate(**wanted)
     return [
         ShareFigures(
             pool=row["pool__name"],
