@@ -1,11 +1,12 @@
 """What all views share: log-in, permission, JSON by msgspec, problems, request ids."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
+from django.utils.http import parse_etags
 from rest_framework.exceptions import NotFound
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -45,7 +46,7 @@ class View(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response["X-Request-ID"] = auth.request_id(request)
-        response["Cache-Control"] = "no-store"
+        response.setdefault("Cache-Control", "no-store")
         return super().finalize_response(request, response, *args, **kwargs)
 
 
@@ -67,6 +68,16 @@ def listing(request: Request, page: Page[Any]) -> Response:
         query = [(name, value) for name, value in request.query_params.lists() if name != "cursor"]
         following = request.build_absolute_uri(f"?{urlencode([*query, ('cursor', page.next_cursor)], doseq=True)}")
     return Response({"results": page.rows, "next": following})
+
+
+def unless_known(request: Request, tag: str, answer: Callable[[], Response]) -> Response:
+    """Answer 304 to somebody who has this version already, else what ``answer`` makes, with the version as ETag."""
+    quoted = f'"{tag}"'
+    known = {each.removeprefix("W/") for each in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))}
+    response = Response(status=304) if known & {quoted, "*"} else answer()
+    response["ETag"] = quoted
+    response["Cache-Control"] = "private, no-cache"  # may be kept, and is asked for every time
+    return response
 
 
 def identified(text: str, otherwise: type[Missing]) -> UUID:

@@ -15,7 +15,7 @@ from pools.selectors import pages
 Shape = TypeVar("Shape")
 MOST_BYTES: Final = 1024 * 1024
 _MEDIA_TYPES: Final = ("application/json", "application/merge-patch+json")
-_ETAG: Final = re.compile(r'(?:W/)?"?(\d{1,18})"?')
+_ETAG: Final = re.compile(r'(?:W/)?"?(\d{1,18})(?:\.[0-9a-f]*)?"?')
 
 
 class Nothing(msgspec.Struct):
@@ -54,7 +54,10 @@ def mapping(request: Request) -> dict[str, Any]:
 
 
 def generation(request: Request) -> int | None:
-    """Return the generation in If-Match; None when the caller does not care. Raises Invalid."""
+    """Return the generation in If-Match; None when the caller does not care. Raises Invalid.
+
+    A pool's ETag is its generation and its version: what a sync changes is no reason to refuse an edit.
+    """
     header = request.META.get("HTTP_IF_MATCH", "").strip()
     if header in ("", "*"):
         return None

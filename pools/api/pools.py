@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from pools.api import auth, base, parsing, schema
 from pools.selectors import pools as seen
-from pools.selectors import references, sync_runs
+from pools.selectors import references, sync_runs, versions
 from pools.services import pools
 from pools.services import sync_runs as runs
 
@@ -33,10 +33,15 @@ class Pools(base.View):
         labels: dict[str, str] = {}
         sync_interval_seconds: int | None = None
 
-    @schema.listing("pools.list", "List pools", seen.PoolRow, seen.FILTERS)
+    @schema.listing("pools.list", "List pools", seen.PoolRow, seen.FILTERS, is_conditional=True)
     def get(self, request: Request) -> Response:
         params, cursor, limit = parsing.listing(request)
-        return base.listing(request, seen.page(params=params, cursor=cursor, limit=limit, now=timezone.now()))
+        now = timezone.now()
+        return base.unless_known(
+            request,
+            versions.of_pools(now),
+            lambda: base.listing(request, seen.page(params=params, cursor=cursor, limit=limit, now=now)),
+        )
 
     @schema.operation(
         "pools.register",
@@ -68,9 +73,10 @@ class Pool(base.View):
         labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
         sync_interval_seconds: int | msgspec.UnsetType = msgspec.UNSET
 
-    @schema.operation("pools.get", "Show a pool", answer=seen.PoolRow, refusals=(404,))
+    @schema.operation("pools.get", "Show a pool", answer=seen.PoolRow, refusals=(404,), is_conditional=True)
     def get(self, request: Request, pool: str) -> Response:
-        return _tagged(seen.named(pool, timezone.now()))
+        pool_id, now = references.pool_id(pool, also_removed=True), timezone.now()
+        return base.unless_known(request, versions.of_pool(pool_id, now), lambda: Response(seen.one(pool_id, now)))
 
     @schema.operation(
         "pools.edit",
@@ -258,11 +264,9 @@ class Sync(base.View):
 
 
 def _shown(pool_id: UUID, status: int = 200) -> Response:
-    return _tagged(seen.one(pool_id, timezone.now()), status)
-
-
-def _tagged(pool: seen.PoolRow, status: int = 200) -> Response:
-    return Response(pool, status=status, headers={"ETag": f'"{pool.generation}"'})
+    now = timezone.now()
+    tag = f'"{versions.of_pool(pool_id, now)}"'  # before the answer: one of a state that is gone is asked for again
+    return Response(seen.one(pool_id, now), status=status, headers={"ETag": tag})
 
 
 def _check(pool_id: UUID) -> PoolCheck:

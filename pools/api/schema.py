@@ -41,12 +41,19 @@ def operation(
     body: Any = None,
     refusals: Collection[int] = (),
     parameters: Collection[OpenApiParameter] = (),
+    is_conditional: bool = False,
 ) -> Callable[[Method], Method]:
-    """Describe one operation: its id (``noun.verb``), what it takes, what it answers, and which problems to expect."""
+    """Describe one operation: its id (``noun.verb``), what it takes, what it answers, and which problems to expect.
+
+    ``is_conditional``: it answers 304 to the ETag it gave before.
+    """
     problems = {
         (code, errors.MEDIA_TYPE): OpenApiResponse(errors.Problem) for code in sorted({*_READING, *refusals, 500})
     }
-    answered = {(status, "application/json"): answer} if answer else {status: None}
+    answered: dict[Any, Any] = {(status, "application/json"): answer} if answer else {status: None}
+    if is_conditional:
+        answered[304] = OpenApiResponse(description="It is still what the ETag in If-None-Match stands for.")
+        parameters = [*parameters, IF_NONE_MATCH]
     return extend_schema(
         operation_id=name.replace(".", "_"),
         summary=summary,
@@ -57,7 +64,9 @@ def operation(
     )
 
 
-def listing(name: str, summary: str, row: type, filters: Mapping[str, Any]) -> Callable[[Method], Method]:
+def listing(
+    name: str, summary: str, row: type, filters: Mapping[str, Any], *, is_conditional: bool = False
+) -> Callable[[Method], Method]:
     """Describe a list with its filters and paging."""
     named = [OpenApiParameter(key, str, description=_FILTER_WORDS.get(key, "")) for key in filters]
     limit = {"type": "integer", "minimum": 1, "maximum": pages.LIMIT_MOST, "default": pages.LIMIT_DEFAULT}
@@ -65,11 +74,26 @@ def listing(name: str, summary: str, row: type, filters: Mapping[str, Any]) -> C
         OpenApiParameter("limit", limit, description="Rows in a page."),
         OpenApiParameter("cursor", str, description="Where to go on; it is in the address of the next page."),
     ]
-    return operation(name, summary, answer=_list_of(row), refusals=(422,), parameters=[*named, *paging])
+    return operation(
+        name,
+        summary,
+        answer=_list_of(row),
+        refusals=(422,),
+        parameters=[*named, *paging],
+        is_conditional=is_conditional,
+    )
 
 
 IF_MATCH: Final = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="The ETag (generation) you read; another one answers 412."
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag or generation you read; another generation answers 412.",
+)
+
+
+IF_NONE_MATCH: Final = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of what you have; 304 when it is still so."
 )
 
 

@@ -6,25 +6,35 @@ from rest_framework.response import Response
 
 from pools.api import auth, base, parsing, schema
 from pools.domain.errors import RunMissing
-from pools.selectors import changes, sync_runs
+from pools.selectors import changes, sync_runs, versions
 from pools.services import sync_runs as runs
 
 
 class SyncRuns(base.View):
     """All runs."""
 
-    @schema.listing("sync-runs.list", "List sync runs, the newest first", sync_runs.RunRow, sync_runs.FILTERS)
+    @schema.listing(
+        "sync-runs.list", "List sync runs, the newest first", sync_runs.RunRow, sync_runs.FILTERS, is_conditional=True
+    )
     def get(self, request: Request) -> Response:
         params, cursor, limit = parsing.listing(request)
-        return base.listing(request, sync_runs.page(params=params, cursor=cursor, limit=limit))
+        version = versions.of_runs(params=params, cursor=cursor, limit=limit)
+        return base.unless_known(
+            request,
+            version,
+            lambda: base.listing(request, sync_runs.page(params=params, cursor=cursor, limit=limit)),
+        )
 
 
 class SyncRun(base.View):
     """One run."""
 
-    @schema.operation("sync-runs.get", "Show a sync run", answer=sync_runs.RunDetail, refusals=(404,))
+    @schema.operation(
+        "sync-runs.get", "Show a sync run", answer=sync_runs.RunDetail, refusals=(404,), is_conditional=True
+    )
     def get(self, request: Request, run: str) -> Response:
-        return Response(sync_runs.one(base.identified(run, RunMissing)))
+        run_id = base.identified(run, RunMissing)
+        return base.unless_known(request, versions.of_run(run_id), lambda: Response(sync_runs.one(run_id)))
 
 
 class Changes(base.View):

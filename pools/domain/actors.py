@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import structlog
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
@@ -13,3 +15,8 @@ class Actor:
 
 
 SYSTEM = Actor(name="system")
+
+
+def request_id() -> str:
+    """Return the id of the request or task that runs now, as it stands in the logs; empty where there is none."""
+    return str(structlog.contextvars.get_contextvars().get("request_id") or "")

@@ -17,9 +17,14 @@ _NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
 _NAMES_TRIED: Final = 1000
 
 
-def pool_id(reference: str) -> UUID:
-    """Return the id of the pool with this name or id. Raises PoolMissing, also for one that was removed."""
+def pool_id(reference: str, *, also_removed: bool = False) -> UUID:
+    """Return the id of the pool with this name or id. Raises PoolMissing, also for one that was removed.
+
+    With ``also_removed`` an id is returned unseen.
+    """
     by_id = filters.as_uuid(reference)
+    if by_id is not None and also_removed:
+        return by_id
     if by_id is None and not _NAME.fullmatch(reference):
         raise PoolMissing
     condition = Q(pk=by_id) if by_id else Q(name=reference)

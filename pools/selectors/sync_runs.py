@@ -67,6 +67,12 @@ class RunDetail(RunRow, frozen=True, kw_only=True):
 
 def page(*, params: Mapping[str, str], cursor: str | None, limit: int) -> Page[RunRow]:
     """Return runs, the newest first. One query, one more for names of pools in the filter. Raises Invalid."""
+    query = _columns(matching(params), RunRow)
+    return pages.mapped(pages.cut(query, pages.NEWEST_RUN_FIRST, cursor, limit), _row)
+
+
+def matching(params: Mapping[str, str]) -> QuerySet[SyncRun]:
+    """Return the runs that the filters let through. One query for names of pools in the filter. Raises Invalid."""
     wanted = filters.read(params, FILTERS)
     query = SyncRun.objects.all()
     if "pool" in wanted:
@@ -76,7 +82,7 @@ def page(*, params: Mapping[str, str], cursor: str | None, limit: int) -> Page[R
             query = query.filter(**{f"{name}__in": wanted[name]})
     if "is_dry_run" in wanted:
         query = query.filter(is_dry_run=wanted["is_dry_run"])
-    return pages.mapped(pages.cut(_columns(query, RunRow), pages.NEWEST_RUN_FIRST, cursor, limit), _row)
+    return query
 
 
 def one(run_id: UUID) -> RunDetail:

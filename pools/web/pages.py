@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
+from pools.domain import actors
 from pools.domain.actors import Actor
 from pools.web import processes
 
@@ -86,8 +87,7 @@ def shell(request: HttpRequest, here: str) -> dict[str, Any]:
 
 def actor(request: HttpRequest) -> Actor:
     """Return who asks, for the audit row."""
-    request_id = getattr(request, "id", "") or request.headers.get("X-Request-Id", "")
-    return Actor(name=request.user.get_username(), request_id=str(request_id)[:64])
+    return Actor(name=request.user.get_username(), request_id=actors.request_id())
 
 
 def is_fragment(request: HttpRequest) -> bool:

@@ -196,6 +196,18 @@ class TestSyncRuns:
         assert healed in api.get(f"/devices/{healed['object_id']}/changes").data["results"]
         assert api.get(f"/sync-runs/{run.id}/changes?action=retired").data["results"] == []
 
+    def test_and_their_changes_cost_the_same_for_any_number(self, api, fleet, django_assert_num_queries):
+        run = api.get("/sync-runs?pool=lab").data["results"][0]["id"]
+
+        for limit in (1, 2):
+            with django_assert_num_queries(3):  # the token, the version, runs
+                api.get(f"/sync-runs?limit={limit}")
+        with django_assert_num_queries(3):  # the token, the version, the run
+            api.get(f"/sync-runs/{run}")
+        for limit in (1, 50):
+            with django_assert_num_queries(3):  # the token, whether there is the run, changes
+                api.get(f"/sync-runs/{run}/changes?limit={limit}")
+
     def test_that_are_held_wait_for_a_person(self, api, fleet):
         lab, _, shown, clock = fleet
         shown.nodes = []
