@@ -1,6 +1,8 @@
 """Simulated pools that were registered, checked and activated the way a person does it, and what to play on them."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ from pools.domain.actors import Actor
 from pools.models import Capacity, CapacityRollup, Device, Node, Pool, PoolSync, SyncRun
 from pools.reconcile import checks, inventory
 from pools.services import pools, sync_runs
-from tests.factories import Clock
 
 ALICE = Actor(name="alice", request_id="req-1")
 TOKEN = "right-and-secret"  # of a fleet that does not exist
@@ -21,7 +22,7 @@ class Simulation:
     """One simulated pool. ``pool`` is its row, ``store`` what its far end remembers."""
 
     def __init__(
-        self, folder: Path, clock: Clock, name: str = "lab", *, is_active: bool = True, **settings: Any
+        self, folder: Path, clock: Callable[[], datetime], name: str = "lab", *, is_active: bool = True, **settings: Any
     ) -> None:
         self.clock = clock
         self.store = Store(str(folder), settings.get("fleet", name))
@@ -75,14 +76,20 @@ class Simulation:
         return SyncRun.objects.get(id=run_id) if run_id else None
 
 
+def error_of(run: SyncRun) -> dict[str, Any]:
+    """Return what a run tells of its failure."""
+    assert run.error is not None, run.state
+    return dict(run.error)
+
+
 def picture(pool: Pool) -> dict[str, Any]:
     """The whole inventory of a pool without ids and times: two pools that went through the same look the same."""
-    is_missing = {"is_missing": Q(missing_since__isnull=False)}
-    nodes = Node.objects.filter(pool=pool, retired_at=None).annotate(**is_missing).values_list(
+    is_missing = Q(missing_since__isnull=False)
+    nodes = Node.objects.filter(pool=pool, retired_at=None).annotate(is_missing=is_missing).values_list(
         "ref", "name", "serial", "topology_path", "cpu_milli", "memory_mib", "cpu_used_milli", "device_count",
         "is_available", "fingerprint", "is_missing",
     )  # fmt: skip
-    devices = Device.objects.filter(pool=pool, retired_at=None).annotate(**is_missing).values_list(
+    devices = Device.objects.filter(pool=pool, retired_at=None).annotate(is_missing=is_missing).values_list(
         "node__ref", "ref", "uuid", "serial", "model_text", "memory_mib", "total_milli", "shadow_milli", "health",
         "is_missing",
     )  # fmt: skip
