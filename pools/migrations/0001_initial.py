@@ -397,7 +397,11 @@ class Migration(migrations.Migration):
                 (
                     "model",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="pools.chipmodel"
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="pools.chipmodel",
                     ),
                 ),
                 (
@@ -614,7 +618,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="capacity",
             name="pool",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="pools.pool"),
+            field=models.ForeignKey(
+                db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="pools.pool"
+            ),
         ),
         migrations.AddField(
             model_name="profile",
@@ -824,10 +830,6 @@ class Migration(migrations.Migration):
                 name="capacity_rollup_unique",
                 nulls_distinct=False,
             ),
-        ),
-        migrations.AddIndex(
-            model_name="capacity",
-            index=models.Index(fields=["node"], name="capacity_node"),
         ),
         migrations.AddIndex(
             model_name="capacity",

@@ -32,10 +32,10 @@ class Capacity(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
-    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="+")
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="+", db_index=False)
     node = models.ForeignKey(Node, on_delete=models.PROTECT, null=True, related_name="capacity")
     kind = models.CharField(max_length=8)
-    model = models.ForeignKey(ChipModel, on_delete=models.PROTECT, null=True, related_name="+")
+    model = models.ForeignKey(ChipModel, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
     profile = models.CharField(max_length=63, null=True)
     resource = models.CharField(max_length=255, default="")  # the platform's name of a counter
     is_advisory = models.BooleanField(default=False)
@@ -82,7 +82,6 @@ class Capacity(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["node"], name="capacity_node"),
             models.Index(
                 fields=["model", "free_whole", "id"], condition=Q(free_milli__gt=0), name="capacity_model_free"
             ),
