@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from msgspec import Struct
@@ -81,6 +81,8 @@ _OF_HTTP: Final[dict[type[Exception], tuple[int, str]]] = {
     Http404: (404, "not_found"),
 }
 
+_DETAILS: Final[dict[type[Exception], str]] = {TooManyFieldsSent: "The address has too many parameters."}
+
 
 def answer(error: Exception, context: dict[str, Any]) -> Response:
     """Return the problem for any exception that leaves a view. What we did not expect is logged and told to nobody."""
@@ -121,7 +123,7 @@ def problem(
 def _of_http(error: Exception) -> tuple[int, str, str, tuple[FieldError, ...]]:
     for family, (status, code) in _OF_HTTP.items():
         if isinstance(error, family):
-            detail = str(getattr(error, "detail", "")) or HTTPStatus(status).phrase
+            detail = str(getattr(error, "detail", "")) or _DETAILS.get(type(error)) or HTTPStatus(status).phrase
             return status, "auth.csrf" if detail.startswith("CSRF") else code, detail, ()
     log.exception("request_failed", exc_info=error)
     return 500, "server.error", "Something went wrong in ocenter. The log has more under this request's id.", ()

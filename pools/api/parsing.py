@@ -34,7 +34,9 @@ def body(shape: type[Shape], request: Request) -> Shape:
     fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # a struct
     for name in given:
         if name not in fields:
-            wrong.append(FieldError(name[:64], "unknown_field", f"There is no such field. {meant(name, fields)}"))
+            wrong.append(
+                FieldError(name[:64], "unknown_field", f"There is no such field. {meant(name, fields)}".rstrip())
+            )
     for name, field in fields.items():
         if name in given:
             try:

@@ -1,7 +1,9 @@
 """What ocenter refuses, and why. The family alone says how an edge answers; the code is stable and never reused."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+_MOST_TOLD: Final = 5  # in one sentence; ``fields`` names all
 
 
 def gettext_noop(msgid: str) -> str:
@@ -44,7 +46,9 @@ class Invalid(DomainError):
     def message(self) -> str:
         if not self.fields:
             return self.msgid % self.params
-        return "; ".join(f"{wrong.field}: {wrong.detail}" for wrong in self.fields)
+        told = [f"{wrong.field}: {wrong.detail}" if wrong.field else wrong.detail for wrong in self.fields[:_MOST_TOLD]]
+        more = len(self.fields) - len(told)
+        return "; ".join([*told, f"and {more} more."] if more else told)
 
 
 class Conflict(DomainError):

@@ -133,7 +133,10 @@ def remove(
     ``force_name`` is the typed name of a pool that does not answer and whose capacity somebody still holds.
     Raises PoolInUse, PoolReachable, Invalid (another name typed), PoolChanged, PoolMissing.
     """
-    pool = locked(pool_id, generation)
+    _remove(locked(pool_id, generation), force_name, actor, now)
+
+
+def _remove(pool: Pool, force_name: str | None, actor: Actor, now: datetime) -> None:
     removals.check(pool, force_name, now)
     before = {"state": pool.state}
     removals.retire_inventory(pool, now)
@@ -147,15 +150,21 @@ def remove(
 
 def remove_expired_drafts(*, now: datetime) -> int:
     """Remove the drafts that nobody touched for 24 hours. Returns how many."""
-    due = Pool.objects.filter(state="registering", draft_expires_at__lte=now).values_list("pk", "generation")
-    count = 0
-    for pool_id, generation in due:
-        try:
-            remove(pool_id=pool_id, generation=generation, actor=SYSTEM, now=now)
-        except (PoolChanged, PoolMissing):
-            continue  # somebody took it up, or the other beat was faster
-        count += 1
-    return count
+    due = Pool.objects.filter(state="registering", draft_expires_at__lte=now).values_list("pk", flat=True)
+    return sum(_remove_expired(pool_id, now) for pool_id in due)
+
+
+@transaction.atomic(durable=True)
+def _remove_expired(pool_id: UUID, now: datetime) -> bool:
+    """Look again under the lock: somebody may have taken the draft up, or another beat was faster."""
+    try:
+        pool = locked(pool_id)
+    except PoolMissing:
+        return False
+    if pool.state != "registering" or pool.draft_expires_at is None or pool.draft_expires_at > now:
+        return False
+    _remove(pool, None, SYSTEM, now)
+    return True
 
 
 @transaction.atomic(durable=True)
@@ -182,9 +191,9 @@ def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime, *, gene
     pool = locked(pool_id, generation)
     PoolSync.objects.filter(pool=pool).update(check_state="done", checked_at=now, check_result=dict(result))
     identity = result.get("identity")
-    if identity and (pool.state == "registering" or pool.identity in (None, identity["key"])):
+    if identity and (pool.state == "registering" or pool.identity == identity["key"][:255]):
         Pool.objects.filter(pk=pool.pk).update(
-            identity=identity["key"], identity_label=identity["label"][:255], version=identity["version"][:100]
+            identity=identity["key"][:255], identity_label=identity["label"][:255], version=identity["version"][:100]
         )
 
 

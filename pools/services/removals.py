@@ -40,11 +40,10 @@ def check(pool: Pool, force_name: str | None, now: datetime) -> None:
 
 def retire_inventory(pool: Pool, now: datetime) -> None:
     """Retire nodes and devices and take the pool's capacity out of all sums."""
-    devices = Device.objects.filter(pool=pool)
-    DeviceTwin.objects.filter(Q(device__in=devices) | Q(other__in=devices)).delete()
+    DeviceTwin.objects.filter(Q(device__pool=pool) | Q(other__pool=pool)).delete()
     with connection.cursor() as cursor:
         cursor.execute(_EMPTY, [pool.pk])
-    devices.filter(retired_at=None).update(retired_at=now, changed_at=now)
+    Device.objects.filter(pool=pool, retired_at=None).update(retired_at=now, changed_at=now)
     Node.objects.filter(pool=pool, retired_at=None).update(retired_at=now, changed_at=now)
 
 

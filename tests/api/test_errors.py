@@ -96,6 +96,11 @@ class TestBodies:
         ]
         assert "Is name meant?" in answer.data["errors"][0]["detail"]
 
+    def test_with_very_many_mistakes_are_told_in_short_and_listed_in_whole(self, api):
+        answer = api.post("/pools", {**WHOLE, **{f"x{number}": 1 for number in range(500)}})
+
+        assert len(answer.data["errors"]) == 500 and answer.data["detail"].endswith("; and 495 more.")
+
     def test_never_have_a_secret_quoted_back(self, api):
         secret = "geheim-4711"
         bodies = [
@@ -164,6 +169,12 @@ class TestAnswers:
 
 
 class TestListParameters:
+    def test_that_are_too_many_are_refused(self, api):
+        answer = api.get("/devices?" + "&".join(["state=free"] * 2000))
+
+        assert (answer.status_code, answer.data["code"]) == (400, "request.refused")
+        assert answer.data["detail"] == "The address has too many parameters."
+
     @pytest.mark.parametrize("path", ["/pools", "/nodes", "/devices", "/models", "/sync-runs"])
     @pytest.mark.parametrize(
         ("query", "field"),

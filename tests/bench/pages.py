@@ -30,8 +30,14 @@ WAYS = {
     "overview": ("/",),
     "devices": (
         "/devices/", "/devices/?{next}", "/devices/?state=faulty", "/devices/?vendor=huawei", "/devices/?q={uuid}",
+        # Rare or absent: what makes a list that is read in order go through all of it.
+        "/devices/?state=missing", "/devices/?state=retired", "/devices/?state=partial", "/devices/?state=free",
+        "/devices/?state=unavailable", "/devices/?vendor=nobody", "/devices/?label=nobody=has", "/devices/?q=nosuch",
     ),
-    "nodes": ("/nodes/", "/nodes/?{next}", "/nodes/?vendor=amd", "/nodes/?q=node-0000"),
+    "nodes": (
+        "/nodes/", "/nodes/?{next}", "/nodes/?vendor=amd", "/nodes/?q=node-0000",
+        "/nodes/?state=missing", "/nodes/?state=unavailable", "/nodes/?label=nobody=has", "/nodes/?q=nosuch",
+    ),
     "pools": ("/pools/", "/pools/?{next}", "/pools/?kind=openstack"),
 }  # fmt: skip
 SIZES = {10_000: "10k", 100_000: "100k", 1_000_000: "1m"}

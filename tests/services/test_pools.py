@@ -331,6 +331,19 @@ class TestRemove:
         assert count == 1
         assert {p.name: p.state for p in Pool.objects.all()} == {old.name: "removed", touched.name: "registering"}
 
+    def test_spares_one_that_somebody_takes_up_in_the_same_moment(self, monkeypatch):
+        made, later = draft(), NOW + timedelta(hours=25)
+        lock = pools.locked
+
+        def overtaken(pool_id, generation=None):
+            Pool.objects.update(draft_expires_at=later + timedelta(hours=24))  # as a check that is asked for does
+            return lock(pool_id, generation)
+
+        monkeypatch.setattr(pools, "locked", overtaken)
+
+        assert pools.remove_expired_drafts(now=later) == 0
+        assert Pool.objects.get(pk=made.pk).state == "registering"
+
 
 class TestReplaceCredential:
     def test_waits_for_a_worker_when_the_far_end_is_known(self):
