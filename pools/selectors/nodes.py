@@ -8,7 +8,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db import connection
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet, Value
 
 from connectors import catalog
 from pools.domain import filters, freshness, states
@@ -99,8 +100,14 @@ def ids(references: tuple[str, ...]) -> list[UUID]:
 
 def named_like(words: str, most: int) -> list[UUID]:
     """Return the ids of the first nodes by name that have this in it, in any case. One query."""
-    named = Node.objects.filter(name__icontains=words).order_by("name", "id")
+    named = Node.objects.filter(_name_has(words)).order_by("name", "id")
     return list(named.values_list("pk", flat=True)[:most])
+
+
+def _name_has(words: str) -> Func:
+    """Django's ``icontains`` compares UPPER() of both, which costs half as much again."""
+    pattern = Value(f"%{connection.ops.prep_for_like_query(words)}%")
+    return Func(F("name"), pattern, template="%(expressions)s", arg_joiner=" ILIKE ", output_field=BooleanField())
 
 
 def _matching(wanted: dict[str, Any]) -> QuerySet[Node, Any]:
@@ -115,7 +122,7 @@ def _matching(wanted: dict[str, Any]) -> QuerySet[Node, Any]:
         query = query.filter(references.labelled(wanted["label"], "labels", "pool__labels"))
     if "q" in wanted:
         words = wanted["q"]
-        query = query.filter(Q(name__icontains=words) | Q(ref=words) | Q(uuid=words) | Q(serial=words))
+        query = query.filter(Q(_name_has(words)) | Q(ref=words) | Q(uuid=words) | Q(serial=words))
     if "health" in wanted:
         devices = Device.objects.filter(node=OuterRef("pk"), retired_at=None, health__in=wanted["health"])
         query = query.filter(Exists(devices))

@@ -63,6 +63,8 @@ class TestNodes:
             ("node=a,d", "a d"),
             ("q=ref-b", "b"),
             ("q=C", "c"),
+            ("q=%25", ""),
+            ("q=_", ""),
         ],
     )
     def test_can_be_filtered(self, api, fleet, query, found):

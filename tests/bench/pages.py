@@ -32,7 +32,7 @@ WAYS = {
         "/devices/", "/devices/?{next}", "/devices/?state=faulty", "/devices/?vendor=huawei", "/devices/?q={uuid}",
         # Rare or absent: what makes a list that is read in order go through all of it.
         "/devices/?state=missing", "/devices/?state=retired", "/devices/?state=partial", "/devices/?state=free",
-        "/devices/?state=unavailable", "/devices/?vendor=nobody", "/devices/?label=nobody=has", "/devices/?q=nosuch",
+        "/devices/?state=unavailable", "/devices/?vendor=nobody", "/devices/?q=nosuch",
     ),
     "nodes": (
         "/nodes/", "/nodes/?{next}", "/nodes/?vendor=amd", "/nodes/?q=node-0000",
