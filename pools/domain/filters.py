@@ -22,7 +22,9 @@ def read(given: Mapping[str, str], known: Mapping[str, Reader]) -> dict[str, Any
     wrong: list[FieldError] = []
     for name, text in given.items():
         if name not in known:
-            wrong.append(FieldError(name[:64], "unknown_parameter", f"There is no such filter. {meant(name, known)}".rstrip()))
+            wrong.append(
+                FieldError(name[:64], "unknown_parameter", f"There is no such filter. {meant(name, known)}".rstrip())
+            )
         elif text.strip():
             try:
                 values[name] = known[name](_storable(text))
