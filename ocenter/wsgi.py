@@ -14,5 +14,8 @@ if not settings.HAS_SECRETS:
         "OCENTER_SECRET_KEY and OCENTER_CREDENTIAL_KEYS are not set and there is no secrets.json in "
         f"{settings.OCENTER_HOME}; set them or start by `manage.py up`, which generates them."
     )
-settings.DATABASES["default"]["OPTIONS"]["pool"] = settings.DATABASE_POOL
+options = settings.DATABASES["default"]["OPTIONS"]
+options["pool"] = settings.DATABASE_POOL
+# Parallel workers make one answer sooner for more CPU in all, and the console has many at a time to give.
+options["options"] = f"{options.get('options', '')} -c max_parallel_workers_per_gather=0".strip()
 application = get_wsgi_application()
