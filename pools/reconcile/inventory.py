@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -19,7 +20,7 @@ from pools.domain.observation import Sight
 from pools.reconcile import lanes
 from pools.reconcile.conclusion import conclude
 from pools.reconcile.heartbeat import DATABASE_FAILURES, Heartbeat
-from pools.reconcile.lanes import Lane
+from pools.reconcile.lanes import Lane, NoPlace
 from pools.reconcile.watch import Watch
 from pools.selectors import due
 from pools.services import credentials, inventory, pools, sync_runs, turns
@@ -30,6 +31,10 @@ from pools.services.turns import Turn, TurnLost
 log = structlog.get_logger(__name__)
 
 PROGRESS_SECONDS: Final = 1.0
+_SLOW: Final = (
+    "The pool answers slowly, and other slow pools are being read. What was merged is kept; the next run goes on when "
+    "they are through."
+)
 LONGEST_SECONDS: Final = 540  # less than Celery lets a task run, so that the run can say what was wrong
 
 
@@ -57,12 +62,12 @@ def run(
         turn = turns.take(pool_id=pool_id, now=clock()) if may_begin else None
         if turn is None:
             return None
-        _end_of(turn, clock, partial(_go_on, should_stop, lane))
+        _end_of(turn, clock, partial(_go_on, should_stop, lane), lane)
         return turn.run_id
 
 
 def _go_on(should_stop: Callable[[], bool], lane: Lane | None, elapsed_seconds: float) -> None:
-    """Raise Stopped when the worker shuts down or is needed for other pools, Transient when it was too long."""
+    """Raise Stopped when the worker shuts down, NoPlace when it is needed for others, Transient after too long."""
     if should_stop():
         raise Stopped(
             "The worker was shut down in the middle. What was merged is kept; the next run goes on.", "stopped"
@@ -74,21 +79,20 @@ def _go_on(should_stop: Callable[[], bool], lane: Lane | None, elapsed_seconds: 
             code="too_slow",
         )
     if lane is not None and elapsed_seconds > lanes.SLOW_SECONDS and not lane.enter():
-        raise Stopped(
-            "The pool answers slowly, and other slow pools are being read. What was merged is kept; the next run goes "
-            "on when they are through.",
-            "slow",
-        )
+        raise NoPlace
 
 
-def _end_of(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], None]) -> None:
+def _end_of(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], None], lane: Lane | None) -> None:
     """Observe under the turn and see to it that the run ends, whatever happens."""
     bound = log.bind(pool=turn.pool_name, run=str(turn.run_id))
     try:
         with Heartbeat(turn, clock=clock):
-            _run(turn, clock, go_on)
+            _run(turn, clock, go_on, lane)
     except TurnLost:
         bound.warning("run_ended_without_turn")
+    except NoPlace:
+        bound.info("run_stopped", code="slow")
+        _end_badly(turn, clock(), Transient(_SLOW, code="slow"), is_due=True)
     except Stopped as stop:
         bound.info("run_stopped", code=stop.code)
         _end_badly(turn, clock(), Transient(str(stop), code=stop.code), is_due=True)
@@ -107,14 +111,19 @@ def _end_of(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], 
         raise
 
 
-def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], None]) -> None:
+def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], None], lane: Lane | None) -> None:
     secret = credentials.of_pool(turn.pool_id)
-    with session.connect(
-        turn.kind, turn.settings, secret, identity_key=turn.identity, log=log.bind(pool=turn.pool_name)
-    ) as connector:
-        if turn.identity is None:
-            _remember_identity(turn, connector.identity(), clock())
-        observe(turn, connector, clock=clock, go_on=go_on)
+    with ExitStack() as opened:
+        with lanes.patience(lane):
+            connector = opened.enter_context(
+                session.connect(
+                    turn.kind, turn.settings, secret, identity_key=turn.identity, log=log.bind(pool=turn.pool_name)
+                )
+            )
+            found = connector.identity() if turn.identity is None else None
+        if found is not None:
+            _remember_identity(turn, found, clock())
+        observe(turn, connector, clock=clock, go_on=go_on, lane=lane)
 
 
 def _remember_identity(turn: Turn, found: Identity, now: datetime) -> None:
@@ -130,10 +139,12 @@ def observe(
     *,
     clock: Callable[[], datetime],
     go_on: Callable[[float], None] = lambda _elapsed_seconds: None,
+    lane: Lane | None = None,
 ) -> None:
     """Merge one observation of a connected pool under the turn, and end the run.
 
-    ``go_on`` is asked between two pages with the seconds so far and raises to end it.
+    ``go_on`` is asked between two pages with the seconds so far and raises to end it; ``lane`` is for a pool that keeps
+    this process waiting.
     Raises ConnectorError of the platform, TurnLost, DatabaseError; what was merged until then stays.
     """
     watch = Watch()
@@ -146,7 +157,7 @@ def observe(
     last: Last | None = None
     is_full = True
     shown_at = time.monotonic()
-    for page in watch.timed("platform", connector.observe(turn.cursor)):
+    for page in watch.timed("platform", lanes.patiently(lane, connector.observe(turn.cursor))):
         go_on(watch.elapsed_seconds)
         watch.page(page)
         is_full = is_full and page.is_full

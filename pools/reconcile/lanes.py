@@ -1,17 +1,25 @@
 """Who may keep a worker's process for long: a slow or dead pool never takes the last one.
 
 A worker has few processes. Pools that were slow or failed at their last run share a part of them, checks another, and
-the rest is always there for pools that answer soon. A pool that turns out to be slow moves over between two pages, or
-ends its run when there is no place.
+the rest is always there for pools that answer soon. A pool that turns out to be slow moves over, also in the middle of
+a read that does not come back, or ends its run when there is no place.
 """
 
 import fcntl
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from connectors.contract import Page
+
 SLOW_SECONDS: Final = 10
+
+
+class NoPlace(BaseException):
+    """Breaks off a wait for a slow platform. No Exception, so that nobody between takes it for the platform's."""
 
 
 class Lane:
@@ -63,3 +71,37 @@ def place(lane: Lane | None, *, is_needed: bool) -> Iterator[bool]:
         yield not is_needed or lane.enter()
     finally:
         lane.leave()
+
+
+@contextmanager
+def patience(lane: Lane | None) -> Iterator[None]:
+    """Wait for a platform within; after SLOW_SECONDS the process needs a place in the lane. Raises NoPlace.
+
+    An alarm asks, because a read may block for minutes. It goes to the main thread, where a worker's tasks run; work in
+    another thread keeps nobody waiting.
+    """
+    if lane is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def move_over(_signal: int, _frame: object) -> None:
+        if not lane.enter():
+            raise NoPlace
+
+    before = signal.signal(signal.SIGALRM, move_over)
+    signal.setitimer(signal.ITIMER_REAL, SLOW_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def patiently(lane: Lane | None, pages: Iterator[Page]) -> Iterator[Page]:
+    """Yield the pages, each waited for with patience. Raises NoPlace."""
+    while True:
+        with patience(lane):
+            page = next(pages, None)
+        if page is None:
+            return
+        yield page

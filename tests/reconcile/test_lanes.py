@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from datetime import timedelta
 
 import pytest
@@ -128,6 +129,27 @@ class TestAPool:
         assert (ended.state, ended.error["code"]) == ("failed", "slow")
         assert "goes on when they are through" in ended.error["message"]
         assert went_on.state == "succeeded" and lab.sync.consecutive_failures == 0
+
+    def test_that_falls_silent_in_the_middle_of_a_read_moves_over_or_ends_its_run(
+        self, lab, clock, monkeypatch, forked
+    ):
+        lab.run_if_due()
+        monkeypatch.setattr(lanes, "SLOW_SECONDS", 0.3)
+        monkeypatch.setattr(due, "is_slow", lambda *_: False)  # it was fast until now
+        with lab.store.changing() as state:
+            state.knobs.latency_ms = 2000
+        full = Lane(1)
+        forked(full)
+        PoolSync.objects.update(next_at=clock())
+
+        began = time.monotonic()
+        broken_off = SyncRun.objects.get(id=self.run(lab, full))
+        took_seconds = time.monotonic() - began
+        went_on = SyncRun.objects.get(id=self.run(lab, Lane(1)))
+
+        assert (broken_off.state, broken_off.error["code"]) == ("failed", "slow") and took_seconds < 1.5
+        assert went_on.state == "succeeded" and lab.sync.consecutive_failures == 0
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
     def test_that_cannot_be_read_in_nine_minutes_is_given_up(self, lab, monkeypatch):
         monkeypatch.setattr(inventory, "LONGEST_SECONDS", -1)
