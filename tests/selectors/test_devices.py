@@ -1,9 +1,10 @@
 """The state of a device is told in Python and in SQL, and both say the same."""
 
 import itertools
+from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from pools.domain import devices as rules
@@ -64,6 +65,15 @@ def listed(limit=500, **params):
         rows += page.rows
         if (cursor := page.next_cursor) is None:
             return rows
+
+
+@contextmanager
+def analyzed():
+    """With statistics, which are gone after: other tests are about plans without any."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("ANALYZE device, capacity, node")
+        yield
+        transaction.set_rollback(True)
 
 
 def explained(**params):
@@ -137,20 +147,18 @@ class TestAListOfDevices:
     @pytest.mark.parametrize("state", rules.DEVICE_STATES)
     def test_is_read_from_indexes(self, state):
         synced(pool(), Shows(*[node(f"n{number}", devices=8) for number in range(200)], page_size=500), Clock())
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE device, capacity, node")
 
-        plan = explained(state=state)
+        with analyzed():
+            plan = explained(state=state)
 
         assert "Seq Scan on device" not in plan and "Seq Scan on capacity " not in plan, plan
 
     def test_is_found_by_the_beginning_of_uuid_and_serial_in_an_index(self):
         synced(pool(), Shows(*[node(f"n{number}", devices=8) for number in range(200)], page_size=500), Clock())
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE device")
 
-        by_uuid = Device.objects.filter(uuid__startswith="GPU-n7-3").explain()
-        by_serial = Device.objects.filter(serial__startswith="S").explain()
+        with analyzed():
+            by_uuid = Device.objects.filter(uuid__startswith="GPU-n7-3").explain()
+            by_serial = Device.objects.filter(serial__startswith="S").explain()
 
         assert "device_uuid_unique" in by_uuid and "device_serial" in by_serial
         assert [row.uuid for row in listed(q="GPU-n7-3")] == ["GPU-n7-3"]
