@@ -217,7 +217,8 @@ def replayed(changes: Iterator[Mapping[str, Any]]) -> dict[Any, dict[str, Any]]:
     for change in changes:
         fields = told.setdefault(change["object_id"], {})
         for key, value in (change["before"] or {}).items():
-            if change["action"] in ("changed", "moved", "returned") and key in fields:
+            # A node that is renamed is no change of its cards, and the log tells their node by name.
+            if change["action"] in ("changed", "moved", "returned") and key in fields and key != "node":
                 assert fields[key] == value, (change, fields)
         if change["action"] == "missing":
             fields["is_missing"] = True

@@ -150,6 +150,32 @@ class TestAChange:
         assert_sums_agree()
 
 
+class TestACardThatShowsLessOfItself:
+    def test_is_the_one_in_the_slot_now_and_not_the_one_before(self):
+        lab, clock = pool(), Clock()
+        others = [node(f"n{i}") for i in range(5)]
+        synced(lab, Shows(holding("a", device("gpu0", uuid="GPU-old")), *others), clock)
+        synced(lab, Shows(holding("a", device("gpu0", uuid="GPU-new")), *others), clock)
+
+        synced(lab, Shows(holding("a", device("gpu0", uuid=None)), *others), clock)
+
+        assert Device.objects.get(uuid="GPU-new").missing_since is None
+        assert Device.objects.get(uuid="GPU-old").missing_since is not None
+
+    def test_is_by_its_serial_number_the_one_that_is_there_and_not_a_retired_one(self):
+        lab, clock = pool(), Clock()
+        others = [node(f"n{i}") for i in range(5)]
+        synced(lab, Shows(holding("a", device("gpu0", uuid="GPU-old", serial="S")), *others), clock)
+        for _ in range(4):
+            clock.forward(minutes=6)
+            synced(lab, Shows(holding("a", device("gpu1", uuid="GPU-new", serial="S")), *others), clock)
+
+        synced(lab, Shows(holding("a", device("gpu1", uuid=None, serial="S")), *others), clock)
+
+        assert Device.objects.get(uuid="GPU-old").retired_at is not None
+        assert Device.objects.get(uuid="GPU-new").missing_since is None
+
+
 class TestWhatIsNotSeen:
     def test_stays_when_the_observation_was_incomplete(self):
         lab, clock = pool(), Clock()
