@@ -63,7 +63,9 @@ def _start(env: Env, supervisor: Supervisor, has_demo: bool) -> None:
     preparation = Child("prepare", partial(_prepare, has_demo), is_once=True)
     supervisor.until(lambda: preparation.last_exit == "exit 0", supervisor.start(preparation), 900)
     front = supervisor.start(Child("web", partial(web.serve, env)))
-    supervisor.start(Child("worker", partial(worker.work, env), orphan_signal=signal.SIGQUIT, patience_seconds=30))
+    # As an orphan it is killed outright: its broker dies with the same parent, and a worker asked to end while it
+    # looks for a broker never does. Rows hold all that matters, and the next worker goes on from them.
+    supervisor.start(Child("worker", partial(worker.work, env), patience_seconds=30))
     supervisor.start(Child("beat", beat.tick))
     address = local_address(env)
     supervisor.until(partial(_answers, f"{address}/healthz"), front, 120)
