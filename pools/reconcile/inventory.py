@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from connectors import session
 from connectors.contract import Connector, ConnectorError, Identity, Last, NodeFact, Page, Permanent, Transient
@@ -213,11 +213,21 @@ def _end_badly(turn: Turn, now: datetime, error: ConnectorError, *, is_due: bool
 
 
 def _end_after_database_error(turn: Turn, clock: Callable[[], datetime], error: Exception) -> None:
-    """PostgreSQL failed or restarted in mid-sync. Tell it if it is back; else the turn runs out by itself."""
+    """PostgreSQL failed or restarted in mid-sync. Tell it if it is back; else the turn runs out by itself.
+
+    A server that went away is no fault of the pool, which is due at once. What it refuses to store, it will refuse
+    again: that counts as a failure and waits.
+    """
     connection.close()
-    told = Transient("The database failed in the middle of the run; the next run goes on.", code="database")
+    went_away = isinstance(error, OperationalError | InterfaceError)
+    told = Transient(
+        "The database failed in the middle of the run; the next run goes on."
+        if went_away
+        else "The database refused what the run wrote; ocenter's log has the details. What was merged before is kept.",
+        code="database",
+    )
     try:
-        _end_badly(turn, clock(), told, is_due=True)
+        _end_badly(turn, clock(), told, is_due=went_away)
     except DATABASE_FAILURES:
         log.warning("run_left_to_its_turn", pool=turn.pool_name, run=str(turn.run_id), error=type(error).__name__)
         connection.close()

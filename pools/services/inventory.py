@@ -299,7 +299,8 @@ def _refresh_capacity(cursor: CursorWrapper, params: dict[str, Any]) -> None:
 def _copy(cursor: CursorWrapper, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if not rows:
         return
-    with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+    # Django wraps what execute() raises, and knows nothing of copy().
+    with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from django.db import connection, connections
+from django.db import DataError, OperationalError, connection, connections
 
 from connectors.contract import Last, Transient
 from pools.domain import schedule
@@ -557,3 +557,26 @@ def _rows():
             cursor.execute(f"SELECT id::text, xmin::text FROM {table} ORDER BY 1")
             found[table] = cursor.fetchall()
     return found
+
+
+class TestADatabaseThat:
+    def broken_by(self, tmp_path, monkeypatch, error):
+        lab = Simulation(tmp_path, Clock())
+
+        def fails(*_args, **_more):
+            raise error
+
+        monkeypatch.setattr(inventory.Merge, "batch", fails)
+        return lab, lab.run_if_due()
+
+    def test_went_away_leaves_the_pool_due_at_once(self, tmp_path, monkeypatch):
+        lab, run = self.broken_by(tmp_path, monkeypatch, OperationalError("gone"))
+
+        assert (run.state, run.error["code"]) == ("failed", "database")
+        assert lab.sync.consecutive_failures == 0 and lab.sync.next_at == lab.clock()
+
+    def test_refuses_what_is_written_makes_the_pool_wait(self, tmp_path, monkeypatch):
+        lab, run = self.broken_by(tmp_path, monkeypatch, DataError("out of range"))
+
+        assert (run.state, run.error["code"]) == ("failed", "database")
+        assert lab.sync.consecutive_failures == 1 and lab.sync.next_at > lab.clock()
