@@ -192,9 +192,15 @@ def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime, *, gene
     PoolSync.objects.filter(pool=pool).update(check_state="done", checked_at=now, check_result=dict(result))
     identity = result.get("identity")
     if identity and (pool.state == "registering" or pool.identity == identity["key"][:255]):
-        Pool.objects.filter(pk=pool.pk).update(
-            identity=identity["key"][:255], identity_label=identity["label"][:255], version=identity["version"][:100]
-        )
+        found = {
+            "identity": identity["key"][:255],
+            "identity_label": identity["label"][:255],
+            "version": identity["version"][:100],
+        }
+        before = {name: getattr(pool, name) for name in found}
+        if found != before:
+            Pool.objects.filter(pk=pool.pk).update(**found)
+            audit.record(SYSTEM, "pool.identified", "pool", pool.pk, pool.name, before, found, now)
 
 
 @transaction.atomic(durable=True)

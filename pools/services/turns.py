@@ -8,7 +8,9 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from pools.domain import ids, schedule, states
+from pools.domain.actors import SYSTEM
 from pools.models import Pool, PoolSync, SyncRun
+from pools.services import audit
 
 TURN_SECONDS: Final = 45
 BEAT_SECONDS: Final = 10
@@ -111,7 +113,7 @@ def finish(
     if not ours:
         raise TurnLost(f"The run {turn.run_id} of pool {turn.pool_name} lost its turn.")
     if overrules_held:
-        SyncRun.objects.filter(pool_id=turn.pool_id, state="held").update(state="rejected", decided_by="ocenter")
+        _overrule_held(turn, now)
     SyncRun.objects.filter(id=turn.run_id).update(ended_at=now, heartbeat_at=now, **run)
 
 
@@ -119,6 +121,14 @@ def failed(turn: Turn, *, now: datetime, error: dict[str, Any], after_seconds: f
     """Return the columns of the synchronisation after a failed run: back-off, breaker, health."""
     sync = PoolSync.objects.get(pool_id=turn.pool_id)
     return _failed(sync, turn.interval_seconds, error["message"], now, after_seconds)
+
+
+def _overrule_held(turn: Turn, now: datetime) -> None:
+    for held in SyncRun.objects.filter(pool_id=turn.pool_id, state="held"):
+        held.state, held.decided_by = "rejected", "ocenter"
+        held.save(update_fields=["state", "decided_by"])
+        after = {"state": held.state, "overruled_by": str(turn.run_id)}
+        audit.record(SYSTEM, "sync_run.overruled", "sync_run", held.id, str(held.id), {"state": "held"}, after, now)
 
 
 def _failed(

@@ -5,7 +5,17 @@ from django.db import connection
 from django.db.models import Sum
 
 from connectors.contract import CounterFact, Last, NodeFact
-from pools.models import Capacity, CapacityRollup, ChipModel, Device, DeviceTwin, InventoryChange, LedgerEvent, Node
+from pools.models import (
+    AuditEvent,
+    Capacity,
+    CapacityRollup,
+    ChipModel,
+    Device,
+    DeviceTwin,
+    InventoryChange,
+    LedgerEvent,
+    Node,
+)
 from tests.factories import Clock, Shows, device, holding, node, pool, synced, use
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -278,6 +288,8 @@ class TestALargeLoss:
 
         held.refresh_from_db()
         assert (held.state, held.decided_by) == ("rejected", "ocenter")
+        told = AuditEvent.objects.get(action="sync_run.overruled")
+        assert (told.actor, told.object_id, told.before) == ("system", str(held.id), {"state": "held"})
 
     def test_is_none_when_a_host_registers_anew_with_the_cards_it_had(self):
         lab, clock = pool(), Clock()

@@ -249,6 +249,15 @@ class TestCheck:
         assert (queued.state, queued.requested_at, queued.result) == ("queued", NOW, None)
         assert seen.check(made.pk).state == "done" and seen.one(made.pk, NOW).identity == "far-end"
 
+    def test_leaves_an_audit_row_when_it_finds_out_whom_the_pool_stands_for_and_none_when_it_is_the_same(self):
+        made = draft()
+
+        checked(made)
+        checked(made)
+
+        told = AuditEvent.objects.get(action="pool.identified")
+        assert (told.actor, told.before["identity"], told.after["identity"]) == ("system", None, "far-end")
+
     def test_of_an_active_pool_never_changes_whom_it_stands_for(self):
         made = active(key="mine")
 
