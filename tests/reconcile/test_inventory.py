@@ -401,3 +401,16 @@ class TestCounters:
         row = Capacity.objects.get(node=None)
         assert (row.kind, row.total_milli, row.free_milli, row.is_advisory) == ("counter", 6000, 6000, False)
         assert Capacity.objects.filter(kind="cards", is_advisory=True).count() == 2
+
+    def test_of_the_pool_tell_memory_in_use_and_out_of_order_apart_from_what_is_free(self):
+        lab, clock = pool(grain="pool", mode="quota"), Clock()
+        used, free = device("a-0", index=0, uses=(use(),)), device("a-1", index=1)
+
+        synced(lab, Shows(holding("a", used, free)), clock)
+        one_used = Capacity.objects.get(node=None)
+        synced(lab, Shows(holding("a", used, free, device("a-2", index=2, health="faulty"))), clock)
+        one_faulty = Capacity.objects.get(node=None)
+
+        assert (one_used.pos_total_mib, one_used.pos_shadow_mib, one_used.free_mib) == ([163118], [81559], 81559)
+        assert (one_faulty.pos_total_mib, one_faulty.pos_faulty_mib, one_faulty.free_mib) == ([244677], [81559], 81559)
+        assert_sums_agree()
