@@ -27,6 +27,8 @@ _FILTER_WORDS: Final = {
     "state": "States, with commas between.",
     "health": "Healths, with commas between.",
     "node": "Names or ids of nodes, with commas between.",
+    "project": "Paths or ids of projects, with commas between. Nothing belongs to any yet, so nothing is found.",
+    "allocation": "Ids of allocations, with commas between. There are none yet, so nothing is found.",
     "label": "A label selector such as tier=prod,zone!=b,gpu,!old.",
     "q": "What to look for.",
 }

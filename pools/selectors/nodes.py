@@ -29,8 +29,11 @@ FILTERS: Final = {
     "health": filters.some_of(states.DEVICE_HEALTHS),
     "label": filters.selector,
     "node": filters.words,
+    "project": filters.words,
+    "allocation": filters.words,
     "q": filters.phrase,
 }
+OWNERS: Final = frozenset({"project", "allocation"})  # nothing is given to any yet, so nothing matches
 _IN_STATE: Final = {
     "retired": Q(retired_at__isnull=False),
     "missing": Q(retired_at=None, missing_since__isnull=False),
@@ -111,6 +114,8 @@ def _name_has(words: str) -> Func:
 
 
 def _matching(wanted: dict[str, Any]) -> QuerySet[Node, Any]:
+    if OWNERS & wanted.keys():
+        return Node.objects.none()
     query = Node.objects.all()
     if "pool" in wanted:
         query = query.filter(pool__in=references.pool_ids(wanted["pool"]))

@@ -65,6 +65,8 @@ class TestNodes:
             ("q=C", "c"),
             ("q=%25", ""),
             ("q=_", ""),
+            ("project=acme/vision", ""),
+            ("allocation=any", ""),
         ],
     )
     def test_can_be_filtered(self, api, fleet, query, found):
@@ -111,6 +113,8 @@ class TestDevices:
             ("q=SN-7", "e-0"),
             ("q=b", "b-0 b-1"),
             ("q=0000:3b:00", ""),
+            ("project=acme/vision", ""),
+            ("allocation=any", ""),
         ],
     )
     def test_can_be_filtered(self, api, fleet, query, found):
