@@ -224,3 +224,10 @@ class UserMissing(Missing):
 
     code = "user.not_found"
     msgid = gettext_noop('There is no administrator named "%(name)s".')
+
+
+class TokenMissing(Missing):
+    """The user has no token of this name that is not revoked."""
+
+    code = "token.not_found"
+    msgid = gettext_noop('"%(user)s" has no token named "%(name)s" that is not revoked.')

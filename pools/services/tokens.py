@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from pools.domain.actors import Actor
-from pools.domain.errors import UserMissing
+from pools.domain.errors import TokenMissing, UserMissing
 from pools.models import ApiToken
 from pools.services import audit
 
@@ -21,17 +21,39 @@ _USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
 @transaction.atomic(durable=True)
-def make(*, username: str, name: str, actor: Actor, now: datetime) -> str:
-    """Return a new token of the administrator with this user name. Raises UserMissing for anybody else."""
+def make(*, username: str, name: str, actor: Actor, now: datetime, expires_at: datetime | None = None) -> str:
+    """Return a new token of the administrator with this user name. Raises UserMissing for anybody else.
+
+    Without ``expires_at`` it lasts until it is revoked.
+    """
     user = get_user_model().objects.filter(username=username, is_active=True, is_superuser=True).first()
     if user is None:
         raise UserMissing(name=username)
     prefix = secrets.token_hex(4)
     body = f"oc_{prefix}_{secrets.token_hex(32)}"
     token = body + _checksum(body)
-    row = ApiToken.objects.create(user=user, name=name[:100], prefix=prefix, hash=_hash(token), created_at=now)
-    audit.record(actor, "token.made", "token", row.pk, row.name, None, {"user": username, "prefix": prefix}, now)
+    row = ApiToken.objects.create(
+        user=user, name=name[:100], prefix=prefix, hash=_hash(token), created_at=now, expires_at=expires_at
+    )
+    lasts = {"expires_at": expires_at.isoformat()} if expires_at else {}
+    after = {"user": username, "prefix": prefix, **lasts}
+    audit.record(actor, "token.made", "token", row.pk, row.name, None, after, now)
     return token
+
+
+@transaction.atomic(durable=True)
+def revoke(*, username: str, name: str, actor: Actor, now: datetime) -> int:
+    """Make all tokens of this user and name worthless; return how many. Raises TokenMissing when there is none."""
+    named = ApiToken.objects.select_for_update(of=("self",)).filter(user__username=username, name=name[:100])
+    rows = list(named.filter(revoked_at=None).order_by("id"))
+    if not rows:
+        raise TokenMissing(user=username, name=name)
+    for row in rows:
+        row.revoked_at = now
+        row.save(update_fields=["revoked_at"])
+        after = {"user": username, "prefix": row.prefix}
+        audit.record(actor, "token.revoked", "token", row.pk, row.name, None, after, now)
+    return len(rows)
 
 
 def user_of(token: str, now: datetime) -> AbstractBaseUser | None:
