@@ -41,9 +41,9 @@ def readyz(_request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer what this process knows of itself; to an administrator (token or log-in) also the fleet, pool by pool."""
+    """Answer what this process knows of itself; to the roles of the platform (token or log-in) also the fleet, pool by pool."""
     text = generate_latest()
-    if auth.is_administrator(request):
+    if auth.access_of_plain(request).everywhere("pool", "read"):
         fleet = CollectorRegistry(auto_describe=False)
         fleet.register(Fleet())
         text += generate_latest(fleet)

@@ -145,6 +145,7 @@ CACHES = {
 }
 
 # --- people -----------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "pools.User"
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "ocenter_session"
 SESSION_COOKIE_AGE = 12 * 3600

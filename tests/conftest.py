@@ -24,5 +24,14 @@ def _plain_static_files():
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 
+@pytest.fixture(autouse=True)
+def _rights_are_looked_up_anew(monkeypatch):
+    """A test's transaction never commits, so nothing tells that rights changed; and no test pays for asking."""
+    from pools.selectors import access
+
+    access.forget()
+    monkeypatch.setattr(access, "ASKED_EVERY_SECONDS", 3600.0)
+
+
 def pytest_unconfigure():
     servers.stop()

@@ -17,8 +17,9 @@ from connectors.contract import (
     Tier,
     UseFact,
 )
-from pools.domain import ids
-from pools.models import Pool, PoolSync, SyncRun
+from pools.domain import access, ids
+from pools.domain.actors import Actor
+from pools.models import Pool, PoolGrant, PoolSync, Project, RoleBinding, SyncRun, User
 from pools.services import turns
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -35,6 +36,45 @@ class Clock:
 
     def forward(self, **delta: float) -> None:
         self.now += timedelta(**delta)
+
+
+EVERYTHING = access.SYSTEM
+ALICE = Actor(name="alice", request_id="req-1", access=EVERYTHING)
+"""Somebody who may do everything."""
+
+
+def person(username: str, *roles: str, password: str | None = None, **fields: Any) -> User:
+    """A user with these roles on the platform; without a password, for hashing takes its time."""
+    made = User.objects.create_user(username, password=password, **fields)
+    for role in roles:
+        RoleBinding.objects.create(user=made, role=role, created_at=NOW)
+    return made
+
+
+def project(path: str, **members: User) -> Project:
+    """The project of a path, made with those above it where they are missing; ``members`` are users by role."""
+    above = None
+    for depth, name in enumerate(path.split("/")):
+        here = "/".join(path.split("/")[: depth + 1])
+        found = Project.objects.filter(path=here).first()
+        if found is None:
+            new_id = ids.new_id()
+            lineage = [*(above.lineage if above else ()), new_id]
+            found = Project.objects.create(
+                id=new_id, name=name, parent=above, lineage=lineage, path=here, created_at=NOW
+            )
+        above = found
+    assert above is not None
+    for role, user in members.items():
+        RoleBinding.objects.create(user=user, project=above, role=role, created_at=NOW)
+    return above
+
+
+def granted(pool: Pool, *projects: Project) -> Pool:
+    """The pool, which the projects may now use."""
+    for each in projects:
+        PoolGrant.objects.create(pool=pool, project=each, created_at=NOW)
+    return pool
 
 
 def pool(name: str = "lab", **fields: Any) -> Pool:

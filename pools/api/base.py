@@ -1,4 +1,4 @@
-"""What all views share: log-in, permission, JSON by msgspec, problems, request ids."""
+"""What all views share: log-in, rights, JSON by msgspec, problems, request ids."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from django.utils.http import parse_etags
 from rest_framework.exceptions import NotFound
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +16,7 @@ from rest_framework.views import APIView
 
 from pools.api import auth, errors
 from pools.domain import filters
-from pools.domain.errors import Missing
+from pools.domain.errors import Denied, Missing
 from pools.selectors.pages import Page
 
 
@@ -33,16 +34,31 @@ class Json(BaseRenderer):
 
 
 class View(APIView):
-    """A resource that only administrators reach."""
+    """A resource. Without rights for a method nobody may use it.
 
+    ``rights`` are (noun, verb) by method. ``missing`` is what somebody is told who may not even know of the object in
+    the address; whose objects some may know of and others not, that is for the selectors to tell.
+    """
+
+    rights: Mapping[str, tuple[str, str]] = {}
+    missing: type[Missing] | None = None
     authentication_classes = [auth.Bearer, auth.Session]
-    permission_classes = [auth.IsAdministrator]
+    permission_classes = [IsAuthenticated]
     renderer_classes = [Json]
     parser_classes: list[Any] = []  # parsing.body reads it
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def get_exception_handler(self) -> Any:
         return errors.answer
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        if method.lower() not in self.http_method_names or not hasattr(self, method.lower()):
+            return  # 405 follows
+        access, (noun, verb) = auth.access(request), self.rights.get(method, ("", ""))
+        if not access.somewhere(noun, verb):
+            raise Denied if self.missing is None or access.somewhere(noun, "read") else self.missing
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response["X-Request-ID"] = auth.request_id(request)
@@ -72,12 +88,17 @@ def listing(request: Request, page: Page[Any]) -> Response:
 
 def unless_known(request: Request, tag: str, answer: Callable[[], Response]) -> Response:
     """Answer 304 to somebody who has this version already, else what ``answer`` makes, with the version as ETag."""
-    quoted = f'"{tag}"'
+    quoted = etag(request, tag)
     known = {each.removeprefix("W/") for each in parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))}
     response = Response(status=304) if known & {quoted, "*"} else answer()
     response["ETag"] = quoted
     response["Cache-Control"] = "private, no-cache"  # may be kept, and is asked for every time
     return response
+
+
+def etag(request: Request, tag: str) -> str:
+    """Return the ETag of a version: another for whoever sees something else of the same."""
+    return f'"{tag}{auth.access(request).digest}"'
 
 
 def identified(text: str, otherwise: type[Missing]) -> UUID:

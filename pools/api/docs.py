@@ -2,6 +2,7 @@
 
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.permissions import IsAuthenticated
 
 from pools.api import auth
 
@@ -10,7 +11,7 @@ class Description(SpectacularAPIView):
     """OpenAPI 3.1 as YAML, or JSON by ?format=json."""
 
     authentication_classes = [auth.Bearer, auth.Session]
-    permission_classes = [auth.IsAdministrator]
+    permission_classes = [IsAuthenticated]
 
 
 class Swagger(SpectacularSwaggerSplitView):
@@ -18,7 +19,7 @@ class Swagger(SpectacularSwaggerSplitView):
 
     template_name = "api/swagger.html"
     authentication_classes = [auth.Session]
-    permission_classes = [auth.IsAdministrator]
+    permission_classes = [IsAuthenticated]
 
 
 urlpatterns = [

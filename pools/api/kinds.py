@@ -40,6 +40,8 @@ class KindList(msgspec.Struct):
 class Kinds(base.View):
     """All kinds."""
 
+    rights = {"GET": ("kind", "read")}
+
     @schema.operation("kinds.list", "List kinds of pools", answer=KindList)
     def get(self, request: Request) -> Response:
         return Response(KindList([_kind(manifest) for manifest in catalog.MANIFESTS.values()]))
@@ -47,6 +49,9 @@ class Kinds(base.View):
 
 class OneKind(base.View):
     """One kind."""
+
+    rights = {"GET": ("kind", "read")}
+    missing = KindMissing
 
     @schema.operation("kinds.get", "Show a kind of pool", answer=Kind, refusals=(404,))
     def get(self, request: Request, kind: str) -> Response:

@@ -1,25 +1,40 @@
 """/pools"""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema_view
+from msgspec import UNSET, UnsetType
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pools.api import auth, base, parsing, schema
+from pools.domain.errors import Denied, PoolMissing
 from pools.selectors import pools as seen
 from pools.selectors import references, sync_runs, versions
 from pools.services import pools
 from pools.services import sync_runs as runs
 
+_TOLD_TO_ALL: Final = frozenset(seen.GrantedPoolRow.__struct_fields__)
+PoolAnswer = msgspec.defstruct(
+    "PoolRow",
+    [
+        (field.name, field.type) if field.name in _TOLD_TO_ALL else (field.name, field.type | UnsetType, UNSET)
+        for field in msgspec.structs.fields(seen.PoolRow)
+    ],
+    kw_only=True,
+)
+PoolAnswer.__doc__ = f"{seen.PoolRow.__doc__} People of projects are told only the fields that are always there."
+
 
 class Pools(base.View):
     """All pools."""
+
+    rights = {"GET": ("pool", "read"), "POST": ("pool", "create")}
 
     class PoolCreate(msgspec.Struct):
         """A pool to register. ``settings`` and ``credential`` as the kind's manifest says (GET /kinds)."""
@@ -33,21 +48,22 @@ class Pools(base.View):
         labels: dict[str, str] = {}
         sync_interval_seconds: int | None = None
 
-    @schema.listing("pools.list", "List pools", seen.PoolRow, seen.FILTERS, is_conditional=True)
+    @schema.listing("pools.list", "List pools", PoolAnswer, seen.FILTERS, is_conditional=True)
     def get(self, request: Request) -> Response:
         params, cursor, limit = parsing.listing(request)
-        now = timezone.now()
+        now, access = timezone.now(), auth.access(request)
+        page = seen.page if access.everywhere("pool", "read") else seen.granted_page
         return base.unless_known(
             request,
             versions.of_pools(now),
-            lambda: base.listing(request, seen.page(params=params, cursor=cursor, limit=limit, now=now)),
+            lambda: base.listing(request, page(params=params, cursor=cursor, limit=limit, now=now, access=access)),
         )
 
     @schema.operation(
         "pools.register",
         "Register a pool as a draft",
         body=PoolCreate,
-        answer=seen.PoolRow,
+        answer=PoolAnswer,
         status=201,
         refusals=(400, 409, 413, 415, 422),
     )
@@ -55,7 +71,7 @@ class Pools(base.View):
         wanted = parsing.body(self.PoolCreate, request)
         now = timezone.now()
         made = pools.register(**msgspec.structs.asdict(wanted), actor=auth.actor(request), now=now)
-        answer = _shown(made.pk, status=201)
+        answer = _shown(request, made.pk, status=201)
         answer["Location"] = request.build_absolute_uri(reverse("api-pool", args=[made.pk]))
         return answer
 
@@ -63,38 +79,43 @@ class Pools(base.View):
 class Pool(base.View):
     """One pool."""
 
+    rights = {"GET": ("pool", "read"), "PATCH": ("pool", "edit"), "DELETE": ("pool", "remove")}
+    missing = PoolMissing
+
     class PoolEdit(msgspec.Struct):
         """What to change. Given settings replace those of the same name; labels are replaced as a whole."""
 
-        name: str | msgspec.UnsetType = msgspec.UNSET
-        settings: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-        mode: str | msgspec.UnsetType = msgspec.UNSET
-        region: str | msgspec.UnsetType = msgspec.UNSET
-        labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-        sync_interval_seconds: int | msgspec.UnsetType = msgspec.UNSET
+        name: str | UnsetType = UNSET
+        settings: dict[str, Any] | UnsetType = UNSET
+        mode: str | UnsetType = UNSET
+        region: str | UnsetType = UNSET
+        labels: dict[str, str] | UnsetType = UNSET
+        sync_interval_seconds: int | UnsetType = UNSET
 
-    @schema.operation("pools.get", "Show a pool", answer=seen.PoolRow, refusals=(404,), is_conditional=True)
+    @schema.operation("pools.get", "Show a pool", answer=PoolAnswer, refusals=(404,), is_conditional=True)
     def get(self, request: Request, pool: str) -> Response:
-        pool_id, now = references.pool_id(pool, also_removed=True), timezone.now()
-        return base.unless_known(request, versions.of_pool(pool_id, now), lambda: Response(seen.one(pool_id, now)))
+        access, now = auth.access(request), timezone.now()
+        pool_id = references.pool_id(pool, access, also_removed=True)
+        one = seen.one if access.everywhere("pool", "read") else seen.granted_one
+        return base.unless_known(request, versions.of_pool(pool_id, now), lambda: Response(one(pool_id, now, access)))
 
     @schema.operation(
         "pools.edit",
         "Edit a pool",
         body=PoolEdit,
-        answer=seen.PoolRow,
+        answer=PoolAnswer,
         refusals=(400, 404, 409, 412, 413, 415, 422),
         parameters=[schema.IF_MATCH],
     )
     def patch(self, request: Request, pool: str) -> Response:
-        pool_id = references.pool_id(pool)
+        pool_id = references.pool_id(pool, auth.access(request), verb="edit")
         wanted = msgspec.structs.asdict(parsing.body(self.PoolEdit, request))
-        changes = {name: value for name, value in wanted.items() if value is not msgspec.UNSET}
+        changes = {name: value for name, value in wanted.items() if value is not UNSET}
         generation = parsing.generation(request)
         pools.edit(
             pool_id=pool_id, changes=changes, generation=generation, actor=auth.actor(request), now=timezone.now()
         )
-        return _shown(pool_id)
+        return _shown(request, pool_id)
 
     @schema.operation(
         "pools.remove",
@@ -109,7 +130,7 @@ class Pool(base.View):
     )
     def delete(self, request: Request, pool: str) -> Response:
         pools.remove(
-            pool_id=references.pool_id(pool),
+            pool_id=references.pool_id(pool, auth.access(request), verb="remove"),
             generation=parsing.generation(request),
             force_name=request.query_params.get("force"),
             actor=auth.actor(request),
@@ -121,20 +142,23 @@ class Pool(base.View):
 class _Move(base.View):
     """A move through the pool's states."""
 
+    rights = {"POST": ("pool", "operate")}
+    missing = PoolMissing
+
     service: Any
 
     def post(self, request: Request, pool: str) -> Response:
-        pool_id = references.pool_id(pool)
+        pool_id = references.pool_id(pool, auth.access(request), verb="operate")
         parsing.body(parsing.Nothing, request)
         generation = parsing.generation(request)
         self.service(pool_id=pool_id, generation=generation, actor=auth.actor(request), now=timezone.now())
-        return _shown(pool_id)
+        return _shown(request, pool_id)
 
 
 def _described(verb: str, summary: str) -> Any:
     refusals = (400, 404, 409, 412, 413, 415, 422)
     operation = schema.operation(
-        f"pools.{verb}", summary, answer=seen.PoolRow, refusals=refusals, parameters=[schema.IF_MATCH]
+        f"pools.{verb}", summary, answer=PoolAnswer, refusals=refusals, parameters=[schema.IF_MATCH]
     )
     return extend_schema_view(post=operation)
 
@@ -177,6 +201,9 @@ class Maintenance(_Move):
 class Credential(base.View):
     """The pool's credential: write only."""
 
+    rights = {"PUT": ("pool", "edit")}
+    missing = PoolMissing
+
     @schema.operation(
         "pools.replace_credential",
         "Replace the credential once a worker saw that the same far end accepts it",
@@ -186,7 +213,7 @@ class Credential(base.View):
         refusals=(400, 404, 413, 415, 422),
     )
     def put(self, request: Request, pool: str) -> Response:
-        pool_id = references.pool_id(pool)
+        pool_id = references.pool_id(pool, auth.access(request), verb="edit")
         values = parsing.mapping(request)
         stored = pools.replace_credential(pool_id=pool_id, values=values, actor=auth.actor(request), now=timezone.now())
         answer = seen.StoredCredential(
@@ -214,9 +241,16 @@ class PoolCheck(msgspec.Struct, kw_only=True):
 class Check(base.View):
     """The pool's check."""
 
+    rights = {"GET": ("pool", "read"), "POST": ("pool", "operate")}
+    missing = PoolMissing
+
     @schema.operation("pools.get_check", "Show the latest check", answer=PoolCheck, refusals=(404,))
     def get(self, request: Request, pool: str) -> Response:
-        return Response(_check(references.pool_id(pool)))
+        access = auth.access(request)
+        pool_id = references.pool_id(pool, access)
+        if not access.everywhere("pool", "read"):
+            raise Denied  # it tells addresses
+        return Response(_check(pool_id))
 
     @schema.operation(
         "pools.check",
@@ -227,7 +261,7 @@ class Check(base.View):
         refusals=(400, 404, 413, 415, 422),
     )
     def post(self, request: Request, pool: str) -> Response:
-        pool_id = references.pool_id(pool)
+        pool_id = references.pool_id(pool, auth.access(request), verb="operate")
         parsing.body(parsing.Nothing, request)
         pools.request_check(pool_id=pool_id, actor=auth.actor(request), now=timezone.now())
         return Response(_check(pool_id), status=202)
@@ -235,6 +269,9 @@ class Check(base.View):
 
 class Sync(base.View):
     """Runs on demand."""
+
+    rights = {"POST": ("pool", "operate")}
+    missing = PoolMissing
 
     class SyncRequest(msgspec.Struct):
         """``dry_run`` tells what a run would change and writes nothing."""
@@ -250,7 +287,7 @@ class Sync(base.View):
         refusals=(400, 404, 409, 413, 415, 422),
     )
     def post(self, request: Request, pool: str) -> Response:
-        pool_id = references.pool_id(pool)
+        pool_id = references.pool_id(pool, auth.access(request), verb="operate")
         wanted = parsing.body(self.SyncRequest, request)
         run_id = runs.request(
             pool_id=pool_id,
@@ -260,13 +297,15 @@ class Sync(base.View):
             now=timezone.now(),
         )
         location = request.build_absolute_uri(reverse("api-sync-run", args=[run_id]))
-        return Response(sync_runs.one(run_id), status=202, headers={"Location": location})
+        return Response(sync_runs.one(run_id, auth.access(request)), status=202, headers={"Location": location})
 
 
-def _shown(pool_id: UUID, status: int = 200) -> Response:
+def _shown(request: Request, pool_id: UUID, status: int = 200) -> Response:
     now = timezone.now()
-    tag = f'"{versions.of_pool(pool_id, now)}"'  # before the answer: one of a state that is gone is asked for again
-    return Response(seen.one(pool_id, now), status=status, headers={"ETag": tag})
+    tag = base.etag(
+        request, versions.of_pool(pool_id, now)
+    )  # before the answer: one of a state that is gone is asked for again
+    return Response(seen.one(pool_id, now, auth.access(request)), status=status, headers={"ETag": tag})
 
 
 def _check(pool_id: UUID) -> PoolCheck:

@@ -174,6 +174,16 @@ class CredentialKeysMissing(Conflict):
     msgid = gettext_noop("No key to encrypt credentials is set. Set OCENTER_CREDENTIAL_KEYS.")
 
 
+# --- projects, people and their rights --------------------------------------------------------------------------------
+
+
+class ProjectMissing(Missing):
+    """No project of this path or id, or none that the caller may know of."""
+
+    code = "project.not_found"
+    msgid = gettext_noop("There is no such project.")
+
+
 # --- the others -------------------------------------------------------------------------------------------------------
 
 
@@ -220,10 +230,10 @@ class RunNotHeld(Conflict):
 
 
 class UserMissing(Missing):
-    """No administrator of this name."""
+    """No user of this name or id, or none that the caller may know of."""
 
     code = "user.not_found"
-    msgid = gettext_noop('There is no administrator named "%(name)s".')
+    msgid = gettext_noop("There is no such user.")
 
 
 class TokenMissing(Missing):

@@ -25,3 +25,5 @@ CAPACITY_KINDS: Final = ("cards", "counter", "host")
 GRAINS: Final = ("device", "node", "pool")
 CHECK_STATES: Final = ("idle", "queued", "running", "done")
 CREDENTIAL_STATES: Final = ("active", "pending", "refused", "replaced")
+# Suspended: nothing new is given to it or below. Archived: gone but for its history, its name free again.
+PROJECT_STATES: Final = ("active", "suspended", "archived")

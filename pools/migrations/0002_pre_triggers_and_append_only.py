@@ -1,4 +1,4 @@
-"""Triggers of the capacity table and the append-only tables: what Django's schema language cannot say."""
+"""Triggers of capacity and access, and the append-only tables: what Django's schema language cannot say."""
 
 from pathlib import Path
 
@@ -16,5 +16,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL((SQL / "0001_append_only.sql").read_text(), reverse_sql=migrations.RunSQL.noop),
         migrations.RunSQL((SQL / "0001_capacity.sql").read_text(), reverse_sql=migrations.RunSQL.noop),
+        migrations.RunSQL((SQL / "0001_access.sql").read_text(), reverse_sql=migrations.RunSQL.noop),
         migrations.RunSQL(FIRST_PARTITIONS, reverse_sql=migrations.RunSQL.noop),
     ]

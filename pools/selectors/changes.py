@@ -8,8 +8,10 @@ from uuid import UUID
 import msgspec
 
 from pools.domain import filters
+from pools.domain.access import Access
 from pools.domain.errors import RunMissing
 from pools.models import InventoryChange, SyncRun
+from pools.selectors import access as rights
 from pools.selectors import pages
 from pools.selectors.pages import Page
 
@@ -34,10 +36,12 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, Any] | None
 
 
-def of_run(*, run_id: UUID, params: Mapping[str, str], cursor: str | None, limit: int) -> Page[ChangeRow]:
+def of_run(
+    *, run_id: UUID, params: Mapping[str, str], cursor: str | None, limit: int, access: Access
+) -> Page[ChangeRow]:
     """Return the changes of a run in their order. Two queries. Raises RunMissing, Invalid."""
     wanted = filters.read(params, FILTERS)
-    if not SyncRun.objects.filter(pk=run_id).exists():
+    if not SyncRun.objects.filter(rights.pools(access, "sync_run", column="pool"), pk=run_id).exists():
         raise RunMissing
     named = {f"{name}__in": values for name, values in wanted.items()}
     return _cut(InventoryChange.objects.filter(run_id=run_id, **named), pages.BY_NUMBER, cursor, limit)

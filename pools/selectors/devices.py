@@ -13,8 +13,10 @@ from django.db.models.functions import Coalesce
 from connectors import catalog
 from pools.domain import devices as rules
 from pools.domain import filters, freshness, states
+from pools.domain.access import Access
 from pools.domain.errors import DeviceMissing
 from pools.models import Device
+from pools.selectors import access as rights
 from pools.selectors import device_keys, nodes, pages, references
 from pools.selectors.device_keys import Asked
 from pools.selectors.pages import Page
@@ -80,16 +82,18 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
 
 
-def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime) -> Page[DeviceRow]:
+def page(
+    *, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime, access: Access
+) -> Page[DeviceRow]:
     """Return devices by pool, node and id; retired ones only when asked for by state.
 
     A page may be short, even empty, and yet not the last: so much is looked at for one page and no more. Two queries,
     one more behind the last match, and those for names in filters. Raises Invalid.
     """
     wanted = filters.read(params, FILTERS)
-    if nodes.OWNERS & wanted.keys():
+    if nodes.OWNERS & wanted.keys() or not access.everywhere("device", "read"):
         return Page([], None)
-    asked = _asked(wanted)
+    asked = _asked(wanted, access)
     after = pages.decode(cursor, pages.BY_PLACE) if cursor else None
     keys, end = device_keys.find(asked, after, limit + 1)
     if len(keys) > limit:
@@ -98,15 +102,15 @@ def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: date
     return Page([rows[key[-1]] for key in keys if key[-1] in rows], pages.encode(end) if end else None)
 
 
-def one(device_id: UUID, now: datetime) -> DeviceRow:
+def one(device_id: UUID, now: datetime, access: Access) -> DeviceRow:
     """Return one device, also a retired one. One query. Raises DeviceMissing."""
-    row = _columns(Device.objects.filter(pk=device_id)).first()
+    row = _columns(Device.objects.filter(rights.pools(access, "device", column="pool"), pk=device_id)).first()
     if row is None:
         raise DeviceMissing
     return _row(row, now)
 
 
-def _asked(wanted: dict[str, Any]) -> Asked:
+def _asked(wanted: dict[str, Any], access: Access) -> Asked:
     asked = Asked(
         kinds=wanted.get("kind"),
         profiles=wanted.get("profile"),
@@ -115,7 +119,9 @@ def _asked(wanted: dict[str, Any]) -> Asked:
         labels=wanted.get("label", ()),
     )
     if "pool" in wanted:
-        asked.pool_ids = references.pool_ids(wanted["pool"])
+        asked.pool_ids = references.pool_ids(wanted["pool"], access)
+    elif access.scope.pools is not None:
+        asked.pool_ids = list(access.scope.pools)
     if "vendor" in wanted or "model" in wanted:
         asked.model_ids = references.models_of(wanted.get("vendor"), wanted.get("model"))
     if "node" in wanted:

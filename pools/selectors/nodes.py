@@ -13,8 +13,10 @@ from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySe
 
 from connectors import catalog
 from pools.domain import filters, freshness, states
+from pools.domain.access import Access
 from pools.domain.errors import NodeMissing
 from pools.models import Capacity, CapacityRollup, Device, Node
+from pools.selectors import access as rights
 from pools.selectors import capacity, pages, references
 from pools.selectors.pages import Page
 
@@ -76,19 +78,19 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
 
 
-def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime) -> Page[NodeRow]:
+def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime, access: Access) -> Page[NodeRow]:
     """Return nodes by name; retired ones only when asked for by state. Two queries, one more for names in filters.
 
     ``vendor``, ``model``, ``profile`` and ``health`` pick nodes that have such devices. Raises Invalid.
     """
     wanted = filters.read(params, FILTERS)
-    found = pages.cut(_columns(_matching(wanted)), pages.BY_NAME, cursor, limit)
+    found = pages.cut(_columns(_matching(wanted, access)), pages.BY_NAME, cursor, limit)
     return Page(_rows(found.rows, now), found.next_cursor)
 
 
-def one(node_id: UUID, now: datetime) -> NodeRow:
+def one(node_id: UUID, now: datetime, access: Access) -> NodeRow:
     """Return one node, also a retired one. Two queries. Raises NodeMissing."""
-    rows = _rows(list(_columns(Node.objects.filter(pk=node_id))), now)
+    rows = _rows(list(_columns(Node.objects.filter(rights.pools(access, "node", column="pool"), pk=node_id))), now)
     if not rows:
         raise NodeMissing
     return rows[0]
@@ -113,12 +115,12 @@ def _name_has(words: str) -> Func:
     return Func(F("name"), pattern, template="%(expressions)s", arg_joiner=" ILIKE ", output_field=BooleanField())
 
 
-def _matching(wanted: dict[str, Any]) -> QuerySet[Node, Any]:
+def _matching(wanted: dict[str, Any], access: Access) -> QuerySet[Node, Any]:
     if OWNERS & wanted.keys():
         return Node.objects.none()
-    query = Node.objects.all()
+    query = Node.objects.filter(rights.pools(access, "node", column="pool"))
     if "pool" in wanted:
-        query = query.filter(pool__in=references.pool_ids(wanted["pool"]))
+        query = query.filter(pool__in=references.pool_ids(wanted["pool"], access))
     if "kind" in wanted:
         query = query.filter(pool__kind__in=wanted["kind"])
     if "node" in wanted:

@@ -11,8 +11,10 @@ from django.db.models import F, Q, QuerySet
 from connectors import catalog
 from pools.domain import filters, states
 from pools.domain import freshness as rules
+from pools.domain.access import NOBODY, Access
 from pools.domain.errors import PoolMissing
 from pools.models import Credential, Pool
+from pools.selectors import access as rights
 from pools.selectors import capacity, freshness, pages, references
 from pools.selectors.pages import Page
 
@@ -49,8 +51,11 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
 
 
-class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool. ``observed_at`` is its last complete observation; when ``stale``, its numbers are of then."""
+class GrantedPoolRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool as those see it whose project may use it: ``models`` are slugs of what it has, not how much.
+
+    ``observed_at`` is its last complete observation; when ``stale``, its numbers are of then.
+    """
 
     id: UUID
     name: str
@@ -59,11 +64,21 @@ class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
     is_simulation: bool
     state: str
     health: str
-    health_reason: str
     region: str
     labels: dict[str, str]
     mode: str
     grain: str
+    observed_at: datetime | None
+    stale: bool
+    models: list[str]
+    generation: int
+    created_at: datetime
+
+
+class PoolRow(GrantedPoolRow, frozen=True, kw_only=True):
+    """A pool. ``observed_at`` is its last complete observation; when ``stale``, its numbers are of then."""
+
+    health_reason: str
     settings: dict[str, Any]
     credential: StoredCredential | None
     pending_credential: StoredCredential | None
@@ -71,8 +86,6 @@ class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
     identity: str | None
     identity_label: str
     version: str
-    observed_at: datetime | None
-    stale: bool
     capacity: list[capacity.Share]
     nodes: int
     devices: int
@@ -81,8 +94,6 @@ class PoolRow(msgspec.Struct, frozen=True, kw_only=True):
     next_sync_at: datetime | None
     consecutive_failures: int
     breaker_open_until: datetime | None
-    generation: int
-    created_at: datetime
     activated_at: datetime | None
     draft_expires_at: datetime | None
     removed_at: datetime | None
@@ -97,27 +108,43 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     result: dict[str, Any] | None
 
 
-def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime) -> Page[PoolRow]:
-    """Return pools by name; removed ones only when asked for by state. Three queries.
+def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime, access: Access) -> Page[PoolRow]:
+    """Return pools by name, for the roles of the platform; removed ones only when asked for by state. Three queries.
 
     Raises Invalid that names every unknown filter and bad value.
     """
-    wanted = filters.read(params, FILTERS)
-    found = pages.cut(_columns(_matching(wanted, now)), pages.BY_NAME, cursor, limit)
+    found = _cut(params, cursor, limit, now, access if access.everywhere("pool", "read") else NOBODY)
     return Page(_rows(found.rows, now), found.next_cursor)
 
 
-def one(pool_id: UUID, now: datetime) -> PoolRow:
-    """Return one pool, also a removed one. Three queries. Raises PoolMissing."""
-    rows = _rows(list(_columns(Pool.objects.filter(pk=pool_id))), now)
+def granted_page(
+    *, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime, access: Access
+) -> Page[GrantedPoolRow]:
+    """Return the pools that the caller's projects may use, by name. Two queries. Raises Invalid as ``page`` does."""
+    found = _cut(params, cursor, limit, now, access)
+    return Page(_granted_rows(found.rows, now), found.next_cursor)
+
+
+def one(pool_id: UUID, now: datetime, access: Access) -> PoolRow:
+    """Return one pool, also a removed one, for the roles of the platform. Three queries. Raises PoolMissing."""
+    known = rights.pools(access if access.everywhere("pool", "read") else NOBODY)
+    rows = _rows(list(_columns(Pool.objects.filter(known, pk=pool_id))), now)
     if not rows:
         raise PoolMissing
     return rows[0]
 
 
-def named(reference: str, now: datetime) -> PoolRow:
+def granted_one(pool_id: UUID, now: datetime, access: Access) -> GrantedPoolRow:
+    """Return one pool that the caller's projects may use. Two queries. Raises PoolMissing."""
+    rows = _granted_rows(list(_columns(Pool.objects.filter(rights.pools(access), pk=pool_id))), now)
+    if not rows:
+        raise PoolMissing
+    return rows[0]
+
+
+def named(reference: str, now: datetime, access: Access) -> PoolRow:
     """Return a pool by name or id, also a removed one by its id. Raises PoolMissing."""
-    return one(filters.as_uuid(reference) or references.pool_id(reference), now)
+    return one(references.pool_id(reference, access, also_removed=True), now, access)
 
 
 def check(pool_id: UUID) -> Check:
@@ -129,8 +156,13 @@ def check(pool_id: UUID) -> Check:
     return Check(state=row[0], requested_at=row[1], checked_at=row[2], result=row[3])
 
 
-def _matching(wanted: dict[str, Any], now: datetime) -> QuerySet[Pool]:
-    query = Pool.objects.all()
+def _cut(params: Mapping[str, str], cursor: str | None, limit: int, now: datetime, access: Access) -> Page[Any]:
+    wanted = filters.read(params, FILTERS)
+    return pages.cut(_columns(_matching(wanted, now, access)), pages.BY_NAME, cursor, limit)
+
+
+def _matching(wanted: dict[str, Any], now: datetime, access: Access) -> QuerySet[Pool]:
+    query = Pool.objects.filter(rights.pools(access))
     query = query.filter(Q(state__in=wanted["state"]) if "state" in wanted else Q(removed_at=None))
     if "kind" in wanted:
         query = query.filter(kind__in=wanted["kind"])
@@ -140,7 +172,10 @@ def _matching(wanted: dict[str, Any], now: datetime) -> QuerySet[Pool]:
         query = query.filter(references.labelled(wanted["label"], "labels"))
     if "q" in wanted:
         words = wanted["q"]
-        query = query.filter(Q(name__icontains=words) | Q(region__icontains=words) | Q(identity_label__icontains=words))
+        found = Q(name__icontains=words) | Q(region__icontains=words)
+        if access.everywhere("pool", "read"):  # others could find out letter by letter what they are not shown
+            found |= Q(identity_label__icontains=words)
+        query = query.filter(found)
     if "health" in wanted:
         matches = Q(sync__health__in=wanted["health"]) & freshness.fresh(now)
         query = query.filter(matches | ~freshness.fresh(now) if "unknown" in wanted["health"] else matches)
@@ -198,12 +233,36 @@ def _rows(found: list[dict[str, Any]], now: datetime) -> list[PoolRow]:
                 credential=stored.get((row["id"], "active")),
                 pending_credential=stored.get((row["id"], "pending")),
                 capacity=shares.get(row["id"], []),
+                models=_models(shares.get(row["id"], [])),
                 nodes=there.nodes,
                 devices=there.devices,
                 last_sync_run=LastRun(**run) if run["id"] else None,
             )
         )
     return rows
+
+
+def _granted_rows(found: list[dict[str, Any]], now: datetime) -> list[GrantedPoolRow]:
+    shares, _ = capacity.of_pools([row["id"] for row in found])
+    rows = []
+    for row in found:
+        stale = rules.is_stale(row["observed_at"], row["sync_interval_seconds"], now)
+        manifest = catalog.manifest(row["kind"])
+        told = {name: row[name] for name in GrantedPoolRow.__struct_fields__ if name in row}
+        rows.append(
+            GrantedPoolRow(
+                **{**told, "health": rules.health(row["health"], stale=stale)},
+                kind_label=manifest.label,
+                is_simulation=manifest.is_simulation,
+                stale=stale,
+                models=_models(shares.get(row["id"], [])),
+            )
+        )
+    return rows
+
+
+def _models(shares: list[capacity.Share]) -> list[str]:
+    return sorted({share.model for share in shares if share.model})
 
 
 def _credentials(pool_ids: list[UUID]) -> dict[tuple[UUID, str], StoredCredential]:

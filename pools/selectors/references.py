@@ -9,41 +9,72 @@ from django.db.models import Q
 from psycopg.types.json import Jsonb
 
 from pools.domain import filters
-from pools.domain.errors import PoolMissing
+from pools.domain.access import Access
+from pools.domain.errors import Denied, PoolMissing, ProjectMissing
 from pools.domain.labels import Requirement
-from pools.models import ChipModel, Pool
+from pools.models import ChipModel, Pool, Project
+from pools.selectors import access as rights
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
+_PATH: Final = re.compile(r"[a-z0-9-]{1,63}(?:/[a-z0-9-]{1,63}){0,7}")
 _NAMES_TRIED: Final = 1000
 
 
-def pool_id(reference: str, *, also_removed: bool = False) -> UUID:
-    """Return the id of the pool with this name or id. Raises PoolMissing, also for one that was removed.
+def pool_id(
+    reference: str, access: Access, *, noun: str = "pool", verb: str = "read", also_removed: bool = False
+) -> UUID:
+    """Return the id of the pool with this name or id, for somebody who wants to do this to it. One query.
 
-    With ``also_removed`` an id is returned unseen.
+    Raises PoolMissing, also for a pool that the caller may not know of, and for a removed one unless ``also_removed``
+    and given by its id; Denied for one that may be known and not touched.
     """
     by_id = filters.as_uuid(reference)
-    if by_id is not None and also_removed:
-        return by_id
     if by_id is None and not _NAME.fullmatch(reference):
         raise PoolMissing
     condition = Q(pk=by_id) if by_id else Q(name=reference)
-    pk = Pool.objects.filter(condition, removed_at=None).values_list("pk", flat=True).first()
+    if by_id is None or not also_removed:
+        condition &= Q(removed_at=None)
+    pk = Pool.objects.filter(condition, rights.pools(access)).values_list("pk", flat=True).first()
     if pk is None:
         raise PoolMissing
+    if verb != "read" and not access.everywhere(noun, verb):
+        raise Denied
     return pk
 
 
-def pool_ids(references: Collection[str]) -> list[UUID]:
+def pool_ids(references: Collection[str], access: Access) -> list[UUID]:
     """Return the ids of several pools by name or id, in one query. Raises Invalid that names the nearest name."""
     ids = {pk for word in references if (pk := filters.as_uuid(word))}
     names = {word for word in references if filters.as_uuid(word) is None}
-    found = list(Pool.objects.filter(Q(pk__in=ids) | Q(name__in=names, removed_at=None)).values_list("pk", "name"))
+    named = Pool.objects.filter(Q(pk__in=ids) | Q(name__in=names, removed_at=None), rights.pools(access))
+    found = list(named.values_list("pk", "name"))
     known = {reference for pk, name in found for reference in (str(pk), name)}
     for word in references:
         if word.lower() not in known:
-            raise filters.unknown("pool", word, _pool_names())
+            raise filters.unknown("pool", word, _pool_names(access))
     return [pk for pk, _ in found]
+
+
+def project(
+    reference: str, access: Access, *, noun: str = "project", verb: str = "read", above: bool = False
+) -> Project:
+    """Return the project with this path or id, for somebody who wants to do this to the noun in it. One query.
+
+    ``above``: the right is needed in the project above it, as for what its own people may not decide.
+    Raises ProjectMissing, also for a project that the caller may not know of; Denied for one that may be known.
+    """
+    by_id = filters.as_uuid(reference)
+    if by_id is None and not _PATH.fullmatch(reference):
+        raise ProjectMissing
+    condition = Q(pk=by_id) if by_id else Q(path=reference) & ~Q(state="archived")
+    found = Project.objects.filter(condition, rights.projects(access)).first()
+    if found is None:
+        raise ProjectMissing
+    if (noun, verb) != ("project", "read") and not access.within(
+        noun, verb, found.lineage[:-1] if above else found.lineage
+    ):
+        raise Denied
+    return found
 
 
 def model_ids(slugs: Collection[str]) -> list[UUID]:
@@ -96,5 +127,9 @@ def _looks(column: str, wanted: Requirement) -> dict[str, Any]:
     return {f"{column}__contains": {wanted.key: wanted.value}}
 
 
-def _pool_names() -> list[str]:
-    return list(Pool.objects.filter(removed_at=None).order_by("name").values_list("name", flat=True)[:_NAMES_TRIED])
+def _pool_names(access: Access) -> list[str]:
+    return list(
+        Pool.objects.filter(rights.pools(access), removed_at=None)
+        .order_by("name")
+        .values_list("name", flat=True)[:_NAMES_TRIED]
+    )

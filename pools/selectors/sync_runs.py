@@ -9,8 +9,10 @@ import msgspec
 from django.db.models import F, QuerySet
 
 from pools.domain import filters, states
+from pools.domain.access import Access
 from pools.domain.errors import RunMissing
 from pools.models import SyncRun
+from pools.selectors import access as rights
 from pools.selectors import pages, references
 from pools.selectors.pages import Page
 
@@ -65,18 +67,18 @@ class RunDetail(RunRow, frozen=True, kw_only=True):
     preview: Any
 
 
-def page(*, params: Mapping[str, str], cursor: str | None, limit: int) -> Page[RunRow]:
+def page(*, params: Mapping[str, str], cursor: str | None, limit: int, access: Access) -> Page[RunRow]:
     """Return runs, the newest first. One query, one more for names of pools in the filter. Raises Invalid."""
-    query = _columns(matching(params), RunRow)
+    query = _columns(matching(params, access), RunRow)
     return pages.mapped(pages.cut(query, pages.NEWEST_RUN_FIRST, cursor, limit), _row)
 
 
-def matching(params: Mapping[str, str]) -> QuerySet[SyncRun]:
+def matching(params: Mapping[str, str], access: Access) -> QuerySet[SyncRun]:
     """Return the runs that the filters let through. One query for names of pools in the filter. Raises Invalid."""
     wanted = filters.read(params, FILTERS)
-    query = SyncRun.objects.all()
+    query = SyncRun.objects.filter(rights.pools(access, "sync_run", column="pool"))
     if "pool" in wanted:
-        query = query.filter(pool__in=references.pool_ids(wanted["pool"]))
+        query = query.filter(pool__in=references.pool_ids(wanted["pool"], access))
     for name in ("state", "trigger", "kind"):
         if name in wanted:
             query = query.filter(**{f"{name}__in": wanted[name]})
@@ -85,9 +87,11 @@ def matching(params: Mapping[str, str]) -> QuerySet[SyncRun]:
     return query
 
 
-def one(run_id: UUID) -> RunDetail:
+def one(run_id: UUID, access: Access) -> RunDetail:
     """Return one run with its preview. One query. Raises RunMissing."""
-    row = _columns(SyncRun.objects.filter(pk=run_id), RunDetail).first()
+    row = _columns(
+        SyncRun.objects.filter(rights.pools(access, "sync_run", column="pool"), pk=run_id), RunDetail
+    ).first()
     if row is None:
         raise RunMissing
     return RunDetail(pool=row.pop("of_pool"), **row)

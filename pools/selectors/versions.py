@@ -13,9 +13,11 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import CharField, Func
 
+from pools.domain.access import Access
 from pools.domain.errors import PoolMissing
 from pools.domain.freshness import STALE_AFTER_AT_LEAST_SECONDS, STALE_AFTER_INTERVALS
 from pools.models import SyncRun
+from pools.selectors import access as rights
 from pools.selectors import pages, sync_runs
 
 _OF_POOLS: Final = f"""
@@ -27,6 +29,8 @@ SELECT sum(generation)::bigint, md5(string_agg(version, ' ' ORDER BY version)) F
     UNION ALL
     SELECT 0, concat_ws('.', c.xmin, m.xmin) FROM capacity_rollup c LEFT JOIN chip_model m ON m.id = c.model_id
     WHERE c.pool_id = %(pool)s OR %(pool)s IS NULL
+    UNION ALL
+    SELECT 0, xmin::text FROM pool_grant WHERE pool_id = %(pool)s OR %(pool)s IS NULL
     UNION ALL
     SELECT 0, xmin::text FROM credential WHERE pool_id = %(pool)s OR %(pool)s IS NULL
 ) versions
@@ -47,14 +51,20 @@ def of_pool(pool_id: UUID, now: datetime) -> str:
     return f"{generation}.{version}"
 
 
-def of_run(run_id: UUID) -> str:
+def of_run(run_id: UUID, access: Access) -> str:
     """Return the version of one run; the same whenever there is none. One query."""
-    return _digest(list(SyncRun.objects.filter(pk=run_id).values_list(_XMIN, "pool__name")))
+    return _digest(
+        list(
+            SyncRun.objects.filter(rights.pools(access, "sync_run", column="pool"), pk=run_id).values_list(
+                _XMIN, "pool__name"
+            )
+        )
+    )
 
 
-def of_runs(*, params: Mapping[str, str], cursor: str | None, limit: int) -> str:
+def of_runs(*, params: Mapping[str, str], cursor: str | None, limit: int, access: Access) -> str:
     """Return the version of one page of runs. One query, one more for names of pools in the filter. Raises Invalid."""
-    query = sync_runs.matching(params).values("queued_at", "id", "pool__name", version=_XMIN)
+    query = sync_runs.matching(params, access).values("queued_at", "id", "pool__name", version=_XMIN)
     page = pages.cut(query, pages.NEWEST_RUN_FIRST, cursor, limit)
     return _digest([*[list(row.values()) for row in page.rows], page.next_cursor])
 

@@ -21,14 +21,20 @@ def record(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
     at: datetime,
+    *,
+    project_id: UUID | None = None,
 ) -> None:
     """Store who did what to which object. ``action`` is noun.verb; ``before`` and ``after`` hold only what changed.
 
+    ``project_id`` is the project whose people may read of it; None: only the roles of the platform.
     Values under the name of a secret are stored as ``***``.
     """
     AuditEvent.objects.create(
         at=at,
         actor=actor.name[:255],
+        actor_id=actor.access.user_id,
+        token_prefix=actor.access.token_prefix,
+        project_id=project_id,
         request_id=actor.request_id[:64],
         reason=actor.reason[:500],
         action=action,

@@ -2,11 +2,11 @@
 
 import secrets
 
-from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
 from pools.domain.actors import SYSTEM
+from pools.models import RoleBinding, User
 from pools.services import audit, models
 
 ADMIN_NAME = "admin"
@@ -20,10 +20,10 @@ def load_catalogue() -> int:
 @transaction.atomic(durable=True)
 def first_admin() -> str | None:
     """Make the first administrator and return the password, which is stored nowhere. None: there is one already."""
-    users = get_user_model().objects
-    if users.filter(is_superuser=True).exists():
+    if RoleBinding.objects.filter(role="admin", user__is_active=True).exists():
         return None
-    password = secrets.token_urlsafe(15)
-    made = users.create_superuser(username=ADMIN_NAME, password=password)
-    audit.record(SYSTEM, "user.first_admin_made", "user", str(made.pk), ADMIN_NAME, None, None, timezone.now())
+    password, now = secrets.token_urlsafe(15), timezone.now()
+    made = User.objects.create_user(username=ADMIN_NAME, password=password)
+    RoleBinding.objects.create(user=made, role="admin", created_at=now)
+    audit.record(SYSTEM, "user.first_admin_made", "user", made.pk, ADMIN_NAME, None, None, now)
     return password

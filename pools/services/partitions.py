@@ -5,7 +5,7 @@ from typing import Final
 
 from django.db import connection, transaction
 
-from pools.models import APPEND_ONLY_TABLES
+from pools.models import PARTITIONED_TABLES
 
 MONTHS_AHEAD: Final = 2
 
@@ -18,7 +18,7 @@ def ensure(*, now: datetime) -> None:
             SELECT append_only_partition(parent, (%s AT TIME ZONE 'UTC' + n * interval '1 month')::date)
             FROM unnest(%s::text[]) parent, generate_series(0, %s) n
             """,
-            [now, list(APPEND_ONLY_TABLES), MONTHS_AHEAD],
+            [now, list(PARTITIONED_TABLES), MONTHS_AHEAD],
         )
 
 
@@ -28,7 +28,7 @@ def drop_older(table: str, *, keep_days: int, now: datetime) -> list[str]:
     Needs the owner role. Raises OperationalError when somebody reads the table for too long: those who write to it
     wait behind us, so we do not.
     """
-    if table not in APPEND_ONLY_TABLES:
+    if table not in PARTITIONED_TABLES:
         raise ValueError(f"{table} is not an append-only table")
     before = (now - timedelta(days=keep_days)).astimezone(UTC)
     limit = f"{table}_y{before.year:04}m{before.month:02}"  # the month that still holds rows to keep

@@ -8,12 +8,12 @@ import structlog
 from django.db import connection
 from django.db.utils import OperationalError
 
-from pools.models import APPEND_ONLY_TABLES
+from pools.models import PARTITIONED_TABLES
 from pools.services import partitions
 
 log = structlog.get_logger(__name__)
 
-TABLES: Final = (*APPEND_ONLY_TABLES, "sync_run")
+TABLES: Final = (*PARTITIONED_TABLES, "sync_run")
 RUNS_AT_ONCE: Final = 10_000
 
 

@@ -4,6 +4,9 @@ CREATE TABLE audit_event (
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     at timestamptz NOT NULL,
     actor text NOT NULL,
+    actor_id uuid,
+    token_prefix text NOT NULL DEFAULT '',
+    project_id uuid,
     request_id text NOT NULL DEFAULT '',
     action text NOT NULL,
     object_kind text NOT NULL,
@@ -16,6 +19,8 @@ CREATE TABLE audit_event (
 ) PARTITION BY RANGE (at);
 CREATE INDEX audit_event_object ON audit_event (object_kind, object_id, id DESC);
 CREATE INDEX audit_event_xid ON audit_event (xid, id);
+CREATE INDEX audit_event_project ON audit_event (project_id, id DESC);
+CREATE INDEX audit_event_actor ON audit_event (actor, id DESC);
 
 CREATE TABLE inventory_change (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -35,6 +40,7 @@ CREATE INDEX inventory_change_object ON inventory_change (object_id, id DESC);
 
 CREATE TABLE ledger_event (
     id bigint GENERATED ALWAYS AS IDENTITY,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     at timestamptz NOT NULL,
     pool_id uuid NOT NULL,
     capacity_id uuid NOT NULL,
@@ -44,6 +50,29 @@ CREATE TABLE ledger_event (
     PRIMARY KEY (id, at)
 ) PARTITION BY RANGE (at);
 CREATE INDEX ledger_event_capacity ON ledger_event (capacity_id, id DESC);
+CREATE INDEX ledger_event_xid ON ledger_event (xid, id);
+
+-- One seal a batch of rows of one stream (audit_event, ledger_event) and one month. `ids` and `leaves` (32 bytes a row,
+-- in the order of ids) tell which row was touched; `root` is the Merkle root of the leaves; the signature covers the
+-- root, the range and the seal before it, so that a month whose rows were dropped is still proved by its seals.
+CREATE TABLE seal (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream text NOT NULL CHECK (stream IN ('audit_event', 'ledger_event')),
+    number bigint NOT NULL CHECK (number > 0),
+    month date NOT NULL,
+    from_xid xid8 NOT NULL,
+    to_xid xid8 NOT NULL,
+    row_count integer NOT NULL CHECK (row_count > 0 AND row_count = cardinality(ids)),
+    ids bigint[] NOT NULL,
+    leaves bytea NOT NULL,
+    root bytea NOT NULL,
+    previous_root bytea NOT NULL,
+    signature bytea NOT NULL,
+    key_id text NOT NULL,
+    sealed_at timestamptz NOT NULL,
+    UNIQUE (stream, number),
+    CHECK (length(leaves) = 32 * row_count)
+);
 
 -- Makes the month's partition of an append-only table. Only the owner may run it, once a day and at every start.
 CREATE FUNCTION append_only_partition(parent text, month date) RETURNS void LANGUAGE plpgsql AS $$

@@ -23,7 +23,7 @@ _STEPS = ("kind", "settings", "check", "preview", "activate")
 
 
 @require_GET
-@pages.for_admins
+@pages.on_platform("pool", "create")
 def kinds(request: HttpRequest) -> HttpResponse:
     """First step: which kind of platform."""
     asked = request.GET.get("kind", "")
@@ -44,7 +44,7 @@ def kinds(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters()
-@pages.for_admins
+@pages.on_platform("pool", "create")
 def settings(request: HttpRequest, kind: str) -> HttpResponse:
     """Second step: where it is and how to get in. Everything that is wrong is said at once."""
     if kind not in catalog.MANIFESTS:
@@ -85,11 +85,11 @@ def _register(request: HttpRequest, manifest: Manifest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@pages.for_admins
+@pages.on_platform("pool", post="operate")
 def check(request: HttpRequest, reference: str) -> HttpResponse:
     """Third step, and for any pool later: what a worker found."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     if request.method == "POST":
         pools.request_check(pool_id=pool["id"], actor=pages.actor(request), now=now)
         return redirect("pool-check", reference=pool["reference"])
@@ -98,25 +98,25 @@ def check(request: HttpRequest, reference: str) -> HttpResponse:
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("pool")
 def check_live(request: HttpRequest, reference: str) -> HttpResponse:
     """The part of the check's page that refreshes itself."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     context = {"pool": pool, "check": pool_view.check(pool["id"], now)}
     return pages.live(request, "pools/check_result.html", context, is_done=context["check"]["is_done"])
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@pages.for_admins
+@pages.on_platform("sync_run", post="operate")
 def preview(request: HttpRequest, reference: str) -> HttpResponse:
     """Fourth step: what the first sync would store. A dry run writes nothing."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     if request.method == "POST":
         run_id = sync_runs.request(pool_id=pool["id"], is_dry_run=True, actor=pages.actor(request), now=now)
         return redirect("pool-preview-run", reference=pool["reference"], run_id=run_id)
-    run = pool_view.latest_run(pool["id"], is_dry_run=True)
+    run = pool_view.latest_run(pool["id"], pages.access(request), is_dry_run=True)
     if run is None:
         context = {"pool": pool, "steps": _steps_of(pool, "preview"), "run": None}
         return pages.page(request, "pools/preview.html", context, here="pools")
@@ -124,12 +124,12 @@ def preview(request: HttpRequest, reference: str) -> HttpResponse:
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("sync_run")
 def preview_run(request: HttpRequest, reference: str, run_id: UUID) -> HttpResponse:
     """A dry run with its counts and first changes, refreshing itself until it is done."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
-    run = pool_view.run(run_id)
+    pool = pool_view.found(reference, now, pages.access(request))
+    run = pool_view.run(run_id, pages.access(request))
     if run["pool"] != pool["id"]:
         raise Http404
     sample = [differences.presented(change) for change in run["preview"] or ()]
@@ -144,16 +144,16 @@ def preview_run(request: HttpRequest, reference: str, run_id: UUID) -> HttpRespo
 
 
 @require_POST
-@pages.for_admins
+@pages.on_platform("pool", "operate")
 def activate(request: HttpRequest, reference: str) -> HttpResponse:
     """Last step: from now on the pool is observed on schedule, beginning at once."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     actor = pages.actor(request)
     try:
         pools.activate(pool_id=pool["id"], actor=actor, now=now)
         # A fast worker may be at it already.
-        run_id = pool_view.latest_run(pool["id"]) or sync_runs.request(
+        run_id = pool_view.latest_run(pool["id"], pages.access(request)) or sync_runs.request(
             pool_id=pool["id"], trigger="activate", actor=actor, now=now
         )
     except DomainError as error:

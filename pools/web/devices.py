@@ -13,24 +13,26 @@ _CHANGES = 20
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("device")
 def index(request: HttpRequest) -> HttpResponse:
     """Devices, a page at a time."""
     now = pages.now()
     found = listing.read(
         request,
         device_view.FILTERS,
-        lambda params, cursor: devices.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now),
+        lambda params, cursor: devices.page(
+            params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now, access=pages.access(request)
+        ),
     )
     return pages.page(request, "devices/list.html", found.context(device_view.presented), here="devices")
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("device")
 def device(request: HttpRequest, device_id: UUID) -> HttpResponse:
     """One device: what it is, who uses it, what happened to it."""
     try:
-        found = device_view.presented(devices.one(device_id, pages.now()))
+        found = device_view.presented(devices.one(device_id, pages.now(), pages.access(request)))
     except DeviceMissing:
         raise Http404 from None
     happened = changes.of_object(object_id=device_id, params={}, cursor=None, limit=_CHANGES)
@@ -44,7 +46,7 @@ def device(request: HttpRequest, device_id: UUID) -> HttpResponse:
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("device")
 def twins(request: HttpRequest) -> HttpResponse:
     """Hardware that two pools show: counted twice until an operator says which pool gives it out."""
     pairs = fleet.twins()

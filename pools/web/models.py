@@ -21,17 +21,19 @@ _FILTERS: Final = (
 
 
 @require_safe
-@pages.for_admins
+@pages.allowed("model")
 def index(request: HttpRequest) -> HttpResponse:
     """Models, a page at a time."""
     found = listing.read(
-        request, _FILTERS, lambda params, cursor: models.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS)
+        request,
+        _FILTERS,
+        lambda params, cursor: models.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS),
     )
     return pages.page(request, "models/list.html", found.context(_presented), here="models")
 
 
 @require_safe
-@pages.for_admins
+@pages.allowed("model")
 def model(request: HttpRequest, slug: str) -> HttpResponse:
     """One model: memory, profiles, where the facts come from, how many the fleet has."""
     try:

@@ -13,29 +13,31 @@ _CHANGES = 20
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("node")
 def index(request: HttpRequest) -> HttpResponse:
     """Nodes by name, a page at a time."""
     now = pages.now()
     found = listing.read(
         request,
         node_view.FILTERS,
-        lambda params, cursor: nodes.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now),
+        lambda params, cursor: nodes.page(
+            params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now, access=pages.access(request)
+        ),
     )
     return pages.page(request, "nodes/list.html", found.context(node_view.presented), here="nodes")
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("node")
 def node(request: HttpRequest, node_id: UUID) -> HttpResponse:
     """One node: what it has, who uses it, what happened to it."""
     now = pages.now()
     try:
-        found = node_view.presented(nodes.one(node_id, now))
+        found = node_view.presented(nodes.one(node_id, now, pages.access(request)))
     except NodeMissing:
         raise Http404 from None
     params = {"node": str(node_id)} | ({"state": "retired"} if found["retired_at"] else {})
-    on_it = devices.page(params=params, cursor=None, limit=listing.PAGE_ROWS, now=now)
+    on_it = devices.page(params=params, cursor=None, limit=listing.PAGE_ROWS, now=now, access=pages.access(request))
     happened = changes.of_object(object_id=node_id, params={}, cursor=None, limit=_CHANGES)
     context = {
         "node": found,

@@ -27,9 +27,11 @@ _STATES: Final = ("claimed", "held", "shadow", "free", "faulty")
 
 
 @require_safe
-@pages.for_admins
+@pages.signed_in
 def overview(request: HttpRequest) -> HttpResponse:
     """The page that an operator leaves open: sums, map, bars, runs, warnings."""
+    if not pages.access(request).everywhere("node", "read"):
+        return redirect("projects")
     now = pages.now()
     found = fleet.overview(now)
     if not found["totals"]["pools"]:
@@ -54,7 +56,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("device")
 def cell(request: HttpRequest, pool_id: UUID, number: int) -> HttpResponse:
     """What a cell of the map stands for: a hint for htmx-less scripts, the device's page for a click."""
     found = fleet.cell(pool_id, number)

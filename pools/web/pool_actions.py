@@ -85,13 +85,13 @@ def allowed(pool: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@pages.for_admins
+@pages.on_platform("pool", "operate")
 def move(request: HttpRequest, reference: str, action: str) -> HttpResponse:
     """Say what follows, then do it. Somebody else's change meanwhile is told and nothing is done."""
     if action not in ACTIONS:
         raise Http404
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     wanted = ACTIONS[action]
     if request.method == "POST":
         try:
@@ -106,11 +106,11 @@ def move(request: HttpRequest, reference: str, action: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@pages.for_admins
+@pages.on_platform("pool", "remove")
 def remove(request: HttpRequest, reference: str) -> HttpResponse:
     """Remove a pool. One that does not answer and holds allocations needs its name typed."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     error_words, status = "", 200
     if request.method == "POST":
         typed = request.POST.get("force_name", "").strip() or None
@@ -134,11 +134,11 @@ def remove(request: HttpRequest, reference: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@pages.for_admins
+@pages.on_platform("pool", "edit")
 def edit(request: HttpRequest, reference: str) -> HttpResponse:
     """Change name, labels, schedule and settings. Secrets are replaced on a page of their own."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     manifest = catalog.manifest(pool["kind"])
     is_draft = pool["state"] == "registering"
     values = pool_form.of_pool(manifest, pool)
@@ -173,11 +173,11 @@ def edit(request: HttpRequest, reference: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_post_parameters()
-@pages.for_admins
+@pages.on_platform("pool", "edit")
 def credential(request: HttpRequest, reference: str) -> HttpResponse:
     """Enter new secrets. They replace the old ones once a worker saw that the same platform accepts them."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     manifest = catalog.manifest(pool["kind"])
     errors: tuple[FieldError, ...] = ()
     refused = ""
@@ -198,11 +198,11 @@ def credential(request: HttpRequest, reference: str) -> HttpResponse:
 
 
 @require_POST
-@pages.for_admins
+@pages.on_platform("pool", "operate")
 def sync(request: HttpRequest, reference: str) -> HttpResponse:
     """Ask for a run and show how it goes."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     try:
         run_id = sync_runs.request(pool_id=pool["id"], actor=pages.actor(request), now=now)
     except DomainError as error:

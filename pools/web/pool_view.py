@@ -10,6 +10,7 @@ from django.http import Http404
 from django.utils.translation import gettext as _
 
 from connectors import catalog
+from pools.domain.access import Access
 from pools.domain.errors import PoolMissing, RunMissing
 from pools.selectors import capacity, sync_runs
 from pools.selectors import pools as reads
@@ -21,10 +22,10 @@ _WAITS_LONG: Final = timedelta(seconds=20)
 _SUMS: Final = ("total_milli", "claimed_milli", "held_milli", "shadow_milli", "faulty_milli", "free_milli")
 
 
-def found(reference: str, now: datetime) -> dict[str, Any]:
+def found(reference: str, now: datetime, access: Access) -> dict[str, Any]:
     """Return the pool of a name or id, presented. Raises Http404."""
     try:
-        return presented(reads.named(reference, now))
+        return presented(reads.named(reference, now, access))
     except PoolMissing:
         raise Http404 from None
 
@@ -98,17 +99,17 @@ def check(pool_id: UUID, now: datetime) -> dict[str, Any]:
     }
 
 
-def latest_run(pool_id: UUID, *, is_dry_run: bool = False) -> UUID | None:
+def latest_run(pool_id: UUID, access: Access, *, is_dry_run: bool = False) -> UUID | None:
     """Return the id of the pool's newest run of one sort."""
     params = {"pool": str(pool_id), "is_dry_run": "true" if is_dry_run else "false"}
-    rows = sync_runs.page(params=params, cursor=None, limit=1).rows
+    rows = sync_runs.page(params=params, cursor=None, limit=1, access=access).rows
     return rows[0].id if rows else None
 
 
-def run(run_id: UUID) -> dict[str, Any]:
+def run(run_id: UUID, access: Access) -> dict[str, Any]:
     """Return a run, presented. Raises Http404."""
     try:
-        return run_presented(sync_runs.one(run_id))
+        return run_presented(sync_runs.one(run_id, access))
     except RunMissing:
         raise Http404 from None
 

@@ -30,27 +30,29 @@ _FILTERS: Final = (
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("pool")
 def index(request: HttpRequest) -> HttpResponse:
     """Every pool, a page at a time."""
     now = pages.now()
     found = listing.read(
         request,
         _FILTERS,
-        lambda params, cursor: reads.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now),
+        lambda params, cursor: reads.page(
+            params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now, access=pages.access(request)
+        ),
     )
     return pages.page(request, "pools/list.html", found.context(pool_view.presented), here="pools")
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("pool")
 def overview(request: HttpRequest, reference: str) -> HttpResponse:
     """Health, freshness and sums of one pool, its map and its last runs."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     letters = fleet.cells([pool["id"]]).get(pool["id"], "") if pool["devices"] <= fleet.MAP_DEVICES_MAX else ""
     timeline = fleet.timeline([pool["id"]], now)
-    recent = sync_runs.page(params={"pool": str(pool["id"])}, cursor=None, limit=6)
+    recent = sync_runs.page(params={"pool": str(pool["id"])}, cursor=None, limit=6, access=pages.access(request))
     context = {
         "map": charts.cells(letters) if letters else None,
         "track": charts.track(timeline["severities"][pool["id"]], fleet.TIMELINE_BUCKETS),
@@ -61,64 +63,70 @@ def overview(request: HttpRequest, reference: str) -> HttpResponse:
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("pool")
 def capacity(request: HttpRequest, reference: str) -> HttpResponse:
     """What the pool can give out, by model and profile."""
-    return _tab(request, "pool-capacity", pool_view.found(reference, pages.now()), {})
+    return _tab(request, "pool-capacity", pool_view.found(reference, pages.now(), pages.access(request)), {})
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("node")
 def pool_nodes(request: HttpRequest, reference: str) -> HttpResponse:
     """The pool's nodes."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     found = listing.read(
         request,
         node_view.FILTERS_IN_POOL,
-        lambda params, cursor: nodes.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now),
+        lambda params, cursor: nodes.page(
+            params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now, access=pages.access(request)
+        ),
         fixed={"pool": str(pool["id"])},
     )
     return _tab(request, "pool-nodes", pool, found.context(node_view.presented))
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("device")
 def pool_devices(request: HttpRequest, reference: str) -> HttpResponse:
     """The pool's devices."""
     now = pages.now()
-    pool = pool_view.found(reference, now)
+    pool = pool_view.found(reference, now, pages.access(request))
     found = listing.read(
         request,
         device_view.FILTERS_IN_POOL,
-        lambda params, cursor: devices.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now),
+        lambda params, cursor: devices.page(
+            params=params, cursor=cursor, limit=listing.PAGE_ROWS, now=now, access=pages.access(request)
+        ),
         fixed={"pool": str(pool["id"])},
     )
     return _tab(request, "pool-devices", pool, found.context(device_view.presented))
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("sync_run")
 def pool_runs(request: HttpRequest, reference: str) -> HttpResponse:
     """The pool's sync runs, the newest first."""
-    pool = pool_view.found(reference, pages.now())
+    pool = pool_view.found(reference, pages.now(), pages.access(request))
     found = listing.read(
         request,
         (
             Filter("state", _("State"), vocabulary="run_state"),
             Filter("trigger", _("Trigger"), vocabulary="run_trigger"),
         ),
-        lambda params, cursor: sync_runs.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS),
+        lambda params, cursor: sync_runs.page(
+            params=params, cursor=cursor, limit=listing.PAGE_ROWS, access=pages.access(request)
+        ),
         fixed={"pool": str(pool["id"])},
     )
     return _tab(request, "pool-runs", pool, found.context(pool_view.run_presented))
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("pool")
 def settings(request: HttpRequest, reference: str) -> HttpResponse:
     """How the pool is reached; of secrets only which are set and since when."""
-    pool = pool_view.found(reference, pages.now())
+    pool = pool_view.found(reference, pages.now(), pages.access(request))
     manifest = catalog.manifest(pool["kind"])
     context = {
         "settings": [

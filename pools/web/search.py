@@ -8,6 +8,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from pools.domain.access import Access
 from pools.domain.errors import Invalid
 from pools.selectors import devices, nodes, pools
 from pools.web import pages, words
@@ -16,18 +17,18 @@ _SHOWN: Final = 6
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("node")
 def search(request: HttpRequest) -> HttpResponse:
     """What is found, as a list under the box or as a page."""
     phrase = request.GET.get("q", "").strip()
-    context = {"phrase": phrase, "groups": _groups(phrase) if phrase else []}
+    context = {"phrase": phrase, "groups": _groups(phrase, pages.access(request)) if phrase else []}
     template = "search/found.html" if pages.is_fragment(request) else "search/page.html"
     return pages.page(request, template, context)
 
 
-def _groups(phrase: str) -> list[dict[str, Any]]:
+def _groups(phrase: str, access: Access) -> list[dict[str, Any]]:
     now = pages.now()
-    asked: dict[str, Any] = {"params": {"q": phrase}, "cursor": None, "limit": _SHOWN, "now": now}
+    asked: dict[str, Any] = {"params": {"q": phrase}, "cursor": None, "limit": _SHOWN, "now": now, "access": access}
     try:
         found_pools, found_nodes, found_devices = pools.page(**asked), nodes.page(**asked), devices.page(**asked)
     except Invalid:

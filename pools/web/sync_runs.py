@@ -35,29 +35,33 @@ _CHANGE_FILTERS: Final = (
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("sync_run")
 def index(request: HttpRequest) -> HttpResponse:
     """The runs of all pools, the newest first."""
     found = listing.read(
         request,
         _FILTERS,
-        lambda params, cursor: sync_runs.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS),
+        lambda params, cursor: sync_runs.page(
+            params=params, cursor=cursor, limit=listing.PAGE_ROWS, access=pages.access(request)
+        ),
     )
     return pages.page(request, "sync_runs/list.html", found.context(pool_view.run_presented), here="sync-runs")
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("sync_run")
 def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """One run; while it goes on its figures refresh themselves."""
-    found = pool_view.run(run_id)
+    found = pool_view.run(run_id, pages.access(request))
     changed = listing.read(
         request,
         _CHANGE_FILTERS,
-        lambda params, cursor: changes.of_run(run_id=run_id, params=params, cursor=cursor, limit=listing.PAGE_ROWS),
+        lambda params, cursor: changes.of_run(
+            run_id=run_id, params=params, cursor=cursor, limit=listing.PAGE_ROWS, access=pages.access(request)
+        ),
     ).context(differences.presented)
     preview = [differences.presented(change) for change in found["preview"] or ()]
-    pool = pool_reads.one(found["pool"], pages.now())
+    pool = pool_reads.one(found["pool"], pages.now(), pages.access(request))
     context = {
         "run": found,
         "pool": {
@@ -71,22 +75,22 @@ def run(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("sync_run")
 def live(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """The part of a run's page that refreshes itself."""
-    found = pool_view.run(run_id)
+    found = pool_view.run(run_id, pages.access(request))
     return pages.live(request, "sync_runs/progress.html", {"run": found}, is_done=found["is_done"])
 
 
 @require_POST
-@pages.for_admins
+@pages.on_platform("sync_run", "operate")
 def approve(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Let go of what the run did not see."""
     return _decide(request, run_id, decisions.approve, _("Approved: what was not seen is marked missing."))
 
 
 @require_POST
-@pages.for_admins
+@pages.on_platform("sync_run", "operate")
 def reject(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Do not believe the loss."""
     return _decide(request, run_id, decisions.reject, _("Rejected: everything stays as it was."))

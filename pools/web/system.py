@@ -27,7 +27,7 @@ _DETAILS: Final = {
 
 
 @require_safe
-@pages.for_admins
+@pages.on_platform("system")
 def system(request: HttpRequest) -> HttpResponse:
     """What /readyz answers, and the children of `manage.py up`."""
     ready = json.loads(resolve(reverse("readyz")).func(request).content)

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
 from pools.domain.actors import SYSTEM
 from pools.services import tokens
+from tests import factories
 
 
 class Api:
@@ -42,7 +42,7 @@ class Api:
 
 @pytest.fixture
 def admin(db):
-    return get_user_model().objects.create_superuser("root")  # no password: hashing takes its time
+    return factories.person("root", "admin")  # no password: hashing takes its time
 
 
 @pytest.fixture

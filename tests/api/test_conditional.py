@@ -91,9 +91,9 @@ class TestAskingAgain:
     def test_costs_less_than_the_answer(self, api, run, django_assert_num_queries):
         first, runs = api.get("/pools/lab"), api.get("/sync-runs")
 
-        with django_assert_num_queries(3):  # the token, the id of the name, the version
+        with django_assert_num_queries(2):  # the id of the name, the version
             again(api, "/pools/lab", first)
-        with django_assert_num_queries(2):  # the token, the version
+        with django_assert_num_queries(1):  # the version
             again(api, "/sync-runs", runs)
 
 

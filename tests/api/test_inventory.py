@@ -82,7 +82,7 @@ class TestNodes:
         api.get("/nodes")
 
         for limit in (1, 5):
-            with django_assert_num_queries(3):  # the token, nodes, capacity
+            with django_assert_num_queries(2):  # nodes, capacity
                 api.get(f"/nodes?limit={limit}")
 
 
@@ -142,7 +142,7 @@ class TestDevices:
         api.get("/devices")
 
         for limit in (1, 9):
-            with django_assert_num_queries(3 if limit < 9 else 4):  # the token, which, their rows; where the walk ended
+            with django_assert_num_queries(2 if limit < 9 else 3):  # which, their rows; where the walk ended
                 api.get(f"/devices?limit={limit}")
 
         refs, address = [], "/devices?limit=4"
@@ -168,7 +168,7 @@ class TestModels:
         api.get("/models")
 
         for limit in (1, 100):
-            with django_assert_num_queries(4):  # the token, models, profiles, roll-ups
+            with django_assert_num_queries(3):  # models, profiles, roll-ups
                 api.get(f"/models?limit={limit}")
 
 
@@ -206,12 +206,12 @@ class TestSyncRuns:
         run = api.get("/sync-runs?pool=lab").data["results"][0]["id"]
 
         for limit in (1, 2):
-            with django_assert_num_queries(3):  # the token, the version, runs
+            with django_assert_num_queries(2):  # the version, runs
                 api.get(f"/sync-runs?limit={limit}")
-        with django_assert_num_queries(3):  # the token, the version, the run
+        with django_assert_num_queries(2):  # the version, the run
             api.get(f"/sync-runs/{run}")
         for limit in (1, 50):
-            with django_assert_num_queries(3):  # the token, whether there is the run, changes
+            with django_assert_num_queries(2):  # whether there is the run, changes
                 api.get(f"/sync-runs/{run}/changes?limit={limit}")
 
     def test_that_are_held_wait_for_a_person(self, api, fleet):

@@ -1,11 +1,11 @@
 """What a monitoring system reads."""
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from pools.domain.actors import Actor
 from pools.services import tokens
+from tests import factories
 from tests.factories import Clock, Shows, device, holding, pool, synced, use
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def admin():
-    return get_user_model().objects.create_superuser(username="root", password="a-long-password")
+    return factories.person("root", "admin", password="a-long-password")
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ class TestTheListOfPools:
         api.get("/pools")
 
         for limit in (1, 7):
-            with django_assert_num_queries(5):  # the token, the version, pools, roll-ups, credentials
+            with django_assert_num_queries(4):  # the version, pools, roll-ups, credentials
                 api.get(f"/pools?limit={limit}")
 
     def test_shows_what_is_there_from_the_rollups(self, api, transactional_db):

@@ -14,11 +14,11 @@ from functools import partial
 from html import unescape
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from pools.models import User
 from pools.services.bootstrap import ADMIN_NAME
 from tests.bench.accounting import Meter, Samples, growth_exponent, percentile
 from tests.bench.fleet import Fleet
@@ -109,7 +109,7 @@ class Browser:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         client = Client()
-        client.force_login(get_user_model().objects.get(username=ADMIN_NAME))
+        client.force_login(User.objects.get(username=ADMIN_NAME))
         connection.close()
         session = client.cookies[settings.SESSION_COOKIE_NAME].value
         self._headers = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={session}", "Accept": "text/html"}

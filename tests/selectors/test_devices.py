@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from pools.domain import devices as rules
 from pools.models import Capacity, Device, Node
 from pools.selectors import device_keys, devices
-from tests.factories import NOW, Clock, Shows, node, pool, synced
+from tests.factories import EVERYTHING, NOW, Clock, Shows, node, pool, synced
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,7 +61,7 @@ def fleet():
 def listed(limit=500, **params):
     cursor, rows = None, []
     while True:
-        page = devices.page(params=params, cursor=cursor, limit=limit, now=NOW)
+        page = devices.page(params=params, cursor=cursor, limit=limit, now=NOW, access=EVERYTHING)
         rows += page.rows
         if (cursor := page.next_cursor) is None:
             return rows
@@ -79,7 +79,7 @@ def analyzed():
 def explained(**params):
     plans = []
     with connection.cursor() as cursor, CaptureQueriesContext(connection) as captured:
-        devices.page(params=params, cursor=None, limit=50, now=NOW)
+        devices.page(params=params, cursor=None, limit=50, now=NOW, access=EVERYTHING)
         for query in [each["sql"] for each in captured]:
             cursor.execute(f"EXPLAIN {query}")
             plans += [line for (line,) in cursor.fetchall()]
@@ -135,7 +135,7 @@ class TestAListOfDevices:
 
         for state, rows in whole.items():
             assert listed(state=state) == rows
-        first = devices.page(params={"state": "free"}, cursor=None, limit=500, now=NOW)
+        first = devices.page(params={"state": "free"}, cursor=None, limit=500, now=NOW, access=EVERYTHING)
         assert len(first.rows) <= 7 and first.next_cursor is not None
 
     def test_goes_on_within_a_node(self):

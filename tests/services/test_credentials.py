@@ -8,7 +8,7 @@ from pools.domain.errors import CredentialKeysMissing, CredentialMissing, Creden
 from pools.models import AuditEvent, Credential
 from pools.selectors import pools as seen
 from pools.services import credentials, pools
-from tests.factories import NOW, pool
+from tests.factories import EVERYTHING, NOW, pool
 
 pytestmark = pytest.mark.django_db
 
@@ -90,7 +90,7 @@ class TestANewCredential:
 
         credentials.refuse(pending.pk, "The server does not accept it.", NOW)
 
-        row = seen.one(lab.pk, NOW)
+        row = seen.one(lab.pk, NOW, EVERYTHING)
         assert credentials.of_pool(lab.pk) == {"token": "first"}
         refused = row.pending_credential
         assert refused and (refused.state, refused.problem) == ("refused", "The server does not accept it.")

@@ -32,7 +32,7 @@ from pools.models import (
 )
 from pools.selectors import pools as seen
 from pools.services import pools
-from tests.factories import NOW, Clock, Shows, node, pool, synced
+from tests.factories import EVERYTHING, NOW, Clock, Shows, node, pool, synced
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +59,7 @@ class TestRegister:
     def test_stores_a_draft_that_nobody_has_touched(self):
         made = draft(labels={"tier": "prod"}, region="eu-1")
 
-        row = seen.one(made.pk, NOW)
+        row = seen.one(made.pk, NOW, EVERYTHING)
         assert (row.state, row.health, row.stale, row.identity) == ("registering", "unknown", True, None)
         assert (row.mode, row.grain, row.sync_interval_seconds) == ("device", "device", 60)
         assert row.draft_expires_at == NOW + timedelta(hours=24)
@@ -68,7 +68,7 @@ class TestRegister:
     def test_keeps_the_secret_out_of_everything_but_the_ciphertext(self):
         made = draft()
 
-        credential = seen.one(made.pk, NOW).credential
+        credential = seen.one(made.pk, NOW, EVERYTHING).credential
         assert credential and credential.fields == ["token"]
         assert SECRET not in str(list(Pool.objects.values())) + str(list(AuditEvent.objects.values()))
         assert SECRET.encode() not in bytes(Credential.objects.get().ciphertext)
@@ -247,7 +247,7 @@ class TestCheck:
         checked(made)
 
         assert (queued.state, queued.requested_at, queued.result) == ("queued", NOW, None)
-        assert seen.check(made.pk).state == "done" and seen.one(made.pk, NOW).identity == "far-end"
+        assert seen.check(made.pk).state == "done" and seen.one(made.pk, NOW, EVERYTHING).identity == "far-end"
 
     def test_leaves_an_audit_row_when_it_finds_out_whom_the_pool_stands_for_and_none_when_it_is_the_same(self):
         made = draft()
@@ -360,7 +360,7 @@ class TestReplaceCredential:
 
         credential = pools.replace_credential(pool_id=made.pk, values={"token": "next"}, actor=ALICE, now=NOW)
 
-        row = seen.one(made.pk, NOW)
+        row = seen.one(made.pk, NOW, EVERYTHING)
         assert row.credential and row.pending_credential
         assert (credential.state, row.credential.state, row.pending_credential.state) == (
             "pending",

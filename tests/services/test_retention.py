@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.db import ProgrammingError, connection
 
-from pools.models import APPEND_ONLY_TABLES, PoolSync, SyncRun
+from pools.models import PARTITIONED_TABLES, PoolSync, SyncRun
 from pools.services import partitions, retention
 from tests.factories import NOW, pool
 
@@ -31,7 +31,7 @@ class TestPartitions:
     def test_are_there_for_this_month_and_the_next_two(self):
         partitions.ensure(now=datetime(2031, 11, 30, 23, 59, tzinfo=UTC))
 
-        for table in APPEND_ONLY_TABLES:
+        for table in PARTITIONED_TABLES:
             assert {"2031m11", "2031m12", "2032m01"} <= set(months(table))
 
     def test_are_dropped_when_their_last_row_is_too_old(self):
@@ -56,7 +56,7 @@ class TestClean:
     def test_keeps_all_by_zero(self):
         assert retention.clean(keep_days=FOR_EVER, now=NOW) == {} and min(months("audit_event")) == "2025m01"
 
-    @pytest.mark.parametrize("table", APPEND_ONLY_TABLES)
+    @pytest.mark.parametrize("table", PARTITIONED_TABLES)
     def test_drops_months_by_table(self, table):
         gone = retention.clean(keep_days=FOR_EVER | {table: 300}, now=datetime(2026, 1, 1, tzinfo=UTC))
 

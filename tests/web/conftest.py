@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -22,7 +21,7 @@ ALICE = Actor(name="alice", request_id="req-1")
 
 @pytest.fixture
 def admin(db):
-    return get_user_model().objects.create_superuser("root")
+    return factories.person("root", "admin")
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.contrib.staticfiles import finders
 from django.test import Client
 
 from pools.models import Device, Node
+from tests import factories
 from tests.web.conftest import NASTY
 from tests.web.reading import read
 
@@ -192,7 +192,7 @@ class TestAFullConsole:
 class TestSomebodyWithoutARole:
     def test_is_told_so(self, db):
         client = Client()
-        client.force_login(get_user_model().objects.create_user("ada"))
+        client.force_login(factories.person("ada"))
 
         page = client.get("/")
 
@@ -200,7 +200,7 @@ class TestSomebodyWithoutARole:
 
     def test_cannot_write(self, fleet):
         client = Client()
-        client.force_login(get_user_model().objects.create_user("ada"))
+        client.force_login(factories.person("ada"))
 
         assert client.post("/pools/lab/sync/").status_code == 403
         assert client.post("/pools/lab/remove/").status_code == 403

@@ -2,15 +2,16 @@
 
 import pytest
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.test import Client
+
+from tests import factories
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def ada(db):
-    return get_user_model().objects.create_superuser("ada", password="long-enough-word")
+    return factories.person("ada", "admin", password="long-enough-word")
 
 
 class TestLogIn:

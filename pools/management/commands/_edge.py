@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from django.core.management.base import CommandError
 from django.db import OperationalError
 
+from pools.domain import access
 from pools.domain.actors import Actor
 from pools.domain.errors import DomainError
 
@@ -17,7 +18,7 @@ def actor() -> Actor:
         name = getpass.getuser()
     except (KeyError, OSError):
         name = "unknown"  # a container's user without an entry in passwd
-    return Actor(name=f"{name}@manage.py")
+    return Actor(name=f"{name}@manage.py", access=access.SYSTEM)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from connectors import catalog
+from pools.domain import access
 from pools.management.commands import _edge
 from pools.reconcile import checks
 from pools.selectors import pages, references
@@ -70,7 +71,7 @@ class Command(BaseCommand):
             self.stdout.write(form.format("NAME", "KIND", "STATE", "HEALTH", "NODES", "DEVICES", "FREE", "OBSERVED"))
         cursor: str | None = None
         while True:
-            page = seen.page(params={}, cursor=cursor, limit=pages.LIMIT_MOST, now=timezone.now())
+            page = seen.page(params={}, cursor=cursor, limit=pages.LIMIT_MOST, now=timezone.now(), access=access.SYSTEM)
             for row in page.rows:
                 self.stdout.write(msgspec.json.encode(row).decode() if options["json"] else form.format(*_line(row)))
             cursor = page.next_cursor
@@ -78,7 +79,7 @@ class Command(BaseCommand):
                 return
 
     def _check(self, options: dict[str, Any]) -> None:
-        found = checks.run(pool_id=references.pool_id(options["name"]), clock=timezone.now)
+        found = checks.run(pool_id=references.pool_id(options["name"], access.SYSTEM), clock=timezone.now)
         if found is None or not found["reachable"]:
             raise CommandError(found["error"]["message"] if found else "The pool was removed meanwhile.")
         identity = found["identity"]
@@ -92,7 +93,7 @@ class Command(BaseCommand):
             raise CommandError("ocenter cannot watch this pool before what is missing is there.")
 
     def _activate(self, options: dict[str, Any]) -> None:
-        pool_id = references.pool_id(options["name"])
+        pool_id = references.pool_id(options["name"], access.SYSTEM)
         pools.activate(pool_id=pool_id, actor=_edge.actor(), now=timezone.now())
         self.stdout.write(f"{options['name']} is active and will be synchronised at once.")
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from pools.domain import access
 from pools.management.commands import _edge
 from pools.reconcile import inventory
 from pools.selectors import references, sync_runs
@@ -21,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, pool: str, dry_run: bool, **_options: Any) -> None:
         with _edge.refusals():
-            pool_id = references.pool_id(pool)
+            pool_id = references.pool_id(pool, access.SYSTEM)
             run_id = runs.request(pool_id=pool_id, is_dry_run=dry_run, actor=_edge.actor(), now=timezone.now())
             if inventory.run(pool_id=pool_id, clock=timezone.now) != run_id:
                 self.stdout.write(f"A worker is at it: run {run_id}.")
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         self._tell(run_id)
 
     def _tell(self, run_id: UUID) -> None:
-        run = sync_runs.one(run_id)
+        run = sync_runs.one(run_id, access.SYSTEM)
         figures = ", ".join(
             f"{getattr(run, name)} {name}" for name in ("seen", "created", "changed", "unchanged", "missing", "retired")
         )

@@ -14,7 +14,7 @@ _MOST_DAYS: Final = 3650
 
 
 class Command(BaseCommand):
-    help = "Make a bearer token of an administrator and print it. It is shown once and stored nowhere."
+    help = "Make a bearer token of a user and print it. It is shown once and stored nowhere."
 
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group()
