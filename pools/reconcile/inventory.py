@@ -176,7 +176,7 @@ def observe(
             merge.batch(changed, now=clock())
     if last is None:
         raise Transient("The observation ended without saying that it was the end.", code="truncated")
-    conclude(merge, watch, last, is_full=is_full, now=clock())
+    conclude(merge, watch, last, is_full=is_full, clock=clock)
     _hint_at_follow_up(turn)
 
 
