@@ -260,7 +260,8 @@ class Mode(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """What a kind needs and can do. ``missing`` gives the reason for each capability that it has not.
 
-    ``connector`` is ``module:Class``; it is imported in workers only. The first mode is the default.
+    ``connector`` is ``module:Class``; it is imported in workers only. The first mode is the default. An observation
+    that takes longer than ``observe_seconds`` is given up; what was seen until then stays merged.
     """
 
     kind: str
@@ -270,6 +271,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     modes: tuple[Mode, ...]
     connector: str
     default_sync_interval_seconds: int = 60
+    observe_seconds: int = 540
     capabilities: tuple[str, ...] = ()
     missing: Mapping[str, str] = {}
     is_simulation: bool = False

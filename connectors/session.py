@@ -15,7 +15,7 @@ import structlog
 from connectors import catalog, contract
 from connectors.censor import Censor
 from connectors.contract import ConnectorError, Cursor, Manifest, Order, Page, Permanent, Target
-from connectors.facts import Checked
+from connectors.facts import Checked, storable
 
 T = TypeVar("T")
 
@@ -109,8 +109,8 @@ class _Calls:
             yield more
         except ConnectorError as raised:
             error = raised
-            error.args = (self._censor(str(error)),)
-            error.platform_words = self._censor(error.platform_words)
+            error.args = (storable(self._censor(str(error))),)
+            error.platform_words = storable(self._censor(error.platform_words))
             raise error from None  # what it was raised from may quote a request
         except Exception as raised:
             error = _bug(name, raised)
@@ -153,10 +153,10 @@ class _Session(contract.Connector):
         self._calls = calls
 
     def identity(self) -> contract.Identity:
-        return self._calls.call("identity", self._inner.identity)
+        return storable(self._calls.call("identity", self._inner.identity))
 
     def check(self) -> contract.Check:
-        return self._calls.call("check", self._inner.check)
+        return storable(self._calls.call("check", self._inner.check))
 
     def observe(self, cursor: Cursor | None) -> Iterator[Page]:
         return self._calls.pages(lambda: iter(self._inner.observe(cursor)))

@@ -1,4 +1,4 @@
-"""The Celery application: one queue per platform, so that a slow platform keeps no other waiting.
+"""The Celery application: one queue and one time limit for each platform (pools/domain/queues.py).
 
 A message is a hint that a row may be due. PostgreSQL holds the truth, so losing or repeating a message changes nothing.
 """
@@ -12,10 +12,11 @@ from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from connectors import catalog
 from ocenter import child, health
-from pools import dispatch
+from pools.domain import queues
 
-QUEUES = (dispatch.DEFAULT_QUEUE, *(dispatch.observe_queue(kind) for kind in catalog.MANIFESTS))
 TASK_SECONDS = 600
+"""For tasks that bring no limit of their own."""
+LONGEST_TASK_SECONDS = max(TASK_SECONDS, *(queues.time_limits(kind)["time_limit"] for kind in catalog.MANIFESTS))
 
 app = Celery("ocenter", broker=settings.BROKER_URL)
 app.conf.update(
@@ -25,13 +26,13 @@ app.conf.update(
     task_serializer="json",
     result_serializer="json",
     task_ignore_result=True,
-    task_default_queue=dispatch.DEFAULT_QUEUE,
+    task_default_queue=queues.DEFAULT_QUEUE,
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_soft_time_limit=TASK_SECONDS,
     task_time_limit=TASK_SECONDS + 60,
     # Longer than any task may take, or a running task is handed out a second time.
-    broker_transport_options={"visibility_timeout": TASK_SECONDS + 300, "socket_keepalive": True},
+    broker_transport_options={"visibility_timeout": LONGEST_TASK_SECONDS + 300, "socket_keepalive": True},
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_prefetch_multiplier=1,

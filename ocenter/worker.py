@@ -1,8 +1,9 @@
-"""The worker: takes hints from every queue and works on due rows."""
+"""The worker: takes hints from its queues and works on due rows."""
 
 import os
 
 from ocenter.env import Env, load
+from pools.domain.queues import QUEUES
 
 
 def work(env: Env) -> None:
@@ -10,12 +11,12 @@ def work(env: Env) -> None:
 
     SIGTERM lets running tasks end, SIGQUIT gives them back to the queue.
     """
-    from ocenter.celery import QUEUES, app
+    from ocenter.celery import app
 
     app.worker_main(
         [
             "worker",
-            f"--queues={','.join(QUEUES)}",
+            f"--queues={','.join(env.worker_queues or QUEUES)}",
             f"--concurrency={env.worker_processes}",
             "--without-gossip",
             "--without-mingle",

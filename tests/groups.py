@@ -12,6 +12,10 @@ from pathlib import Path
 
 NO_TESTS = 5
 CHECKOUT = Path(__file__).resolve().parents[1]
+NO_POSTGRESQL_15 = (
+    "there is no PostgreSQL 15, the oldest that ocenter works on; on Debian 12: apt install postgresql-15, "
+    "elsewhere name the folder of its programs by OCENTER_TEST_POSTGRES15_BIN"
+)
 
 
 def main(groups: list[str]) -> int:
@@ -34,14 +38,24 @@ def lacks(group: str) -> list[str]:
     """Return what this machine does not have for a group of tests."""
     if group == "browser" and not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return ["there is no chromium; on Debian and Ubuntu: apt install chromium"]
-    backends = os.environ.get("OCENTER_BACKENDS")
-    if group == "backend" and not backends:
-        return ["OCENTER_BACKENDS does not name the folder of real backends"]
-    if group == "backend" and not Path(str(backends)).is_dir():
-        return [f"OCENTER_BACKENDS={backends} is not a folder"]
+    if group == "backend":
+        return [*_lacks_backends(), *([] if postgresql_15() else [NO_POSTGRESQL_15])]
     if group == "crash" and os.geteuid() != 0:
         return ["not root, so nothing about changing the user is tried"]
     return []
+
+
+def _lacks_backends() -> list[str]:
+    backends = os.environ.get("OCENTER_BACKENDS")
+    if not backends:
+        return ["OCENTER_BACKENDS does not name the folder of real backends"]
+    return [] if Path(backends).is_dir() else [f"OCENTER_BACKENDS={backends} is not a folder"]
+
+
+def postgresql_15() -> Path | None:
+    """Return the folder of the programs of a PostgreSQL 15 on this machine."""
+    folder = Path(os.environ.get("OCENTER_TEST_POSTGRES15_BIN") or "/usr/lib/postgresql/15/bin")
+    return folder if (folder / "initdb").exists() else None
 
 
 if __name__ == "__main__":

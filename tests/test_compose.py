@@ -9,13 +9,15 @@ import pytest
 import yaml
 
 from ocenter import compose, env
-from ocenter.celery import QUEUES
+from pools.domain.queues import QUEUES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = ("migrate", "housekeeping", "web", "worker", "beat")
-LONG_LIVED = ("postgres", "redis", "web", "worker", "beat")
+WORKERS = ("worker", "worker-openstack")
+SERVING = ("web", *WORKERS, "beat")
+OURS = ("migrate", "housekeeping", *SERVING)
+LONG_LIVED = ("postgres", "redis", *SERVING)
 
 
 class TestServices:
@@ -52,7 +54,7 @@ class TestServices:
 
         assert set(re.findall(r"/run/secrets/(\w+)", text)) == set(service["secrets"]) <= set(COMPOSE["secrets"])
 
-    @pytest.mark.parametrize("name", ["web", "worker", "beat", "housekeeping"])
+    @pytest.mark.parametrize("name", [*SERVING, "housekeeping"])
     def test_start_when_the_migration_is_done_and_the_servers_are_healthy(self, name):
         conditions = {other: how["condition"] for other, how in SERVICES[name]["depends_on"].items()}
 
@@ -62,7 +64,7 @@ class TestServices:
             "redis": "service_healthy",
         }
 
-    @pytest.mark.parametrize("name", ["web", "worker", "beat"])
+    @pytest.mark.parametrize("name", SERVING)
     def test_that_serve_never_know_the_owner_of_the_tables(self, name):
         assert "owner" not in yaml.safe_dump(SERVICES[name])
 
@@ -70,9 +72,14 @@ class TestServices:
     def test_that_change_the_schema_know_both_roles(self, name):
         assert {"owner_database_url", "database_url"} <= set(SERVICES[name]["secrets"])
 
-    def test_can_be_scaled_where_it_helps(self):
+    @pytest.mark.parametrize("name", WORKERS)
+    def test_can_be_scaled_where_it_helps(self, name):
         """A fixed container name or a published port would forbid a second worker."""
-        assert not {"container_name", "ports", "hostname"} & set(SERVICES["worker"])
+        assert not {"container_name", "ports", "hostname"} & set(SERVICES[name])
+
+    def test_for_one_platform_start_only_when_asked_for_and_serve_a_queue_that_exists(self):
+        assert [name for name, service in SERVICES.items() if "profiles" in service] == ["worker-openstack"]
+        assert SERVICES["worker-openstack"]["environment"]["OCENTER_WORKER_QUEUES"] in QUEUES
 
     @pytest.mark.parametrize("name", ["postgres", "redis"])
     def test_that_keep_state_are_reached_from_inside_only(self, name):
@@ -89,7 +96,7 @@ class TestServices:
 
         assert "--locale-provider=builtin --builtin-locale=C.UTF-8" in arguments
 
-    @pytest.mark.parametrize("name", ["web", "worker", "beat"])
+    @pytest.mark.parametrize("name", SERVING)
     def test_start_a_module_that_exists(self, name):
         python, flag, module = SERVICES[name]["command"]
 
@@ -102,11 +109,6 @@ class TestServices:
     )
     def test_are_valid_to_compose_itself(self):
         subprocess.run(["docker", "compose", "config", "--quiet"], cwd=CHECKOUT, check=True)
-
-
-class TestWorker:
-    def test_listens_to_every_queue(self):
-        assert "default" in QUEUES and len(QUEUES) > 1
 
 
 class TestSecrets:

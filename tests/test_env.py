@@ -39,6 +39,7 @@ class TestEnvironment:
             "SECRET_KEY": "short",
             "CREDENTIAL_KEYS": f"{FERNET},nonsense",
             "WORKER_PROCESSES": "0",
+            "WORKER_QUEUES": "default, observe.vmware, observe.k8s",
             "LOG_LEVEL": "loud",
             "BEHIND_PROXY": "perhaps",
         }.items():
@@ -59,6 +60,8 @@ class TestEnvironment:
             "OCENTER_SECRET_KEY: is too short to be safe; give at least 32 random characters",
             "OCENTER_URL: must be the address people type, without a path, such as https://ocenter.example.org",
             "OCENTER_WORKER_PROCESSES: must be at least 1",
+            "OCENTER_WORKER_QUEUES: names no queue by observe.vmware, observe.k8s; known are default, "
+            "observe.kubernetes, observe.openstack, observe.simulated",
         ]
 
     @pytest.mark.parametrize(

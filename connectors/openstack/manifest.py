@@ -96,6 +96,7 @@ MANIFEST = Manifest(
     ),
     connector="connectors.openstack.connector:OpenStack",
     default_sync_interval_seconds=60,
+    observe_seconds=900,  # one request to Cyborg may take ten minutes of it
     capabilities=("observe",),
     missing={
         "apply": "Delivery to OpenStack is not built yet.",

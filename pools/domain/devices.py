@@ -3,7 +3,19 @@
 from typing import Final
 
 # In this order: the first that holds is the state. The selectors say the same in SQL; a test compares the two.
-DEVICE_STATES: Final = ("retired", "missing", "faulty", "in_use", "partial", "shadow", "unavailable", "free")
+DEVICE_STATES: Final = (
+    "retired",
+    "missing",
+    "faulty",
+    "in_use",
+    "partial",
+    "shadow",
+    "unknown",
+    "unavailable",
+    "free",
+)
+# In these nothing of a device is free: capacity counts what nobody holds of it as faulty.
+OUT_OF_SERVICE: Final = frozenset({"missing", "faulty", "unknown", "unavailable"})
 
 
 def state(
@@ -19,8 +31,9 @@ def state(
     """Return the state of a device. ``taken_milli`` is claimed + held.
 
     ``partial``: a part is taken, or the card is cut and its pieces are counted on their own (total 0).
-    ``shadow``: used, at least in part, by somebody ocenter gave nothing to. ``unavailable``: nothing new is placed
-    there, for its node takes none or nobody can say how it is.
+    ``shadow``: used, at least in part, by somebody ocenter gave nothing to. ``unknown``: nobody can say how it is.
+    ``unavailable``: its node takes no new work. ``free`` is exactly what capacity counts as free as a whole; of the
+    rest of one that is in parts or in shadow use, something is free only when it is well and its node takes new work.
     """
     if is_retired:
         return "retired"
@@ -34,4 +47,6 @@ def state(
         return "partial"
     if shadow_milli > 0:
         return "shadow"
-    return "free" if is_node_available and health == "ok" else "unavailable"
+    if health == "unknown":
+        return "unknown"
+    return "free" if is_node_available else "unavailable"

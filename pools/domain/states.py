@@ -18,7 +18,7 @@ POOL_MOVES: Final = {
 
 RUN_STATES: Final = ("queued", "running", "succeeded", "failed", "held", "rejected")
 RUN_KINDS: Final = ("full", "incremental")
-RUN_TRIGGERS: Final = ("schedule", "manual", "follow_up", "activate", "approve")
+RUN_TRIGGERS: Final = ("schedule", "manual", "follow_up", "activate")
 
 DEVICE_HEALTHS: Final = ("ok", "faulty", "unknown")
 CAPACITY_KINDS: Final = ("cards", "counter", "host")

@@ -1280,7 +1280,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="syncrun",
             constraint=models.CheckConstraint(
-                condition=models.Q(("trigger__in", ["schedule", "manual", "follow_up", "activate", "approve"])),
+                condition=models.Q(("trigger__in", ["schedule", "manual", "follow_up", "activate"])),
                 name="sync_run_trigger_known",
             ),
         ),

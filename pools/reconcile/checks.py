@@ -30,6 +30,7 @@ def run(*, pool_id: UUID, clock: Callable[[], datetime], lane: Lane | None = Non
     with lanes.place(lane, is_needed=True) as may_begin, _alone(pool_id) as is_alone:
         if not may_begin or not is_alone or (target := due.check_target(pool_id)) is None:
             return None
+        pools.begin_check(pool_id)
         try:
             result = _check(target)
         except DomainError as error:

@@ -1,5 +1,6 @@
 """Conclude an observation: what was not seen is missing, or waits for a person; then the run ends."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -9,44 +10,50 @@ from connectors.contract import Last
 from pools.domain import observation, schedule
 from pools.domain.observation import Unseen
 from pools.reconcile.watch import Watch
-from pools.services import sync_runs, turns
+from pools.services import losses, sync_runs, turns
 from pools.services.inventory import Merge
 
 
-def conclude(merge: Merge, watch: Watch, last: Last, *, is_full: bool, now: datetime) -> None:
+def conclude(merge: Merge, watch: Watch, last: Last, *, is_full: bool, clock: Callable[[], datetime]) -> None:
     """Mark what is missing, if all was seen and no person has to decide first, and end the run. Raises TurnLost."""
-    turn = merge.turn
+    turn, now = merge.turn, clock()
     run: dict[str, Any] = {"state": "succeeded", "complete": last.complete}
     sync: dict[str, Any] = {}
     overrules_held = False
     with watch.phase("settle"):
         if last.complete:
-            overrules_held = _lose(merge, watch, run, sync, is_full=is_full, now=now)
+            overrules_held = _lose(merge, watch, run, sync, is_full=is_full, clock=clock)
             sync |= {"observed_at": now, "cursor": last.cursor, "complete_runs": F("complete_runs") + 1}
         else:
             # The cursor stays: what this one missed, the next one has to see.
             watch.warnings.insert(0, last.incomplete_because or "The observation was incomplete.")
             if (waiting := sync_runs.held(turn.pool_id)) is not None:
-                sync |= {"unseen": merge.still_unseen(waiting[1]).as_stored()}
+                sync |= {"unseen": losses.still_unseen(merge.sight, waiting[1]).as_stored()}
     sync |= _health(run["state"], last, is_waiting=bool(sync.get("unseen")))
     due = schedule.after_run(now=now, interval_seconds=turn.interval_seconds, failures=0, pool_id=turn.pool_id)
     sync |= {"consecutive_failures": 0, "breaker_open_until": None, "next_at": due.at}
     run |= watch.figures(merge) | {"kind": "full" if is_full else "incremental", "cursor": last.cursor}
     if turn.is_dry_run:
         run["preview"], sync = merge.preview, {}
-    turns.finish(turn, now=now, run=run, sync=sync, overrules_held=overrules_held and not turn.is_dry_run)
+    turns.finish(turn, now=clock(), run=run, sync=sync, overrules_held=overrules_held and not turn.is_dry_run)
 
 
 def _lose(
-    merge: Merge, watch: Watch, run: dict[str, Any], sync: dict[str, Any], *, is_full: bool, now: datetime
+    merge: Merge,
+    watch: Watch,
+    run: dict[str, Any],
+    sync: dict[str, Any],
+    *,
+    is_full: bool,
+    clock: Callable[[], datetime],
 ) -> bool:
     """Mark what was not seen as missing, or hold the run for a person. True when that ends an earlier held run."""
     waiting = sync_runs.held(merge.turn.pool_id)
     before = waiting[1] if waiting else Unseen()
-    unseen, loss = merge.unseen(is_full=is_full, waiting=before)
+    unseen, loss = losses.of(merge.turn.pool_id, merge.sight, is_full=is_full, waiting=before)
     reason = observation.needs_person(loss)
     if reason is None:
-        merge.settle(unseen, now=now)
+        merge.settle(unseen, clock=clock)
         sync |= {"held_run_id": None, "unseen": None}
         return True
     hold = {"reason": reason, "nodes": loss.nodes, "devices": loss.devices}
@@ -58,7 +65,7 @@ def _lose(
         # The same loss waits already: one decision is enough, and its page must not move away under a person.
         watch.warnings.insert(0, f"Marking {loss.nodes} nodes as missing waits for a decision on run {waiting[0]}.")
         return False
-    merge.hold(unseen.nodes, now=now)
+    merge.hold(unseen.nodes, now=clock())
     run |= {"state": "held", "hold": hold}
     sync |= {"held_run_id": merge.turn.run_id}
     return True

@@ -9,9 +9,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connection
 
-from connectors import session
+from connectors import catalog, session
 from connectors.contract import Connector, ConnectorError, Identity, Last, NodeFact, Page, Permanent, Transient
 from pools import dispatch
 from pools.domain import observation
@@ -20,7 +21,7 @@ from pools.domain.observation import Sight
 from pools.reconcile import lanes
 from pools.reconcile.conclusion import conclude
 from pools.reconcile.heartbeat import DATABASE_FAILURES, Heartbeat
-from pools.reconcile.lanes import Lane, NoPlace
+from pools.reconcile.lanes import Lane, NoPlace, OutOfTime
 from pools.reconcile.watch import Watch
 from pools.selectors import due
 from pools.services import credentials, inventory, pools, sync_runs, turns
@@ -35,7 +36,6 @@ _SLOW: Final = (
     "The pool answers slowly, and other slow pools are being read. What was merged is kept; the next run goes on when "
     "they are through."
 )
-LONGEST_SECONDS: Final = 540  # less than Celery lets a task run, so that the run can say what was wrong
 
 
 class Stopped(Exception):
@@ -67,16 +67,10 @@ def run(
 
 
 def _go_on(should_stop: Callable[[], bool], lane: Lane | None, elapsed_seconds: float) -> None:
-    """Raise Stopped when the worker shuts down, NoPlace when it is needed for others, Transient after too long."""
+    """Raise Stopped when the worker shuts down, NoPlace when it is needed for others."""
     if should_stop():
         raise Stopped(
             "The worker was shut down in the middle. What was merged is kept; the next run goes on.", "stopped"
-        )
-    if elapsed_seconds > LONGEST_SECONDS:
-        raise Transient(
-            f"The pool could not be read in {LONGEST_SECONDS} s. What was merged is kept. Look at how loaded the "
-            "platform is, or let it show less to this account.",
-            code="too_slow",
         )
     if lane is not None and elapsed_seconds > lanes.SLOW_SECONDS and not lane.enter():
         raise NoPlace
@@ -93,6 +87,9 @@ def _end_of(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], 
     except NoPlace:
         bound.info("run_stopped", code="slow")
         _end_badly(turn, clock(), Transient(_SLOW, code="slow"), is_due=True)
+    except (OutOfTime, SoftTimeLimitExceeded):
+        bound.warning("run_failed", code="too_slow")
+        _end_badly(turn, clock(), _too_slow(catalog.manifest(turn.kind).observe_seconds))
     except Stopped as stop:
         bound.info("run_stopped", code=stop.code)
         _end_badly(turn, clock(), Transient(str(stop), code=stop.code), is_due=True)
@@ -111,10 +108,24 @@ def _end_of(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], 
         raise
 
 
+def _too_slow(observe_seconds: int) -> Transient:
+    return Transient(
+        f"The pool could not be read in {observe_seconds} s. What was merged is kept. Look at how loaded the platform "
+        "is, or let it show less to this account.",
+        code="too_slow",
+    )
+
+
+def _ends_at(turn: Turn) -> float:
+    """Return when a run that begins now has to be through, on the monotonic clock. Raises Permanent: unknown kind."""
+    return time.monotonic() + catalog.manifest(turn.kind).observe_seconds
+
+
 def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], None], lane: Lane | None) -> None:
+    ends_at = _ends_at(turn)
     secret = credentials.of_pool(turn.pool_id)
     with ExitStack() as opened:
-        with lanes.patience(lane):
+        with lanes.patience(lane, ends_at):
             connector = opened.enter_context(
                 session.connect(
                     turn.kind, turn.settings, secret, identity_key=turn.identity, log=log.bind(pool=turn.pool_name)
@@ -123,7 +134,7 @@ def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], Non
             found = connector.identity() if turn.identity is None else None
         if found is not None:
             _remember_identity(turn, found, clock())
-        observe(turn, connector, clock=clock, go_on=go_on, lane=lane)
+        observe(turn, connector, clock=clock, go_on=go_on, lane=lane, ends_at=ends_at)
 
 
 def _remember_identity(turn: Turn, found: Identity, now: datetime) -> None:
@@ -140,13 +151,15 @@ def observe(
     clock: Callable[[], datetime],
     go_on: Callable[[float], None] = lambda _elapsed_seconds: None,
     lane: Lane | None = None,
+    ends_at: float | None = None,
 ) -> None:
     """Merge one observation of a connected pool under the turn, and end the run.
 
     ``go_on`` is asked between two pages with the seconds so far and raises to end it; ``lane`` is for a pool that keeps
-    this process waiting.
-    Raises ConnectorError of the platform, TurnLost, DatabaseError; what was merged until then stays.
+    this process waiting; ``ends_at`` of the monotonic clock is, unless given, as long from now as the kind allows.
+    Raises ConnectorError of the platform, TurnLost, OutOfTime, DatabaseError; what was merged until then stays.
     """
+    ends_at = _ends_at(turn) if ends_at is None else ends_at
     watch = Watch()
     with watch.phase("read_recorded"):
         sight = Sight(recorded=inventory.recorded(turn.pool_id))
@@ -157,7 +170,9 @@ def observe(
     last: Last | None = None
     is_full = True
     shown_at = time.monotonic()
-    for page in watch.timed("platform", lanes.patiently(lane, connector.observe(turn.cursor))):
+    for page in watch.timed("platform", lanes.patiently(lane, connector.observe(turn.cursor), ends_at)):
+        if time.monotonic() > ends_at:
+            raise OutOfTime
         go_on(watch.elapsed_seconds)
         watch.page(page)
         is_full = is_full and page.is_full
@@ -176,7 +191,7 @@ def observe(
             merge.batch(changed, now=clock())
     if last is None:
         raise Transient("The observation ended without saying that it was the end.", code="truncated")
-    conclude(merge, watch, last, is_full=is_full, now=clock())
+    conclude(merge, watch, last, is_full=is_full, clock=clock)
     _hint_at_follow_up(turn)
 
 

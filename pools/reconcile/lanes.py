@@ -9,6 +9,7 @@ import fcntl
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -20,6 +21,10 @@ SLOW_SECONDS: Final = 10
 
 class NoPlace(BaseException):
     """Breaks off a wait for a slow platform. No Exception, so that nobody between takes it for the platform's."""
+
+
+class OutOfTime(BaseException):
+    """Breaks off a wait for a platform when the run has no time left. No Exception either."""
 
 
 class Lane:
@@ -74,8 +79,10 @@ def place(lane: Lane | None, *, is_needed: bool) -> Iterator[bool]:
 
 
 @contextmanager
-def patience(lane: Lane | None) -> Iterator[None]:
+def patience(lane: Lane | None, ends_at: float) -> Iterator[None]:
     """Wait for a platform within; after SLOW_SECONDS the process needs a place in the lane. Raises NoPlace.
+
+    Raises OutOfTime at ``ends_at`` of the monotonic clock: Celery's limit would come later and look like a bug.
 
     An alarm asks, because a read may block for minutes. It goes to the main thread, where a worker's tasks run; work in
     another thread keeps nobody waiting.
@@ -84,12 +91,18 @@ def patience(lane: Lane | None) -> Iterator[None]:
         yield
         return
 
+    def left_seconds() -> float:
+        return max(0.001, ends_at - time.monotonic())  # zero would turn the alarm off
+
     def move_over(_signal: int, _frame: object) -> None:
+        if time.monotonic() >= ends_at:
+            raise OutOfTime
         if not lane.enter():
             raise NoPlace
+        signal.setitimer(signal.ITIMER_REAL, left_seconds())
 
     before = signal.signal(signal.SIGALRM, move_over)
-    signal.setitimer(signal.ITIMER_REAL, SLOW_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, min(SLOW_SECONDS, left_seconds()))
     try:
         yield
     finally:
@@ -97,10 +110,10 @@ def patience(lane: Lane | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def patiently(lane: Lane | None, pages: Iterator[Page]) -> Iterator[Page]:
-    """Yield the pages, each waited for with patience. Raises NoPlace."""
+def patiently(lane: Lane | None, pages: Iterator[Page], ends_at: float) -> Iterator[Page]:
+    """Yield the pages, each waited for with patience. Raises NoPlace, OutOfTime."""
     while True:
-        with patience(lane):
+        with patience(lane, ends_at):
             page = next(pages, None)
         if page is None:
             return

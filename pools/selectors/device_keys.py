@@ -66,7 +66,8 @@ _STATE: Final = f"""CASE
     WHEN d.total_milli > 0 AND {_GIVEN} >= d.total_milli THEN 'in_use'
     WHEN d.total_milli = 0 OR {_GIVEN} > 0 THEN 'partial'
     WHEN d.shadow_milli > 0 THEN 'shadow'
-    WHEN NOT n.is_available OR d.health <> 'ok' THEN 'unavailable'
+    WHEN d.health = 'unknown' THEN 'unknown'
+    WHEN NOT n.is_available THEN 'unavailable'
     ELSE 'free' END"""
 
 _LIVE: Final = "retired_at IS NULL"
@@ -90,7 +91,8 @@ _OF_STATE: Final[Mapping[str, tuple[_Walk, ...]]] = {
         _Walk(table="device", along=f"total_milli = 0 AND {_LIVE}"),
     ),
     "shadow": (_Walk(table="node", along=_LIVE, sums="{0}.shadow_milli > 0"),),
-    "unavailable": (_Walk(table="node", along=f"NOT is_available AND {_LIVE}"), _OF_HEALTH["unknown"]),
+    "unknown": (_OF_HEALTH["unknown"],),
+    "unavailable": (_Walk(table="node", along=f"NOT is_available AND {_LIVE}"),),
     "free": (_Walk(table="node", along=_LIVE, sums="{0}.free_milli > 0"),),
 }
 

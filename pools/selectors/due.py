@@ -36,9 +36,12 @@ def is_slow(pool_id: UUID, slow_seconds: float) -> bool:
 
 
 def checks() -> list[tuple[UUID, str]]:
-    """Return (pool id, kind) of the pools that wait for a check, or for a decision on a new credential."""
+    """Return (pool id, kind) of the pools that wait for a check, or for a decision on a new credential.
+
+    A check that is on is among them: its worker may be lost, and a hint that comes too often does nothing.
+    """
     pending = Exists(Credential.objects.filter(pool=OuterRef("pk"), state="pending"))
-    waiting = Pool.objects.filter(pending | Q(sync__check_state="queued"), removed_at=None)
+    waiting = Pool.objects.filter(pending | Q(sync__check_state__in=("queued", "running")), removed_at=None)
     return list(waiting.order_by("sync__check_requested_at", "id").values_list("id", "kind"))
 
 

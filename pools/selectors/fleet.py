@@ -103,7 +103,7 @@ SELECT (SELECT count(*) FROM chip_model WHERE NOT is_catalogued) AS unknown_mode
 
 _CELL = """CASE
     WHEN d.health = 'faulty' THEN 'x'
-    WHEN d.missing_since IS NOT NULL OR d.health <> 'ok' OR NOT n.is_available THEN 'u'
+    WHEN d.missing_since IS NOT NULL OR n.missing_since IS NOT NULL OR d.health <> 'ok' OR NOT n.is_available THEN 'u'
     WHEN d.total_milli = 0 THEN 'p'
     WHEN coalesce(c.pos_claimed_milli[d.position], 0) > 0 THEN 'c'
     WHEN coalesce(c.pos_held_milli[d.position], 0) > 0 THEN 'h'

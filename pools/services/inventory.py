@@ -4,7 +4,7 @@ Nothing here talks to a platform. Every transaction takes the pool's advisory lo
 and locks its capacity rows in id order before it changes one.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +16,8 @@ from django.db.backends.utils import CursorWrapper
 
 from connectors.contract import NodeFact
 from pools.domain import observation
-from pools.domain.observation import Loss, Recorded, Sight, Unseen
-from pools.models import Device, InventoryChange, Node
+from pools.domain.observation import Recorded, Sight, Unseen
+from pools.models import InventoryChange, Node
 from pools.services import facts, sql, turns
 from pools.services.models import Resolver
 from pools.services.turns import Turn
@@ -80,49 +80,16 @@ class Merge:
             _copy(cursor, "incoming_counter", facts.COUNTER_COLUMNS, rows.counters)
             self._merge(cursor, self._params(now), has_known_nodes=any(not row[1] for row in rows.nodes))
 
-    def unseen(self, *, is_full: bool, waiting: Unseen) -> tuple[Unseen, Loss]:
-        """Return the nodes and devices that a complete observation did not show, and how grave that is.
+    def settle(self, unseen: Unseen, *, clock: Callable[[], datetime]) -> None:
+        """Mark as missing what a complete observation did not show, and retire what is missing for long.
 
-        ``waiting`` is what an earlier run did not see and a person has not decided on: one that tells only changes does
-        not tell it again. What a person accepted before is among the unseen and does not count in the loss.
+        Each transaction is of its own instant: one of the beginning would shorten the turn that the heartbeat keeps.
         """
-        nodes = {node.id: node for node in self.sight.unseen_nodes(is_full=is_full).values()}
-        lost_devices = self.sight.unseen_devices - self.sight.moved_devices
-        if not is_full:
-            again = self.still_unseen(waiting)
-            nodes |= {node.id: node for node in self.sight.recorded.values() if node.id in again.nodes}
-            lost_devices |= again.devices
-        # As of now, since a person may have accepted the loss while this run went on.
-        missing = Node.objects.filter(pool_id=self.turn.pool_id, missing_since__isnull=False, retired_at=None)
-        accepted = set(missing.filter(loss_accepted=True).values_list("id", flat=True))
-        lost_devices = set(Device.objects.filter(id__in=lost_devices, missing_since=None).values_list("id", flat=True))
-        fresh = [node for node in nodes.values() if node.id not in accepted]
-        live = [node for node in self.sight.recorded.values() if node.id not in accepted]
-        loss = Loss(
-            nodes=len(fresh),
-            live_nodes=len(live),
-            devices=self._devices_left_on([node.id for node in fresh]) + len(lost_devices),
-            live_devices=sum(node.device_count for node in live),
-            has_claims=_has_claims([node.id for node in fresh], lost_devices),
-        )
-        devices = lost_devices | self._missing_devices(list(nodes))
-        return Unseen(frozenset(nodes), frozenset(devices)), loss
-
-    def still_unseen(self, before: Unseen) -> Unseen:
-        """Return what of an earlier run's unseen this one, however far it came, has not seen either."""
-        seen = self.sight.seen_nodes()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT id, node_id FROM device WHERE id = ANY(%s)", [list(before.devices)])
-            devices = {id for id, node_id in cursor.fetchall() if node_id not in seen}
-        return Unseen(before.nodes - seen, frozenset(devices | (before.devices & self.sight.unseen_devices)))
-
-    def settle(self, unseen: Unseen, *, now: datetime) -> None:
-        """Mark as missing what a complete observation did not show, and retire what is missing for long."""
         if not unseen and not self.sight.unsettled:
             return
         ordered = sorted(unseen.nodes)
         for start in range(0, max(len(ordered), 1), BATCH_NODES):
-            batch = ordered[start : start + BATCH_NODES]
+            batch, now = ordered[start : start + BATCH_NODES], clock()
             with self._transaction(now) as cursor:
                 self._settle_batch(cursor, batch, unseen.devices if start == 0 else (), now, accepted=False)
                 if start == 0:
@@ -247,7 +214,7 @@ class Merge:
         created, known = cursor.fetchone()
         self.counts.devices["created"] += created
         if known:
-            sql.run(cursor, "count_known_devices")
+            sql.run(cursor, "compare_known_devices")
             changed, unchanged, moved = cursor.fetchone()
             self.counts.devices["changed"] += changed
             self.counts.devices["unchanged"] += unchanged
@@ -262,24 +229,6 @@ class Merge:
             "now": now,
             "is_advisory": self.turn.is_pool_grain,
         }
-
-    def _devices_left_on(self, node_ids: Collection[UUID]) -> int:
-        """Count the devices that go with these nodes. A host that registers anew takes its cards along."""
-        left = Device.objects.filter(node_id__in=node_ids, missing_since=None, retired_at=None)
-        return left.exclude(id__in=self.sight.moved_devices).count() if node_ids else 0
-
-    def _missing_devices(self, unseen_node_ids: Collection[UUID]) -> set[UUID]:
-        """Devices that were missing before and whose node is there: they miss one observation more."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                SELECT d.id FROM device d JOIN node n ON n.id = d.node_id
-                WHERE d.pool_id = %s AND d.missing_since IS NOT NULL AND d.retired_at IS NULL
-                    AND n.missing_since IS NULL AND NOT n.id = ANY(%s)
-                """,
-                [self.turn.pool_id, list(unseen_node_ids)],
-            )
-            return {row[0] for row in cursor.fetchall()}
 
 
 def _refresh_capacity(cursor: CursorWrapper, params: dict[str, Any]) -> None:
@@ -303,19 +252,3 @@ def _copy(cursor: CursorWrapper, table: str, columns: str, rows: Sequence[tuple[
     with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
-
-
-def _has_claims(node_ids: Collection[UUID], device_ids: Collection[UUID]) -> bool:
-    """True when a claim or hold lies on one of these nodes, or at the position of one of these devices."""
-    if not node_ids and not device_ids:
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT EXISTS (SELECT FROM capacity WHERE node_id = ANY(%(nodes)s) AND claimed_milli + held_milli > 0)
-                OR EXISTS (SELECT FROM device d JOIN capacity c ON c.id = d.capacity_id WHERE d.id = ANY(%(devices)s)
-                    AND c.pos_claimed_milli[d.position] + c.pos_held_milli[d.position] > 0)
-            """,
-            {"nodes": list(node_ids), "devices": list(device_ids)},
-        )
-        return bool(cursor.fetchone()[0])

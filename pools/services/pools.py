@@ -154,6 +154,11 @@ def remove_expired_drafts(*, now: datetime) -> int:
     return sum(_remove_expired(pool_id, now) for pool_id in due)
 
 
+def touch_draft(pool_id: UUID, now: datetime) -> None:
+    """Let a draft that somebody works with last for another 24 hours. No pool in any other state expires."""
+    Pool.objects.filter(pk=pool_id, state="registering").update(draft_expires_at=now + DRAFT_LASTS)
+
+
 @transaction.atomic(durable=True)
 def _remove_expired(pool_id: UUID, now: datetime) -> bool:
     """Look again under the lock: somebody may have taken the draft up, or another beat was faster."""
@@ -174,11 +179,15 @@ def request_check(*, pool_id: UUID, actor: Actor, now: datetime) -> None:
     Raises PoolMissing.
     """
     pool = locked(pool_id)
-    if pool.state == "registering":
-        Pool.objects.filter(pk=pool.pk).update(draft_expires_at=now + DRAFT_LASTS)
+    touch_draft(pool_id, now)
     PoolSync.objects.filter(pool=pool).update(check_state="queued", check_requested_at=now)
     audit.record(actor, "pool.check_requested", "pool", pool.pk, pool.name, None, None, now)
     dispatch.check(pool.pk, pool.kind)
+
+
+def begin_check(pool_id: UUID) -> None:
+    """Show that a worker asks the platform; the check stays due until its result is stored."""
+    PoolSync.objects.filter(pool_id=pool_id, check_state="queued").update(check_state="running")
 
 
 @transaction.atomic(durable=True)

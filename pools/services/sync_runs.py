@@ -11,7 +11,7 @@ from pools.domain.actors import Actor
 from pools.domain.errors import PoolMissing, PoolNotSynced, RunMissing, RunNotHeld
 from pools.domain.observation import Sight, Unseen
 from pools.models import Pool, PoolSync, SyncRun
-from pools.services import audit, turns
+from pools.services import audit, pools, turns
 from pools.services.inventory import Merge
 from pools.services.models import Resolver
 from pools.services.turns import Turn
@@ -22,13 +22,14 @@ def request(*, pool_id: UUID, is_dry_run: bool = False, trigger: str = "manual",
     """Ask for a run and return its id. Any number of requests while one is queued is that one.
 
     A request during a run makes one follow-up. Raises PoolMissing, and PoolNotSynced for a pool in a state that is not
-    observed; a registering pool can be observed as a dry run only.
+    observed; a registering pool can be observed as a dry run only, and then lasts for another day.
     """
     pool = Pool.objects.filter(id=pool_id).first()
     if pool is None or pool.state == "removed":
         raise PoolMissing
     if pool.state not in states.POOL_STATES_SYNCED and not is_dry_run:
         raise PoolNotSynced(state=pool.state)
+    pools.touch_draft(pool_id, now)
     run_id = _queue(pool, is_dry_run, trigger, actor, now)
     audit.record(actor, "pool.sync", "pool", pool.id, pool.name, None, {"run": str(run_id), "dry_run": is_dry_run}, now)
     dispatch.observe(pool.id, pool.kind)

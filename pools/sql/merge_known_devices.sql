@@ -1,4 +1,5 @@
--- Known devices: what differs is recorded with before and after, then written.
+-- Known devices that differ, by compare_known_devices: what people read is recorded with before and after, then all is
+-- written.
 INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before, after)
 SELECT %(now)s, %(pool)s, %(run)s, 'device', id, name,
        CASE WHEN was_gone THEN 'returned' WHEN has_moved THEN 'moved' ELSE 'changed' END,
@@ -19,13 +20,8 @@ FROM (
                'attributes', i.attributes) AS new
     FROM incoming_device i JOIN device d ON d.id = i.id JOIN incoming_node n ON n.id = i.node_id
         JOIN node before_node ON before_node.id = d.node_id
-    WHERE NOT i.is_new AND (d.node_id <> i.node_id OR d.missing_since IS NOT NULL OR d.retired_at IS NOT NULL
-        OR (d.ref, d.index, d.model_text, d.profile, d.pci_id, d.pci_address, d.memory_mib, d.total_milli,
-            d.shadow_milli, d.health, d.health_reason, d.link_group, d.numa_node, d.attributes, d.uuid, d.serial)
-           IS DISTINCT FROM
-           (i.ref, i.index, i.model_text, i.profile, i.pci_id, i.pci_address, i.memory_mib, i.total_milli,
-            i.shadow_milli, i.health, i.health_reason, i.link_group, i.numa_node, i.attributes,
-            coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial)))) pairs;
+    WHERE i.differs) pairs
+WHERE was_gone OR has_moved OR old <> new;
 
 -- A device that moved, changed its model or came back from retirement is placed anew; where it was, zeros stay behind.
 UPDATE device d SET node_id = i.node_id, ref = i.ref, index = i.index, vendor = i.vendor, model_id = i.model_id,
@@ -37,14 +33,8 @@ UPDATE device d SET node_id = i.node_id, ref = i.ref, index = i.index, vendor = 
     capacity_id = CASE WHEN kept THEN d.capacity_id END, position = CASE WHEN kept THEN d.position END
 FROM (SELECT i.*, d.node_id = i.node_id AND d.model_id IS NOT DISTINCT FROM i.model_id AND d.retired_at IS NULL
              AND d.profile IS NOT DISTINCT FROM i.profile AND d.capacity_id IS NOT NULL AS kept
-      FROM incoming_device i JOIN device d ON d.id = i.id WHERE NOT i.is_new) i
-WHERE d.id = i.id AND (NOT kept OR d.missing_since IS NOT NULL
-    OR (d.ref, d.index, d.vendor, d.model_text, d.uuid, d.serial, d.pci_id, d.pci_address, d.memory_mib, d.total_milli,
-        d.shadow_milli, d.shadow_mib, d.health, d.health_reason, d.link_group, d.numa_node, d.uses, d.attributes)
-       IS DISTINCT FROM
-       (i.ref, i.index, i.vendor, i.model_text, coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial), i.pci_id,
-        i.pci_address, i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.health, i.health_reason,
-        i.link_group, i.numa_node, i.uses, i.attributes));
+      FROM incoming_device i JOIN device d ON d.id = i.id WHERE i.differs) i
+WHERE d.id = i.id;
 
 -- Known devices without a position: the one they had in this capacity row before, which is nobody else's, or behind all
 -- others of the row. A card that goes to and fro would make the row longer for ever.
@@ -60,5 +50,5 @@ FROM (
         LEFT JOIN LATERAL (
             SELECT id, device_ids, kind, model_id, profile FROM capacity WHERE node_id = i.node_id OFFSET 0) c
             ON c.kind = 'cards' AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
-    WHERE NOT i.is_new) placed
+    WHERE i.differs) placed
 WHERE d.id = placed.id;

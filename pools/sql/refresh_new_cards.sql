@@ -7,7 +7,7 @@ WITH live AS MATERIALIZED (
            CASE WHEN d.health = 'ok' AND d.missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                 THEN 0 ELSE 1 END AS out
     FROM refresh_node r CROSS JOIN LATERAL (SELECT * FROM node WHERE id = r.id OFFSET 0) n
-    -- The condition stays outside: inside, the planner ANDs the bitmap of the whole partial index device_model with it.
+    -- The condition stays outside: inside, the planner reads the whole of a partial index of devices that are there.
     CROSS JOIN LATERAL (SELECT * FROM device WHERE node_id = r.id OFFSET 0) d
     WHERE d.retired_at IS NULL),
 wanted AS (

@@ -6,6 +6,7 @@ import msgspec
 from django.utils.translation import gettext_lazy as _
 
 from connectors import catalog
+from pools.domain.devices import OUT_OF_SERVICE
 from pools.selectors.devices import DeviceRow
 from pools.web import charts, figures
 from pools.web.listing import Filter
@@ -30,7 +31,7 @@ def presented(row: DeviceRow) -> dict[str, Any]:
         "claimed_milli": row.claimed_milli,
         "held_milli": row.held_milli,
         "shadow_milli": row.shadow_milli,
-        "faulty_milli": row.total_milli - min(taken, row.total_milli) if row.health == "faulty" else 0,
+        "faulty_milli": row.total_milli - min(taken, row.total_milli) if row.state in OUT_OF_SERVICE else 0,
         "free_milli": 0,
     }
     return device | {

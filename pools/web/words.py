@@ -42,7 +42,6 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "manual": (_("by hand"), ""),
         "follow_up": (_("follow-up"), ""),
         "activate": (_("activation"), ""),
-        "approve": (_("approval"), ""),
     },
     "device_state": {
         "retired": (_("retired"), ""),

@@ -53,10 +53,15 @@ def over(values: Mapping[str, float], allowed: Budgets) -> list[str]:
 
 
 def write(results: Results, allowed: Budgets, folder: Path, *, title: str, server: str) -> None:
-    """Write results.json and results.md into the folder, made if need be. Raises: OSError."""
+    """Write results.json and results.md into the folder, made if need be. Raises: OSError.
+
+    The JSON keeps what groups that did not run left there; the table is about this run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results.values, indent=2) + "\n")
     bounds = {key: bound for group in allowed.values() for key, bound in group.items()}
+    path = folder / "results.json"
+    others = {key: value for key, value in _kept(path).items() if key not in bounds}
+    path.write_text(json.dumps(others | results.values, indent=2) + "\n")
     rows = [
         f"| `{key}` | {value} | {_bound(bounds.get(key, {}))} | {results.notes[key]} |"
         for key, value in results.values.items()
@@ -68,6 +73,14 @@ def write(results: Results, allowed: Budgets, folder: Path, *, title: str, serve
         "", "| key | value | budget | how |", "|---|---:|---:|---|", *rows, "", *missed,
     ]  # fmt: skip
     (folder / "results.md").write_text("\n".join(lines) + "\n")
+
+
+def _kept(path: Path) -> dict[str, float]:
+    try:
+        values: dict[str, float] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):  # a run that was cut short while it wrote
+        return {}
+    return values
 
 
 def machine() -> str:

@@ -144,6 +144,19 @@ class TestBudgets:
         assert json.loads((tmp_path / "results.json").read_text()) == {"a_s": 1.235, "rows_written": 0}
         assert "| `a_s` | 1.235 | ≤ 1 | how |" in text and "CPUs" in text and "more than the 1 allowed" in text
 
+    def test_results_of_other_groups_stay_and_those_of_a_group_that_ran_are_new(self, tmp_path):
+        for key, value in (("a_s", 1.0), ("b_s", 2.0)):
+            before = Results()
+            before.record(key, value)
+            results.write(before, {}, tmp_path, title="t", server="PostgreSQL 18")
+
+        now_broken = {"a": {"a_s": {"max": 1}, "a_mib": {"max": 1}}}
+        measured = Results()
+        measured.record("a_mib", 3)
+        results.write(measured, now_broken, tmp_path, title="t", server="PostgreSQL 18")
+
+        assert json.loads((tmp_path / "results.json").read_text()) == {"b_s": 2.0, "a_mib": 3}
+
 
 @pytest.fixture
 def cursor(db):

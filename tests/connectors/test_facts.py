@@ -2,11 +2,12 @@
 
 import time
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from connectors.contract import CounterFact, DeviceFact, NodeFact, Page, Permanent, Transient, UseFact
-from connectors.facts import MAX_NAME, MAX_WARNINGS, Checked, short
+from connectors.contract import CounterFact, DeviceFact, Last, NodeFact, Page, Permanent, Transient, UseFact
+from connectors.facts import MAX_COUNT, MAX_NAME, MAX_WARNINGS, Checked, short, storable
 from connectors.simulated import fleet
 from connectors.simulated.fleet import Spec
 
@@ -45,6 +46,19 @@ class TestPage:
             (with_counter(total_units=-8), "counter example.com/mig has total_units -8"),
             (with_counter(total_units=1, faulty_units=2), "faulty_units 2 of 1"),
             (with_counter(uses=(UseFact(holder="a", milli=1, memory_mib=-1),)), "memory_mib -1"),
+            (replace(NODE, cpu_used_milli=2**31), "cpu_used_milli 2147483648, and 0 to 2147483647 is allowed"),
+            (with_device(index=2**31), "device gpu-0 has index 2147483648"),
+            (with_device(index=-1), "index -1"),
+            (with_device(numa_node=2**64 - 1), "numa_node 18446744073709551615"),
+            (with_device(memory_mib=10**5000), "memory_mib of 16610 bits"),
+            (with_device(uses=(UseFact(holder="a", milli=1), UseFact(holder="b", milli=2**31))), "use by b has milli"),
+            (with_device(uses=(UseFact(holder="a", milli=1, memory_mib=2**31),)), "use by a has memory_mib"),
+            (with_counter(total_units=2**31), "total_units 2147483648"),
+            (with_counter(total_units=8, faulty_units=-1), "faulty_units -1"),
+            (with_counter(unit_milli=2**31), "unit_milli 2147483648"),
+            (with_counter(total_units=3 * 10**6), "total_units * unit_milli 3000000 * 1000, and at most 2147483647"),
+            (with_counter(total_units=10**6, unit_milli=1, unit_memory_mib=10**6), "total_units * unit_memory_mib"),
+            (with_counter(uses=(UseFact(holder="a", milli=2**31),)), "use by a has milli 2147483648"),
             (replace(NODE, devices=(DEVICE, replace(DEVICE, uuid=None))), "ref gpu-0 twice"),
             (replace(NODE, counters=(CounterFact(ref="a"), CounterFact(ref="a"))), "ref a twice"),
         ],
@@ -87,10 +101,86 @@ class TestPage:
         assert max(map(len, [*fixed.labels, *fixed.labels.values(), *device.attributes.values()])) <= MAX_NAME
         assert len(fixed.unavailable_reason) <= 500 and "too long" in page.warnings[0]
 
-    def test_without_the_character_that_no_database_takes(self):
-        page = checked(replace(NODE, name="a\x00b", devices=(replace(DEVICE, model="c\x00d"),)))
+    @pytest.mark.parametrize(
+        "node",
+        [
+            replace(NODE, cpu_milli=MAX_COUNT, memory_mib=MAX_COUNT),
+            with_device(memory_mib=MAX_COUNT, total_milli=0, index=MAX_COUNT, numa_node=0),
+            with_device(uses=(UseFact(holder="a", milli=MAX_COUNT, memory_mib=MAX_COUNT),)),
+            with_counter(total_units=MAX_COUNT, unit_milli=1, unit_memory_mib=1, faulty_units=MAX_COUNT),
+            with_device(health_reason="显存错误", attributes={"位置": "上海"}),
+        ],
+    )
+    def test_with_all_that_a_column_holds_is_well(self, node):
+        page = Page(nodes=[node])
 
-        assert "\x00" not in repr(page.nodes) and page.warnings
+        assert Checked().page(page) is page
+
+    def test_finds_nonsense_in_the_second_of_two_devices_that_are_otherwise_alike(self):
+        second = replace(DEVICE, ref="gpu-1", uuid="GPU-2", pci_address="x" * 40, attributes={"a": "\x00"})
+
+        page = checked(replace(NODE, devices=(DEVICE, second)))
+
+        device = page.nodes[0].devices[1]
+        assert len(device.pci_address or "") == 32 and device.attributes == {"a": "\ufffd"}
+
+    @pytest.mark.parametrize("numa_node", [-1, -(2**31), -(2**80)])
+    def test_with_a_negative_numa_node_has_none_and_that_is_no_news(self, numa_node):
+        page = checked(with_device(numa_node=numa_node))
+
+        assert page.nodes[0].devices[0].numa_node is None and page.warnings == ()
+
+    @pytest.mark.parametrize("character", ["\x00", "\ud800", "\udfff"])
+    @pytest.mark.parametrize(
+        "place",
+        [
+            lambda text: replace(NODE, ref=text),
+            lambda text: replace(NODE, name=text),
+            lambda text: replace(NODE, uuid=text, serial=text),
+            lambda text: replace(NODE, unavailable_reason=text),
+            lambda text: replace(NODE, labels={text: "value"}),
+            lambda text: replace(NODE, labels={"key": text}),
+            lambda text: replace(NODE, topology={"rack": text}),
+            *(
+                lambda text, field=field: with_device(**{field: text})
+                for field in ("ref", "vendor", "model", "pci_id", "uuid", "serial", "pci_address", "profile",
+                              "health_reason", "link_group")
+            ),
+            lambda text: with_device(attributes={text: text}),
+            lambda text: with_device(uses=(UseFact(holder=text, milli=1),)),
+            lambda text: with_device(uses=(UseFact(holder="a", milli=1, marker=text),)),
+            lambda text: with_counter(ref=text),
+            lambda text: with_counter(vendor=text, model=text, pci_id=text, profile=text),
+            lambda text: with_counter(uses=(UseFact(holder=text, milli=1, marker=text),)),
+        ],
+    )  # fmt: skip
+    def test_with_a_character_that_no_database_takes_has_another_and_says_so_once(self, place, character):
+        page = checked(NodeFact(ref="uid-0", name="worker-0"), place(f"a{character}b"))
+
+        told = msgspec.json.encode(page.nodes).decode()
+        assert "a\ufffdb" in told and "\\u0000" not in told
+        assert len(page.warnings) == 1 and "unprintable" in page.warnings[0]
+
+    @pytest.mark.parametrize("character", ["\x00", "\ud800"])
+    @pytest.mark.parametrize(
+        "place",
+        [
+            lambda text: Page(last=Last(complete=True, cursor={text: [{"deep": text}], "page": 7})),
+            lambda text: Page(last=Last(complete=False, incomplete_because=text)),
+            lambda text: Page(warnings=[text]),
+        ],
+    )
+    def test_with_such_a_character_beside_the_nodes_has_another_and_says_so_once(self, place, character):
+        page = Checked().page(place(f"a{character}b"))
+
+        told = msgspec.json.encode(page).decode()
+        assert "a\ufffdb" in told and "\\u0000" not in told
+        assert sum("unprintable" in warning for warning in page.warnings) == 1
+
+    def test_says_what_is_gone_by_the_refs_that_were_recorded(self):
+        ref = "x" * 10_240
+
+        assert Checked().page(Page(gone=[ref])).gone == [checked(replace(NODE, ref=ref)).nodes[0].ref]
 
     def test_with_a_device_seen_before_counts_it_once_where_it_was_first(self):
         page = checked(NODE, replace(NODE, ref="uid-2", name="worker-2"))
@@ -110,6 +200,12 @@ class TestPage:
         page = checked(*(NodeFact(ref=f"{number}", name=f"{number}" + "x" * 300) for number in range(500)))
 
         assert len(page.warnings) == MAX_WARNINGS + 1
+
+
+def test_what_is_storable_keeps_its_shape():
+    value = {"a": ("b", [1, None, 2.5, True]), "node": NODE}
+
+    assert storable(value) == value
 
 
 class TestShort:

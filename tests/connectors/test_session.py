@@ -15,11 +15,14 @@ from connectors.contract import (
     CanPower,
     CanResize,
     CanTelemeter,
+    Check,
     Connector,
+    Identity,
     Last,
     NodeFact,
     Page,
     Target,
+    Tier,
     Transient,
 )
 from tests.connectors.contract import Sessions, pages, refused
@@ -86,6 +89,20 @@ class TestSession(Sessions):
 
         assert (str(raised.value), raised.value.platform_words) == ("GET /?token=*** failed", "Bearer ***")
         assert raised.value.__cause__ is None and raised.value.__suppress_context__
+
+    def test_tells_nothing_that_no_database_takes(self, connector, careless, monkeypatch):
+        known = Identity(key="cluster\x00", label="\ud800", version="1.33\x00")
+        monkeypatch.setattr(Careless, "identity", lambda self: known)
+        monkeypatch.setattr(
+            Careless,
+            "check",
+            lambda self: Check(identity=known, watch=Tier(ok=False, missing=("\x00",)), manage=Tier(ok=True)),
+        )
+
+        identity, check = connector.identity(), connector.check()
+
+        assert (identity.key, identity.label, identity.version) == ("cluster\ufffd", "\ufffd", "1.33\ufffd")
+        assert check.identity == identity and check.watch.missing == ("\ufffd",)
 
     def test_turns_any_other_exception_into_a_bug_without_its_text(self, connector, careless, monkeypatch, logged):
         monkeypatch.setattr(careless, "raises", KeyError(SECRET))

@@ -130,6 +130,21 @@ class TestACheck:
 
         assert sum(result is not None for result in results) == 1
 
+    def test_shows_that_it_is_on_and_stays_due_until_it_has_ended(self, draft, clock, monkeypatch):
+        pools.request_check(pool_id=draft.pool.id, actor=ALICE, now=clock())
+        real, seen = checks._check, []
+
+        def watched(target):
+            seen.append((draft.sync.check_state, due.checks()))
+            return real(target)
+
+        monkeypatch.setattr(checks, "_check", watched)
+
+        check(draft)
+
+        assert seen == [("running", [(draft.pool.id, "simulated")])], "a worker that dies here is followed by another"
+        assert draft.sync.check_state == "done" and due.checks() == []
+
     def test_leaves_no_lock_behind(self, draft):
         check(draft)
 

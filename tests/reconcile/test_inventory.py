@@ -3,8 +3,9 @@
 import pytest
 from django.db import connection
 from django.db.models import Sum
+from msgspec.structs import replace
 
-from connectors.contract import CounterFact, Last, NodeFact
+from connectors.contract import CounterFact, DeviceFact, Last, NodeFact
 from pools.models import (
     AuditEvent,
     Capacity,
@@ -16,10 +17,31 @@ from pools.models import (
     LedgerEvent,
     Node,
 )
+from pools.services.facts import DEVICE_COLUMNS
 from tests.factories import Clock, Shows, device, holding, node, pool, synced, use
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+OTHER = {
+    "ref": "slot-7",
+    "vendor": "nvidia-oem",
+    "model": "NVIDIA H100 NVL",
+    "pci_id": "10de:2331",
+    "index": 7,
+    "uuid": "GPU-found-out",
+    "serial": "S-found-out",
+    "pci_address": "0000:07:00.0",
+    "memory_mib": 40960,
+    "profile": "1g.10gb",
+    "total_milli": 0,
+    "health": "unknown",
+    "health_reason": "nobody knows",
+    "link_group": "ring-1",
+    "numa_node": 1,
+    "uses": (use(memory_mib=1),),
+    "attributes": {"firmware": "96.00"},
+}
+"""Another value for each field of the card that tests use."""
 ROLLED_UP = ("units", "total_milli", "claimed_milli", "held_milli", "shadow_milli", "faulty_milli", "free_milli")
 
 
@@ -115,6 +137,21 @@ class TestAChange:
         assert (cards("a").faulty_milli, cards("a").free_milli) == (1000, 1000)
         assert list(LedgerEvent.objects.filter(pool_id=lab.id, kind="faulty").values_list("milli", flat=True)) == [1000]
         assert_sums_agree()
+
+    @pytest.mark.parametrize("name", DeviceFact.__struct_fields__)
+    def test_of_any_field_of_a_card_is_counted_and_written(self, name):
+        lab, other, clock = pool(), pool("other"), Clock()
+        card = device("a-0", uuid=None, serial="S-1") if name == "uuid" else device("a-0")
+        synced(lab, Shows(holding("a", card)), clock)
+        changed = Shows(holding("a", replace(card, **{name: OTHER[name]})))
+
+        run = synced(lab, changed, clock)
+        synced(other, changed, clock)
+
+        columns = set(DEVICE_COLUMNS.split(", ")) - {"id", "node_id", "capacity_id", "seq"}
+        row, as_new = (Device.objects.values(*columns).get(pool=each) for each in (lab, other))
+        assert run.counts["devices"] == dict.fromkeys(run.counts["devices"], 0) | {"seen": 1, "changed": 1}
+        assert row == as_new
 
     def test_of_use_lowers_what_is_free_and_is_in_the_ledger(self):
         lab, clock = pool(), Clock()

@@ -310,6 +310,24 @@ class TestATurn:
         assert _rows() == before
         assert SyncRun.objects.get(id=slow.run_id).error["code"] == "worker_lost"
 
+    def test_is_not_made_shorter_by_what_the_run_writes_last(self, clock, monkeypatch):
+        made, real, instants = pool(), turns.keep, []
+        fleet = [node(f"n{number:02}") for number in range(40)]
+        synced(made, Shows(*fleet), clock)
+
+        def kept(turn, *, now):
+            real(turn, now=now)
+            instants.append(now)
+            clock.forward(seconds=20)
+
+        monkeypatch.setattr(turns, "keep", kept)
+        monkeypatch.setattr("pools.services.inventory.BATCH_NODES", 1)
+
+        run = synced(made, Shows(*fleet[:36]), clock)
+
+        assert run.missing == 12 and len(instants) == 4
+        assert instants == [NOW + timedelta(seconds=20 * number) for number in range(4)] and run.ended_at == clock()
+
     def test_of_a_removed_pool_is_lost(self, clock):
         made = pool()
         turn = turns.take(pool_id=made.id, now=clock())

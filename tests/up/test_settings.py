@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from connectors import catalog
 from ocenter import addresses, beat
-from ocenter.celery import QUEUES, app
+from ocenter.celery import app
 from pools.dispatch import Task
+from pools.domain import queues
 from tests.up.running import CHECKOUT, clean_environment
 
 
@@ -113,8 +115,15 @@ class TestCelery:
         assert app.conf.task_acks_late and app.conf.task_reject_on_worker_lost
         assert app.conf.worker_prefetch_multiplier == 1
 
+    @pytest.mark.parametrize("kind", catalog.MANIFESTS)
+    def test_lets_a_task_run_longer_than_the_observation_of_any_platform(self, kind):
+        limits = queues.time_limits(kind)
+
+        assert catalog.manifest(kind).observe_seconds < limits["soft_time_limit"] < limits["time_limit"]
+        assert app.conf.broker_transport_options["visibility_timeout"] > limits["time_limit"]
+
     def test_has_a_queue_for_each_platform(self):
-        assert {"default", "observe.kubernetes", "observe.openstack", "observe.simulated"} <= set(QUEUES)
+        assert {"default", "observe.kubernetes", "observe.openstack", "observe.simulated"} == set(queues.QUEUES)
 
     def test_ticks_expire_before_the_next_one(self):
         (entry,) = beat.app.conf.beat_schedule.values()

@@ -50,7 +50,7 @@ class TestStates:
         assert set(states.RUN_KINDS) == set(WORDS["run_kind"])
         assert set(states.DEVICE_HEALTHS) == set(WORDS["device_health"])
         assert set(states.GRAINS) == set(WORDS["grain"])
-        assert set(devices.DEVICE_STATES) <= set(WORDS["device_state"])
+        assert set(devices.DEVICE_STATES) == set(WORDS["device_state"])
         assert set(nodes.NODE_STATES) == set(WORDS["node_state"])
         assert set(changes.ACTIONS) == set(WORDS["change"])
 
