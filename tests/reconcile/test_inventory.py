@@ -325,7 +325,7 @@ class TestALargeLoss:
 
         held.refresh_from_db()
         assert (held.state, held.decided_by) == ("rejected", "ocenter")
-        told = AuditEvent.objects.get(action="sync_run.overruled")
+        told = AuditEvent.objects.get(action="sync_run.overruled", object_id=str(held.id))
         assert (told.actor, told.object_id, told.before) == ("system", str(held.id), {"state": "held"})
 
     def test_is_none_when_a_host_registers_anew_with_the_cards_it_had(self):

@@ -538,7 +538,7 @@ class TestASweep:
         waiting = Simulation(tmp_path, clock, "waiting", is_active=False, seed=3)
         pools.request_check(pool_id=waiting.pool.id, actor=ALICE, now=clock())
         hints = []
-        monkeypatch.setattr("pools.dispatch._send", lambda task, queue, ids: hints.append((task.name, queue, ids)))
+        monkeypatch.setattr("pools.dispatch._send", lambda task, queue, ids, *_: hints.append((task.name, queue, ids)))
 
         sweep.sweep(clock=clock)
         sweep.sweep(clock=clock)
