@@ -29,7 +29,6 @@ _HASH_DIGITS = 12
 # No PostgreSQL text holds the character 0, and no UTF-8 half a surrogate pair.
 _UNFIT = re.compile(r"[\x00\ud800-\udfff]")
 _LONGEST_NUMBER = 10**40
-_TEXTS_CHANGED = "texts that are too long or hold unprintable characters; they were changed."
 
 _NODE_TEXTS = ("ref", "name", "uuid", "serial", "unavailable_reason")
 _NODE_COUNTS = ("cpu_milli", "memory_mib", "cpu_used_milli", "memory_used_mib")
@@ -68,7 +67,7 @@ class Checked:
         nodes = [self._node(node, warnings) for node in page.nodes]
         told, last = storable(tuple(page.warnings)), storable(page.last)
         if last != page.last or told != tuple(page.warnings):
-            warnings.append(f"The answer has {_TEXTS_CHANGED}")
+            warnings.append("The answer has texts that are too long or hold unprintable characters; they were changed.")
         gone = [short(ref) for ref in page.gone]  # as they were recorded
         if not warnings and gone == [*page.gone] and all(map(operator.is_, nodes, page.nodes)):
             return page
@@ -90,7 +89,9 @@ class Checked:
         devices = tuple([self._device(device, name, mended) for device in node.devices])
         counters = tuple([_counter(counter, name, mended) for counter in node.counters])
         if mended:
-            warnings.append(f"Node {name} has {_TEXTS_CHANGED}")
+            warnings.append(
+                f"Node {name} has texts that are too long or hold unprintable characters; they were changed."
+            )
         if changes or devices != node.devices or counters != node.counters:
             node = replace(node, **changes, devices=devices, counters=counters)
         _refuse_twins(devices, f"node {name}, device")

@@ -9,20 +9,18 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
-import stamina
 import structlog
 from msgspec import Struct
 
 from connectors import failures
 from connectors.censor import Censor
-from connectors.contract import ConnectorError, Permanent, Transient
-from connectors.tls import Tls, context
+from connectors.contract import ConnectorError, Permanent
+from connectors.retries import repeated
+from connectors.tls import Tls, context, dangers
 
 USER_AGENT = "ocenter/0.1.0"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
-ATTEMPTS = 3
-LONGEST_WAIT_SECONDS = 10.0
 MAX_REDIRECTS = 3
 CLOCK_SECONDS = 60
 MAX_ERROR_BYTES = 64 * 1024
@@ -71,7 +69,7 @@ class Http:
         self.byte_count = 0
         self.host = httpx.URL(base_url).netloc.decode()
         self.clock_ahead_seconds = 0.0
-        self._trust_warnings = _trust_warnings(base_url, tls, self.host)
+        self._trust_warnings = dangers(base_url, tls)
         self._authorize = authorize
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
@@ -101,9 +99,11 @@ class Http:
 
     def get(self, path: str, into: type[T], *, params: Query = None, headers: Mapping[str, str] | None = None) -> T:
         """GET and decode a JSON answer into a msgspec type. Raises a ConnectorError of ``failures``."""
-        return self._repeated(
-            lambda deadline_at: self.decode(self._asked("GET", path, params, headers, None, (), deadline_at), into)
-        )
+
+        def ask(deadline_at: float) -> T:
+            return self.decode(self._asked("GET", path, params, headers, None, (), deadline_at), into)
+
+        return repeated(ask, deadline_seconds=self._deadline_seconds)
 
     def fetch(
         self,
@@ -114,7 +114,11 @@ class Http:
         accept: tuple[int, ...] = (),
     ) -> Answer:
         """GET without decoding. ``accept`` are statuses beside 2xx that shall be returned, not raised."""
-        return self._repeated(lambda deadline_at: self._asked("GET", path, params, headers, None, accept, deadline_at))
+
+        def ask(deadline_at: float) -> Answer:
+            return self._asked("GET", path, params, headers, None, accept, deadline_at)
+
+        return repeated(ask, deadline_seconds=self._deadline_seconds)
 
     def send(
         self,
@@ -167,26 +171,6 @@ class Http:
     def close(self) -> None:
         """Let go of all connections. May be called twice."""
         self._client.close()
-
-    # --- one layer of retries -----------------------------------------------------------------------------------------
-
-    def _repeated(self, ask: Callable[[float], T]) -> T:
-        deadline_at = time.monotonic() + self._deadline_seconds
-
-        def wait(error: Exception) -> bool | float:
-            if not isinstance(error, Transient) or error.code == "timeout":
-                return False  # who was slow once would be slow again: the pool's own schedule repeats that
-            if error.after_seconds is None:
-                return True
-            is_soon = error.after_seconds <= LONGEST_WAIT_SECONDS
-            return error.after_seconds if is_soon and time.monotonic() + error.after_seconds < deadline_at else False
-
-        for attempt in stamina.retry_context(
-            on=wait, attempts=ATTEMPTS, timeout=self._deadline_seconds, wait_initial=0.2, wait_max=2.0, wait_jitter=0.3
-        ):
-            with attempt:
-                return ask(deadline_at)
-        raise AssertionError("stamina ends by a result or by the last error")
 
     # --- one exchange -------------------------------------------------------------------------------------------------
 
@@ -328,14 +312,3 @@ def _clock_ahead_seconds(response: httpx.Response) -> float:
         return parsedate_to_datetime(response.headers.get("date", "")).timestamp() - time.time()
     except (TypeError, ValueError):
         return 0.0
-
-
-def _trust_warnings(base_url: str, tls: Tls, host: str) -> tuple[str, ...]:
-    url = httpx.URL(base_url)
-    if url.scheme not in ("http", "https") or not url.host:
-        raise Permanent(f"{base_url} is no http:// or https:// address.", code="invalid_settings")
-    if url.scheme == "http" and url.host not in ("localhost", "127.0.0.1", "::1"):
-        return (f"{host} is spoken to without TLS: anyone on the way can read the credential and change the answers.",)
-    if url.scheme == "https" and tls.is_off:
-        return (f"The certificate of {host} is not checked: anyone on the way can read the credential and lie.",)
-    return ()

@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from typing import Any
 
+import httpx
 from msgspec import Struct
 
 from connectors.contract import Permanent
@@ -65,6 +66,19 @@ def context(tls: Tls) -> ssl.SSLContext:
             code="invalid_settings",
         ) from error
     return made
+
+
+def dangers(base_url: str, tls: Tls) -> tuple[str, ...]:
+    """Return what a person must know who lets us talk like this. Raises Permanent ``invalid_settings``: no such URL."""
+    url = httpx.URL(base_url)
+    host = url.netloc.decode()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Permanent(f"{base_url} is no http:// or https:// address.", code="invalid_settings")
+    if url.scheme == "http" and url.host not in ("localhost", "127.0.0.1", "::1"):
+        return (f"{host} is spoken to without TLS: anyone on the way can read the credential and change the answers.",)
+    if url.scheme == "https" and tls.is_off:
+        return (f"The certificate of {host} is not checked: anyone on the way can read the credential and lie.",)
+    return ()
 
 
 def _unverified(tls: Tls) -> ssl.SSLContext:

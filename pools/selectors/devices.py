@@ -7,15 +7,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db.models import F, Func, IntegerField, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Case, F, Func, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, NullIf
 
 from connectors import catalog
 from pools.domain import devices as rules
 from pools.domain import filters, freshness, states
 from pools.domain.access import Access
 from pools.domain.errors import DeviceMissing
-from pools.models import Device
+from pools.models import Device, Profile
 from pools.selectors import access as rights
 from pools.selectors import device_keys, nodes, pages, references
 from pools.selectors.device_keys import Asked
@@ -43,7 +43,9 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     """An accelerator. ``claimed_milli`` and ``held_milli`` are what ocenter gave out of it, 1000 being all of it.
 
     ``uses`` says who uses it in the platform's words. At pool grain nothing is promised of single devices, so nothing
-    is claimed of them either. ``observed_at`` is when it was surely last there.
+    is claimed of them either. ``state`` is the first that holds of retired, missing, faulty, in_use, partial, shadow,
+    unknown, unavailable, free. ``memory_mib`` is what the platform tells, else what the catalogue knows of the model or
+    the profile, else null. ``observed_at`` is when it was surely last there.
     """
 
     id: UUID
@@ -62,7 +64,7 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     serial: str | None
     pci_id: str | None
     pci_address: str | None
-    memory_mib: int
+    memory_mib: int | None
     total_milli: int
     claimed_milli: int
     held_milli: int
@@ -154,7 +156,6 @@ _PLAIN = (
     "serial",
     "pci_id",
     "pci_address",
-    "memory_mib",
     "total_milli",
     "shadow_milli",
     "health",
@@ -186,10 +187,18 @@ def _columns(query: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
         model_slug=F("model__slug"),
         model_name=F("model__name"),
         model_vendor=F("model__vendor"),
+        known_mib=_memory(),
         claimed_milli=_at_position("capacity__pos_claimed_milli"),
         held_milli=_at_position("capacity__pos_held_milli"),
     )
     return rows
+
+
+def _memory() -> Coalesce:
+    """What the platform tells, or the catalogue of the whole card or of its piece; NULL when nobody knows."""
+    piece = Profile.objects.filter(model=OuterRef("model"), name=OuterRef("profile"), model__is_catalogued=True)
+    whole = Case(When(profile=None, model__is_catalogued=True, then=NullIf(F("model__memory_mib"), Value(0))))
+    return Coalesce(NullIf(F("memory_mib"), Value(0)), whole, Subquery(piece.values("memory_mib")))
 
 
 def _at_position(column: str) -> Coalesce:
@@ -220,6 +229,7 @@ def _row(row: dict[str, Any], now: datetime) -> DeviceRow:
         vendor=row.pop("model_vendor") or vendor,
         model=row.pop("model_slug"),
         model_name=row.pop("model_name") or text,
+        memory_mib=row.pop("known_mib"),
         state=state,
         stale=freshness.is_stale(observed_at, interval, now),
         missing_since=missing_since,

@@ -33,14 +33,15 @@ class ProfileRow(msgspec.Struct, frozen=True, kw_only=True):
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of accelerator. ``slug`` is its name in requests. Not ``is_catalogued``: known from a platform only.
 
-    ``fleet`` is what all pools have of it, null when none; ``source`` says where the facts come from.
+    ``memory_mib`` is null when nobody knows. ``fleet`` is what all pools have of it, null when none; ``source`` says
+    where the facts come from.
     """
 
     id: UUID
     slug: str
     vendor: str
     name: str
-    memory_mib: int
+    memory_mib: int | None
     interconnect: str
     compute_unit_milli: int
     is_catalogued: bool
@@ -88,4 +89,11 @@ def _rows(found: list[dict[str, Any]]) -> list[ModelRow]:
     ):
         profiles.setdefault(row.pop("model_id"), []).append(ProfileRow(**row))
     fleet = capacity.of_models(model_ids)
-    return [ModelRow(profiles=profiles.get(row["id"], []), fleet=fleet.get(row["id"]), **row) for row in found]
+    return [
+        ModelRow(
+            profiles=profiles.get(row["id"], []),
+            fleet=fleet.get(row["id"]),
+            **(row | {"memory_mib": row["memory_mib"] or None}),
+        )
+        for row in found
+    ]

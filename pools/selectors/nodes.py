@@ -47,7 +47,8 @@ _IN_STATE: Final = {
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A host. ``state`` is available, unavailable (with the reason), missing or retired.
 
-    ``observed_at`` is when it was surely last there: the pool's last complete observation, unless it is missing.
+    CPU and memory are null where the platform tells none. ``observed_at`` is when it was surely last there: the pool's
+    last complete observation, unless it is missing.
     """
 
     id: UUID
@@ -63,10 +64,10 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     topology: dict[str, str]
     topology_path: str
     labels: dict[str, str]
-    cpu_milli: int
-    cpu_used_milli: int
-    memory_mib: int
-    memory_used_mib: int
+    cpu_milli: int | None
+    cpu_used_milli: int | None
+    memory_mib: int | None
+    memory_used_mib: int | None
     device_count: int
     capacity: list[capacity.NodeShare]
     unknown_resources: dict[str, Any]
@@ -193,6 +194,8 @@ def _rows(found: list[dict[str, Any]], now: datetime) -> list[NodeRow]:
     rows = []
     for row in found:
         observed_at, interval = row.pop("pool_observed_at"), row.pop("pool_interval")
+        for known, used in (("cpu_milli", "cpu_used_milli"), ("memory_mib", "memory_used_mib")):
+            row |= {known: row[known] or None, used: row[used] if row[known] else None}
         rows.append(
             NodeRow(
                 pool=row.pop("in_pool"),

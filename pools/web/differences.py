@@ -57,6 +57,7 @@ def shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return words.label("yes_no", "yes" if value else "no")
     if isinstance(value, int):
-        return figures.memory(value) if name in _MEMORY else f"{value:,}"
+        known = None if name == "memory_mib" and value == 0 else value  # no platform has cards or hosts without any
+        return figures.memory(known) if name in _MEMORY else f"{value:,}"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

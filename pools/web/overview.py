@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from connectors import catalog
 from pools.selectors import fleet
-from pools.web import charts, figures, pages, pool_view, words
+from pools.web import charts, figures, pages, pool_view, sentences, words
 
 _LETTER_OF: Final = {
     "claimed_milli": "c",
@@ -249,6 +249,6 @@ def _troubled(row: Mapping[str, Any]) -> dict[str, Any]:
         "tone": tone,
         "address": reverse("pool", args=(row["name"],)),
         "text": text,
-        "detail": words.ERRORS.get(row["error_code"] or "") or words.stored(row["health_reason"]),
+        "detail": words.ERRORS.get(row["error_code"] or "") or sentences.shown(row["health_reason"]),
         "at": at,
     }

@@ -16,7 +16,7 @@ from pools.selectors import capacity, sync_runs
 from pools.selectors import pools as reads
 from pools.selectors.pools import PoolRow
 from pools.selectors.sync_runs import RunRow
-from pools.web import charts, figures, words
+from pools.web import charts, figures, sentences, words
 
 _WAITS_LONG: Final = timedelta(seconds=20)
 _SUMS: Final = ("total_milli", "claimed_milli", "held_milli", "shadow_milli", "faulty_milli", "free_milli")
@@ -53,7 +53,7 @@ def presented(row: PoolRow) -> dict[str, Any]:
         "mode_label": _(mode.label) if mode and mode.label else row.mode,
         "kind_label": words.kind(row.kind),
         "error_words": "",
-        "health_reason": words.stored(row.health_reason),
+        "health_reason": sentences.shown(row.health_reason),
     }
     run = pool["last_sync_run"]
     if run is not None:
@@ -93,7 +93,7 @@ def check(pool_id: UUID, now: datetime) -> dict[str, Any]:
     return stands | {
         "is_done": stands["state"] in ("done", "idle"),
         "waits_long": stands["state"] == "queued" and requested_at is not None and now - requested_at > _WAITS_LONG,
-        "warnings": [words.stored(warning) for warning in result.get("warnings", ())],
+        "warnings": [sentences.shown(warning) for warning in result.get("warnings", ())],
         "error_words": str(words.ERRORS.get(error.get("code", ""), "")),
         "may_go_on": bool(result.get("reachable") and result["watch"]["ok"]),
     }
@@ -116,7 +116,7 @@ def run(run_id: UUID, access: Access) -> dict[str, Any]:
 
 def run_presented(row: RunRow) -> dict[str, Any]:
     """Return a run with is_done, duration_seconds, count_rows, phase_rows, error_words and hold_words added."""
-    run = msgspec.structs.asdict(row) | {"warnings": [words.stored(str(warning)) for warning in row.warnings]}
+    run = msgspec.structs.asdict(row) | {"warnings": [sentences.shown(str(warning)) for warning in row.warnings]}
     counts = row.counts or {}
     total = sum(row.phases.values()) or 1
     return run | {

@@ -200,13 +200,6 @@ ERRORS: Final[dict[str, "str | Promise"]] = {
     "credential.unreadable": _("The stored credential cannot be decrypted. Enter it again."),
 }
 
-# Sentences of ocenter's own that workers store.
-STORED: Final = (
-    _("A large loss waits for a decision."),
-    _("The last observation was incomplete."),
-    _("This pool is simulated: nothing in it exists."),
-)
-
 HOLDS: Final[dict[str, "str | Promise"]] = {
     "claimed": _("Somebody holds capacity of what is missing."),
     "all_nodes": _("Every node of the pool is missing."),
@@ -246,11 +239,6 @@ def refusal(error: DomainError) -> str:
         for name, value in error.params.items()
     }
     return gettext(error.msgid) % params
-
-
-def stored(sentence: str) -> str:
-    """Return a sentence that a worker stored, translated where it is one of ocenter's own."""
-    return gettext(sentence) if sentence else ""
 
 
 def kind(name: str) -> str:

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from connectors.contract import CounterFact
 from pools.models import ChipModel, PoolSync
+from pools.services.models import load_catalogue
 from tests.factories import Clock, Shows, device, holding, node, pool, synced, use
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -151,6 +152,47 @@ class TestDevices:
             refs += [row["ref"] for row in answer["results"]]
             address = answer["next"]
         assert len(refs) == len(set(refs)) == 9
+
+
+class TestMemory:
+    """What no platform tells is what the catalogue knows, else null. It is never 0."""
+
+    @pytest.fixture
+    def cards(self, api):
+        load_catalogue(now=timezone.now())
+        h100 = {"vendor": "nvidia", "model": "NVIDIA H100 80GB HBM3", "pci_id": "10de:2330"}
+        unknown = {"vendor": "nobody", "model": "Unheard-of X9", "pci_id": None}
+        shown = [
+            device("told", **h100, memory_mib=80_000),
+            device("of-the-model", **h100, memory_mib=0),
+            device("of-the-piece", **h100, memory_mib=0, profile="1g.10gb"),
+            device("of-no-known-piece", **h100, memory_mib=0, profile="9g.999gb"),
+            device("of-nothing", **unknown, memory_mib=0),
+        ]
+        synced(pool("lab"), Shows(holding("a", *shown), holding("b", cpu_milli=0, memory_mib=0)), Clock())
+        return {row["ref"]: row for row in api.get("/devices").data["results"]}
+
+    def test_of_a_device(self, api, cards):
+        profiles = {row["name"]: row for row in api.get("/models/nvidia-h100-80gb").data["profiles"]}
+
+        assert {ref: row["memory_mib"] for ref, row in cards.items()} == {
+            "told": 80_000,
+            "of-the-model": 81_559,
+            "of-the-piece": profiles["1g.10gb"]["memory_mib"],
+            "of-no-known-piece": None,
+            "of-nothing": None,
+        }
+        assert api.get(f"/devices/{cards['of-the-model']['id']}").data == cards["of-the-model"]
+
+    def test_of_a_model(self, api, cards):
+        assert api.get(f"/models/{cards['of-nothing']['model']}").data["memory_mib"] is None
+
+    def test_of_a_node(self, api, cards):
+        known, unknown = api.get("/nodes").data["results"]
+
+        figures = ("cpu_milli", "cpu_used_milli", "memory_mib", "memory_used_mib")
+        assert [known[name] for name in figures] == [64_000, 0, 524_288, 0]
+        assert [unknown[name] for name in figures] == [None] * 4
 
 
 class TestModels:

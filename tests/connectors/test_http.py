@@ -12,7 +12,7 @@ import stamina
 import structlog
 from msgspec import Struct
 
-from connectors import http
+from connectors import retries
 from connectors.censor import Censor
 from connectors.contract import ConnectorError, Denied, Permanent, Transient
 from connectors.http import Http
@@ -104,7 +104,7 @@ class TestChange:
 
 @pytest.fixture
 def no_waiting():
-    with stamina.set_testing(True, attempts=http.ATTEMPTS):
+    with stamina.set_testing(True, attempts=retries.ATTEMPTS):
         yield
 
 

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from pools.models import AuditEvent, Device, Pool, PoolSync, SyncRun
 from pools.reconcile import checks, inventory
-from pools.services import partitions
+from pools.services import partitions, pools
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,6 +93,13 @@ class TestCheck:
 
         assert 'hx-get="/pools/trial/check/live/"' in page and waiting.status_code == 200
         assert again.status_code == 304 and again.content == b""
+
+    def test_says_whether_a_worker_is_at_it(self, console, draft):
+        waiting = console.get("/pools/trial/check/live/").content.decode()
+        pools.begin_check(draft.pk)
+        asked = console.get("/pools/trial/check/live/").content.decode()
+
+        assert "Waiting for a worker." in waiting and "A worker asks the platform." in asked
 
     def test_shows_itself_whole_when_it_is_done(self, console, checked):
         answer = console.get("/pools/trial/check/live/")

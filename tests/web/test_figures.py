@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import translation
 
-from pools.web import figures
+from pools.web import differences, figures
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -32,6 +32,10 @@ class TestNumbers:
 
     def test_of_bytes_have_the_unit_that_fits(self):
         assert [figures.size(size) for size in (12, 36_000, 1_400_000)] == ["12 B", "36.0 kB", "1.4 MB"]
+
+    def test_of_memory_in_a_difference_are_unknown_where_no_platform_told_it(self):
+        assert [differences.shown("memory_mib", mib) for mib in (0, 81920)] == ["unknown", "80 GiB"]
+        assert differences.shown("memory_used_mib", 0) == "0 MiB"
 
 
 class TestTimes:
