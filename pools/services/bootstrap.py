@@ -2,12 +2,11 @@
 
 import secrets
 
-from django.db import transaction
 from django.utils import timezone
 
 from pools.domain.actors import SYSTEM
 from pools.models import RoleBinding, User
-from pools.services import audit, models
+from pools.services import audit, models, writing
 
 ADMIN_NAME = "admin"
 
@@ -17,7 +16,7 @@ def load_catalogue() -> int:
     return models.load_catalogue(now=timezone.now())
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def first_admin() -> str | None:
     """Make the first administrator and return the password, which is stored nowhere. None: there is one already."""
     if RoleBinding.objects.filter(role="admin", user__is_active=True).exists():

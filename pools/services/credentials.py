@@ -15,7 +15,7 @@ from django.db import transaction
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import CredentialKeysMissing, CredentialMissing, CredentialUnreadable
 from pools.models import Credential, Pool
-from pools.services import audit
+from pools.services import audit, writing
 
 _ROTATED_AT_ONCE = 100
 
@@ -62,7 +62,7 @@ def wipe(pool: Pool, now: datetime) -> None:
     _end(pool.credentials.filter(state__in=("active", "pending")), "replaced", now)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def accept(credential_id: UUID, now: datetime, actor: Actor = SYSTEM) -> None:
     """Make a pending credential the active one: a worker saw that the same far end accepts it.
 
@@ -75,7 +75,7 @@ def accept(credential_id: UUID, now: datetime, actor: Actor = SYSTEM) -> None:
     _record(actor, "credential.accepted", credential, now)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def refuse(credential_id: UUID, problem: str, now: datetime, actor: Actor = SYSTEM) -> None:
     """Keep the active credential and say why the pending one was refused. Raises CredentialMissing."""
     credential = _pending(credential_id)
@@ -101,7 +101,7 @@ def rotate(now: datetime, actor: Actor = SYSTEM) -> int:
     return count
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def _rotate_some(key_id: str) -> int:
     due = Credential.objects.filter(state__in=("active", "pending")).exclude(key_id=key_id)
     credentials = list(due.select_for_update().order_by("pk")[:_ROTATED_AT_ONCE])

@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from pools.domain import catalogue, ids
 from pools.models import ChipModel
+from pools.services import writing
 
 FOLDER = Path(__file__).resolve().parent.parent / "catalogue"
 
@@ -19,7 +20,7 @@ def current() -> catalogue.Catalogue:
     return catalogue.load(FOLDER)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def load_catalogue(*, now: datetime) -> int:
     """Make the rows of chip models and profiles equal to the catalogue; return how many models it has.
 

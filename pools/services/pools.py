@@ -5,20 +5,18 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import transaction
-
 from pools import dispatch
 from pools.domain import states
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import FieldError, PoolChanged, PoolMissing, PoolModeFixed, PoolNotChecked, PoolState
 from pools.models import Credential, Pool, PoolSync
-from pools.services import audit, credentials, pool_fields, removals, uniqueness
+from pools.services import audit, credentials, pool_fields, removals, uniqueness, writing
 
 DRAFT_LASTS: Final = timedelta(hours=24)
 EDITABLE: Final = ("name", "region", "labels", "sync_interval_seconds", "settings", "mode")
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def register(
     *,
     name: str,
@@ -64,7 +62,7 @@ def register(
     return pool
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def edit(*, pool_id: UUID, changes: Mapping[str, Any], generation: int | None, actor: Actor, now: datetime) -> Pool:
     """Change some of name, region, labels, sync_interval_seconds, settings and mode.
 
@@ -124,7 +122,7 @@ def maintenance(*, pool_id: UUID, generation: int | None = None, actor: Actor, n
     return _move(pool_id, "maintenance", "pool.maintenance", states.POOL_STATES, generation, actor, now)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def remove(
     *, pool_id: UUID, actor: Actor, now: datetime, generation: int | None = None, force_name: str | None = None
 ) -> None:
@@ -159,7 +157,7 @@ def touch_draft(pool_id: UUID, now: datetime) -> None:
     Pool.objects.filter(pk=pool_id, state="registering").update(draft_expires_at=now + DRAFT_LASTS)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def _remove_expired(pool_id: UUID, now: datetime) -> bool:
     """Look again under the lock: somebody may have taken the draft up, or another beat was faster."""
     try:
@@ -172,7 +170,7 @@ def _remove_expired(pool_id: UUID, now: datetime) -> bool:
     return True
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def request_check(*, pool_id: UUID, actor: Actor, now: datetime) -> None:
     """Ask a worker to check the pool. Asking again while a check is on makes no second one.
 
@@ -190,7 +188,7 @@ def begin_check(pool_id: UUID) -> None:
     PoolSync.objects.filter(pool_id=pool_id, check_state="queued").update(check_state="running")
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime, *, generation: int | None = None) -> None:
     """Store what a worker found: {reachable, identity: {key, label, version} | null, watch, manage, ...}.
 
@@ -212,7 +210,7 @@ def store_check(pool_id: UUID, result: Mapping[str, Any], now: datetime, *, gene
             audit.record(SYSTEM, "pool.identified", "pool", pool.pk, pool.name, before, found, now)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def store_identity(pool_id: UUID, key: str, label: str, version: str, now: datetime) -> None:
     """Store which far end a pool stands for, when a first run finds it. Raises PoolMissing, PoolIdentityTaken."""
     pool = locked(pool_id)
@@ -224,7 +222,7 @@ def store_identity(pool_id: UUID, key: str, label: str, version: str, now: datet
     audit.record(SYSTEM, "pool.identified", "pool", pool.pk, pool.name, None, {"identity": key}, now)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def replace_credential(*, pool_id: UUID, values: Mapping[str, Any], actor: Actor, now: datetime) -> Credential:
     """Store a new credential. It is ``pending`` until a worker saw that the same far end accepts it.
 
@@ -266,7 +264,7 @@ def save(pool: Pool) -> None:
         pool.save(force_update=True)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def _move(
     pool_id: UUID,
     state: str,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from pools import dispatch
 from pools.domain import ids, states
@@ -11,13 +11,13 @@ from pools.domain.actors import Actor
 from pools.domain.errors import PoolMissing, PoolNotSynced, RunMissing, RunNotHeld
 from pools.domain.observation import Sight, Unseen
 from pools.models import Pool, PoolSync, SyncRun
-from pools.services import audit, pools, turns
+from pools.services import audit, pools, turns, writing
 from pools.services.inventory import Merge
 from pools.services.models import Resolver
 from pools.services.turns import Turn
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def request(*, pool_id: UUID, is_dry_run: bool = False, trigger: str = "manual", actor: Actor, now: datetime) -> UUID:
     """Ask for a run and return its id. Any number of requests while one is queued is that one.
 
@@ -36,7 +36,7 @@ def request(*, pool_id: UUID, is_dry_run: bool = False, trigger: str = "manual",
     return run_id
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def approve(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
     """Let go of what the held run did not see: mark it missing; it is retired after more complete runs without it.
 
@@ -51,7 +51,7 @@ def approve(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
     return _decide(run, sync, "succeeded", "sync_run.approved", actor, now)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def reject(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
     """Do not believe the loss: everything stays as it was, and the next run looks at all again.
 

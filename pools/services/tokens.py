@@ -7,7 +7,6 @@ from typing import Final
 from uuid import UUID
 from zlib import crc32
 
-from django.db import transaction
 from django.db.models import Q
 
 from pools.domain.access import Access
@@ -15,13 +14,13 @@ from pools.domain.actors import Actor
 from pools.domain.errors import TokenMissing, UserMissing
 from pools.models import ApiToken, User
 from pools.selectors import access
-from pools.services import audit
+from pools.services import audit, writing
 
 _LENGTH: Final = len("oc_") + 8 + len("_") + 64 + 8
 _USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def make(*, username: str, name: str, actor: Actor, now: datetime, expires_at: datetime | None = None) -> str:
     """Return a new token of the user with this name. Raises UserMissing.
 
@@ -42,7 +41,7 @@ def make(*, username: str, name: str, actor: Actor, now: datetime, expires_at: d
     return token
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def revoke(*, username: str, name: str, actor: Actor, now: datetime) -> int:
     """Make all tokens of this user and name worthless; return how many. Raises TokenMissing when there is none."""
     named = ApiToken.objects.select_for_update(of=("self",)).filter(user__username=username, name=name[:100])

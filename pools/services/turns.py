@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
 from pools.domain import ids, schedule, states
 from pools.domain.actors import SYSTEM
 from pools.models import Pool, PoolSync, SyncRun
-from pools.services import audit
+from pools.services import audit, writing
 
 TURN_SECONDS: Final = 45
 BEAT_SECONDS: Final = 10
@@ -38,7 +38,7 @@ class Turn:
     cursor: dict[str, Any] | None
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def take(*, pool_id: UUID, now: datetime) -> Turn | None:
     """Take the pool's turn and start its run. None: someone else has it, or nothing is due.
 
@@ -94,7 +94,7 @@ def progress(turn: Turn, *, now: datetime, **figures: Any) -> None:
     SyncRun.objects.filter(id=turn.run_id, state="running").update(heartbeat_at=now, **figures)
 
 
-@transaction.atomic(durable=True)
+@writing.transaction
 def finish(
     turn: Turn, *, now: datetime, run: dict[str, Any], sync: dict[str, Any], overrules_held: bool = False
 ) -> None:

@@ -27,6 +27,7 @@ POINTS = (
 def main(pool_id: str, point: str) -> None:
     """Run, and die there with SIGKILL as by the kernel's OOM killer."""
     django.setup()
+    from django.db import transaction
     from django.utils import timezone
 
     from pools.reconcile import conclusion, inventory
@@ -51,7 +52,7 @@ def main(pool_id: str, point: str) -> None:
     elif point == "after the losses":
         conclusion.turns.finish = _dying
     elif point == "before the end commits":
-        turns.transaction.Atomic.__exit__ = _when_ending(turns.transaction.Atomic.__exit__)
+        transaction.Atomic.__exit__ = _when_ending(transaction.Atomic.__exit__)
     elif point == "after the end":
         inventory._hint_at_follow_up = _dying
     inventory.run(pool_id=UUID(pool_id), clock=timezone.now)
