@@ -20,6 +20,7 @@ import yaml
 from msgspec import Struct
 
 from connectors import catalog, session
+from connectors.addresses import Outgoing, places
 from connectors.contract import Connector, ConnectorError, Order, Target, Transient
 
 EXIT_REFUSED, EXIT_USAGE, EXIT_LATER = 1, 2, 75
@@ -70,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("verb", choices=VERBS)
     parser.add_argument("--kind", required=True, choices=catalog.MANIFESTS)
     parser.add_argument("--settings", required=True, type=Path, metavar="FILE", help="JSON or YAML")
+    parser.add_argument("--allow", metavar="NETWORK", action="append", default=[], help="such as 127.0.0.0/8")
     parser.add_argument("--identity", metavar="KEY", help="refuse any other far end")
     parser.add_argument("--verbose", action="store_true", help="log every request")
     options = parser.parse_args(arguments)
@@ -79,8 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         given = _read(options.settings)
+        outgoing = Outgoing(allowed=places(options.allow))
         with session.connect(
-            options.kind, given.settings, given.credential, identity_key=options.identity
+            options.kind, given.settings, given.credential, outgoing=outgoing, identity_key=options.identity
         ) as connector:
             for answer in VERBS[options.verb](connector, given):
                 sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")

@@ -10,6 +10,8 @@ from msgspec import Struct
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from connectors import addresses
+from connectors.addresses import Outgoing
 from connectors.contract import Manifest, Permanent, Setting
 from connectors.kubernetes.manifest import MANIFEST as KUBERNETES
 from connectors.openstack.manifest import MANIFEST as OPENSTACK
@@ -73,6 +75,20 @@ def validate(kind: str, settings: Mapping[str, Any], credential: Mapping[str, An
     if problems:
         raise InvalidSettings(tuple(problems))
     return Valid(**checked)
+
+
+def objections(kind: str, settings: Mapping[str, Any], outgoing: Outgoing) -> tuple[Problem, ...]:
+    """Return what can be said against the addresses in checked settings before anybody connects: an early hint.
+
+    A name may still lead where nobody may connect; the door finds that out.
+    """
+    found = []
+    for setting in manifest(kind).settings:
+        host = urlsplit(settings.get(setting.name) or "").hostname if setting.type == "url" else None
+        if host and (why := outgoing.objection_to_name(host)):
+            message = str(addresses.refused(host, why, addresses.literal(host)))
+            found.append(Problem(f"settings.{setting.name}", "address_denied", message))
+    return tuple(found)
 
 
 def json_schema(kind: str) -> dict[str, Any]:

@@ -13,8 +13,10 @@ import structlog
 from msgspec import Struct
 
 from connectors import failures
+from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.censor import Censor
-from connectors.contract import ConnectorError, Permanent
+from connectors.contract import ConnectorError
+from connectors.door import transport
 from connectors.retries import repeated
 from connectors.tls import Tls, context, dangers
 
@@ -46,7 +48,7 @@ class Http:
 
     ``secrets`` never show up in a message, in ``platform_words`` or in a log. ``deadline_seconds`` bounds one call
     including its retries. Only GET is repeated, and only after a Transient that may be over soon. ``trust`` is the
-    context of ``tls`` where several clients share one: making it costs 20 ms.
+    context of ``tls`` where several clients share one: making it costs 20 ms. ``outgoing`` limits its addresses.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Http:
         tls: Tls | None = None,
         trust: ssl.SSLContext | None = None,
         proxy: str | None = None,
+        outgoing: Outgoing = BY_DEFAULT,
         secrets: Iterable[str] = (),
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
@@ -67,9 +70,9 @@ class Http:
         tls = tls or Tls()
         self.censor = Censor(secrets)
         self.byte_count = 0
+        self._trust_warnings = dangers(base_url, tls)
         self.host = httpx.URL(base_url).netloc.decode()
         self.clock_ahead_seconds = 0.0
-        self._trust_warnings = dangers(base_url, tls)
         self._authorize = authorize
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
@@ -78,7 +81,7 @@ class Http:
         self._client = httpx.Client(
             base_url=base_url,
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip", **(headers or {})},
-            transport=_transport(trust or context(tls), proxy),
+            transport=transport(trust or context(tls), proxy, outgoing),
             trust_env=False,  # no ~/.netrc and no proxy that the pool's settings do not name
             follow_redirects=False,
         )
@@ -293,14 +296,6 @@ class Http:
 
     def _words(self, body: bytes) -> str:
         return self.censor(failures.platform_words(body[:MAX_ERROR_BYTES]))
-
-
-def _transport(trust: ssl.SSLContext, proxy: str | None) -> httpx.HTTPTransport:
-    """The one door to the network: whatever limits the addresses that a pool may name belongs here."""
-    try:
-        return httpx.HTTPTransport(verify=trust, trust_env=False, proxy=proxy or None)
-    except ValueError as error:
-        raise Permanent("The proxy must be an http:// or https:// address.", code="invalid_settings") from error
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

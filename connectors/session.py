@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, cast
 import structlog
 
 from connectors import catalog, contract
+from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.censor import Censor
 from connectors.contract import ConnectorError, Cursor, Manifest, Order, Page, Permanent, Target
 from connectors.facts import Checked, storable
@@ -26,18 +27,20 @@ def connect(
     settings: Mapping[str, Any],
     credential: Mapping[str, Any],
     *,
+    outgoing: Outgoing = BY_DEFAULT,
     identity_key: str | None = None,
     log: Any = None,
 ) -> Iterator[contract.Connector]:
     """Yield the connector of a pool; it is closed at the end.
 
-    With ``identity_key`` the far end is asked first who it is. ``log`` is a structlog logger to which pool and run are
-    bound. Raises InvalidSettings, Permanent ``unknown_kind`` or ``identity_changed``, and what the connector raises.
+    ``outgoing`` limits its addresses. With ``identity_key`` the far end is asked first who it is. ``log`` is a
+    structlog logger to which pool and run are bound. Raises InvalidSettings, Permanent ``unknown_kind`` or
+    ``identity_changed``, and what the connector raises.
     """
     valid = catalog.validate(kind, settings, credential)
     censor = Censor(text for text in valid.credential.values() if isinstance(text, str))
     calls = _Calls(catalog.manifest(kind), censor, (log or structlog.get_logger("connectors")).bind(kind=kind))
-    session = _session(calls.call("open", lambda: _load(kind, valid)), calls)
+    session = _session(calls.call("open", lambda: _load(kind, valid, outgoing)), calls)
     try:
         if identity_key is not None and (found := session.identity()).key != identity_key:
             raise Permanent(
@@ -50,9 +53,10 @@ def connect(
         session.close()
 
 
-def _load(kind: str, valid: catalog.Valid) -> contract.Connector:
+def _load(kind: str, valid: catalog.Valid, outgoing: Outgoing) -> contract.Connector:
     module, _, name = catalog.manifest(kind).connector.partition(":")
-    connector: contract.Connector = getattr(importlib.import_module(module), name)(valid.settings, valid.credential)
+    kind_of_connector = getattr(importlib.import_module(module), name)
+    connector: contract.Connector = kind_of_connector(valid.settings, valid.credential, outgoing)
     return connector
 
 

@@ -70,7 +70,10 @@ def context(tls: Tls) -> ssl.SSLContext:
 
 def dangers(base_url: str, tls: Tls) -> tuple[str, ...]:
     """Return what a person must know who lets us talk like this. Raises Permanent ``invalid_settings``: no such URL."""
-    url = httpx.URL(base_url)
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise Permanent(f"{base_url} is no address: {error}.", code="invalid_settings") from None
     host = url.netloc.decode()
     if url.scheme not in ("http", "https") or not url.host:
         raise Permanent(f"{base_url} is no http:// or https:// address.", code="invalid_settings")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.contract import Denied, Permanent, Transient
 from connectors.failures import not_this_kind
 from connectors.http import Http
@@ -79,12 +80,13 @@ class Listed(Struct):
 class Client:
     """One cluster. ``close`` it. All calls raise the contract's errors."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, outgoing: Outgoing = BY_DEFAULT) -> None:
         self.http = Http(
             access.url,
             authorize=access.headers,
             tls=access.tls,
             proxy=access.proxy or None,
+            outgoing=outgoing,
             secrets=access.secrets,
             headers={"Accept": "application/json", "Accept-Encoding": "gzip" if access.is_compressed else "identity"},
         )

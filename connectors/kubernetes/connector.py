@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.contract import (
     Absent,
     Check,
@@ -34,9 +35,11 @@ _EXTENSIONS = {"resource.k8s.io": "dra", "kueue.x-k8s.io": "kueue", "scheduling.
 class Kubernetes(Connector):
     """Nodes and accelerators of one cluster, as API server, device plugins, vendors' agents and DRA drivers tell."""
 
-    def __init__(self, settings: Mapping[str, Any], credential: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], credential: Mapping[str, Any], outgoing: Outgoing = BY_DEFAULT
+    ) -> None:
         """Reach nothing yet. Raises Permanent ``invalid_settings`` when settings and credential do not fit."""
-        self._client = Client(access.read(settings, credential))
+        self._client = Client(access.read(settings, credential), outgoing)
 
     def identity(self) -> Identity:
         """Tell which cluster answers, by the uid of its namespace kube-system, and its version. Two cheap calls."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from requests.structures import CaseInsensitiveDict
 
 from connectors import failures
+from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.contract import Permanent, Transient
 from connectors.http import Http
 from connectors.openstack.login import Login
@@ -38,8 +39,9 @@ class Cloud:
     Every call raises the errors of ``connectors.failures``; an expired token is fetched anew once.
     """
 
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: Login, outgoing: Outgoing = BY_DEFAULT) -> None:
         self._login = login
+        self._outgoing = outgoing
         self._services: dict[str, Http] = {}
         self._trust = context(login.tls)
         self._keystone = self._http(login.auth_url)
@@ -156,6 +158,7 @@ class Cloud:
             url,
             tls=login.tls,
             trust=self._trust,
+            outgoing=self._outgoing,
             secrets=login.secrets,
             read_seconds=login.seconds,
             deadline_seconds=max(180.0, 2 * login.seconds),

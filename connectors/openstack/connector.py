@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.contract import (
     Absent,
     Check,
@@ -27,10 +28,12 @@ NODES_PER_PAGE = 200
 class OpenStack(Connector):
     """Accelerators of one region as Cyborg, Placement and Nova tell them. Needs a token that Placement lets read."""
 
-    def __init__(self, settings: Mapping[str, Any], credential: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], credential: Mapping[str, Any], outgoing: Outgoing = BY_DEFAULT
+    ) -> None:
         """Reach nothing yet. Raises Permanent ``invalid_settings`` when settings and credential do not fit."""
         self._login = login.read(settings, credential)
-        self._cloud = Cloud(self._login)
+        self._cloud = Cloud(self._login, outgoing)
 
     def identity(self) -> Identity:
         """Log in anew and tell which Keystone and which region answer. One call.

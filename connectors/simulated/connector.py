@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.contract import (
     Absent,
     CanGrantAccess,
@@ -50,7 +51,9 @@ CLOCK_SECONDS = 60
 class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantAccess):
     """A platform of our own making. Its store says how it behaves, and may be changed while it runs."""
 
-    def __init__(self, settings: Mapping[str, Any], credential: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], credential: Mapping[str, Any], _outgoing: Outgoing = BY_DEFAULT
+    ) -> None:
         name = settings["fleet"]
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
             raise Permanent("The fleet name may have letters, digits, dots and dashes only.", code="invalid_settings")

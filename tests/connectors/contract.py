@@ -16,7 +16,6 @@ from contextlib import ExitStack
 import pytest
 import structlog
 
-from connectors import session
 from connectors.contract import (
     Check,
     Connector,
@@ -30,6 +29,7 @@ from connectors.contract import (
     Permanent,
     Transient,
 )
+from tests.connectors.server import connect_here
 
 MAX_NODES_A_PAGE = 500
 WIDE_TO_NARROW = ("region", "zone", "rack")
@@ -67,7 +67,7 @@ class Sessions:
     def open_session(self):
         """Return session.connect; what it opens is closed at the end of the test."""
         with ExitStack() as stack:
-            yield lambda *args, **kwargs: stack.enter_context(session.connect(*args, **kwargs))
+            yield lambda *args, **kwargs: stack.enter_context(connect_here(*args, **kwargs))
 
     @pytest.fixture
     def logged(self):

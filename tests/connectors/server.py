@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from msgspec import Struct
+
+from connectors import addresses, session
+from connectors.addresses import Outgoing
+
+LOOPBACK = Outgoing(allowed=addresses.places(["127.0.0.0/8"]))
+"""The doubles of platforms live on this machine, where no connector may connect to unless told."""
+connect_here = partial(session.connect, outgoing=LOOPBACK)
 
 
 class Seen(Struct):

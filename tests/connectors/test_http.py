@@ -5,6 +5,7 @@ import itertools
 import socket
 import time
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ from connectors.censor import Censor
 from connectors.contract import ConnectorError, Denied, Permanent, Transient
 from connectors.http import Http
 from connectors.tls import Tls
-from tests.connectors.server import HTML, Answer, Authority, Seen, json_answer, serving
+from tests.connectors.server import HTML, LOOPBACK, Answer, Authority, Seen, json_answer, serving
 
 SECRET = "s3cret-of-the-pool/+="
+
+http = partial(Http, outgoing=LOOPBACK)
 
 
 class Thing(Struct):
@@ -39,7 +42,7 @@ def server():
 
 @pytest.fixture
 def client(server):
-    client = Http(server.url, headers={"Authorization": f"Bearer {SECRET}"}, secrets=[SECRET], read_seconds=2)
+    client = http(server.url, headers={"Authorization": f"Bearer {SECRET}"}, secrets=[SECRET], read_seconds=2)
     yield client
     client.close()
 
@@ -153,7 +156,7 @@ class TestFailure:
         assert error.platform_words.startswith(words)
 
     def test_of_a_name_that_does_not_exist(self):
-        error = failure(lambda: Http("https://pool.invalid").get("/", Thing))
+        error = failure(lambda: http("https://pool.invalid").get("/", Thing))
 
         assert isinstance(error, Transient) and error.code == "dns_failed" and "pool.invalid" in str(error)
 
@@ -161,14 +164,14 @@ class TestFailure:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
 
-        error = failure(lambda: Http(f"http://127.0.0.1:{port}").get("/", Thing))
+        error = failure(lambda: http(f"http://127.0.0.1:{port}").get("/", Thing))
 
         assert isinstance(error, Transient) and error.code == "unreachable"
 
     def test_of_a_server_that_never_answers(self, server):
         server.play(Answer(delay_seconds=1.0))
 
-        error = failure(lambda: Http(server.url, read_seconds=0.1).get("/thing", Thing))
+        error = failure(lambda: http(server.url, read_seconds=0.1).get("/thing", Thing))
 
         assert isinstance(error, Transient) and error.code == "timeout" and len(server.requests) == 1
 
@@ -181,7 +184,7 @@ class TestFailure:
         server.play(Answer(body=drops()))
         began = time.monotonic()
 
-        error = failure(lambda: Http(server.url, deadline_seconds=0.3).get("/thing", Thing))
+        error = failure(lambda: http(server.url, deadline_seconds=0.3).get("/thing", Thing))
 
         assert error.code == "timeout" and time.monotonic() - began < 1.5
 
@@ -233,14 +236,14 @@ class TestFailure:
 
         server.play(Answer(body=endless()))
 
-        error = failure(lambda: Http(server.url, max_body_bytes=2**20).get("/thing", Thing))
+        error = failure(lambda: http(server.url, max_body_bytes=2**20).get("/thing", Thing))
 
         assert isinstance(error, Permanent) and error.code == "too_large" and len(sent) < 1000
 
     def test_of_a_small_answer_that_unpacks_to_a_giant_is_stopped_too(self, server):
         server.play(Answer(body=gzip.compress(bytes(50 * 2**20)), headers={"Content-Encoding": "gzip"}))
 
-        error = failure(lambda: Http(server.url, max_body_bytes=2**20).get("/thing", Thing))
+        error = failure(lambda: http(server.url, max_body_bytes=2**20).get("/thing", Thing))
 
         assert error.code == "too_large"
 
@@ -294,25 +297,25 @@ def secure(identity):
 
 class TestTrust:
     def test_of_an_unknown_authority_is_refused_before_the_token_is_sent(self, secure):
-        error = failure(lambda: Http(secure.url).get("/thing", Thing))
+        error = failure(lambda: http(secure.url).get("/thing", Thing))
 
         assert isinstance(error, Permanent) and error.code == "tls_untrusted" and "fingerprint" in str(error)
         assert secure.requests == []
 
     def test_of_the_given_authority_is_enough(self, secure, authority):
-        client = Http(secure.url, tls=Tls(ca_pem=authority.pem))
+        client = http(secure.url, tls=Tls(ca_pem=authority.pem))
 
         assert client.get("/thing", Thing).name == "a" and client.warnings == ()
 
     def test_of_the_given_authority_still_checks_the_name(self, authority):
         with serving(thing, identity=authority.identity("other.example")) as server:
-            error = failure(lambda: Http(server.url, tls=Tls(ca_pem=authority.pem)).get("/thing", Thing))
+            error = failure(lambda: http(server.url, tls=Tls(ca_pem=authority.pem)).get("/thing", Thing))
 
         assert error.code == "tls_untrusted"
 
     def test_of_a_certificate_that_has_expired_is_refused(self, authority):
         with serving(thing, identity=authority.identity(days=-1)) as server:
-            error = failure(lambda: Http(server.url, tls=Tls(ca_pem=authority.pem)).get("/thing", Thing))
+            error = failure(lambda: http(server.url, tls=Tls(ca_pem=authority.pem)).get("/thing", Thing))
 
         assert error.code == "tls_untrusted" and "expired" in error.platform_words
 
@@ -320,34 +323,34 @@ class TestTrust:
         digits = identity.fingerprint()
         written = "SHA256:" + ":".join(digits[i : i + 2] for i in range(0, 64, 2)).upper()
 
-        assert Http(secure.url, tls=Tls(fingerprint=written)).get("/thing", Thing).name == "a"
+        assert http(secure.url, tls=Tls(fingerprint=written)).get("/thing", Thing).name == "a"
 
     def test_of_another_fingerprint_is_refused_before_the_token_is_sent(self, secure):
-        error = failure(lambda: Http(secure.url, tls=Tls(fingerprint="ab" * 32)).get("/thing", Thing))
+        error = failure(lambda: http(secure.url, tls=Tls(fingerprint="ab" * 32)).get("/thing", Thing))
 
         assert error.code == "tls_untrusted" and secure.requests == []
 
     def test_switched_off_is_loud(self, secure, logged):
-        client = Http(secure.url, tls=Tls(is_off=True))
+        client = http(secure.url, tls=Tls(is_off=True))
 
         assert client.get("/thing", Thing).name == "a"
         assert "not checked" in client.warnings[0]
         assert [entry["log_level"] for entry in logged if entry["event"] == "connector.trust"] == ["warning"]
 
     def test_without_tls_to_another_machine_is_loud(self):
-        assert "without TLS" in Http("http://pool.example").warnings[0]
+        assert "without TLS" in http("http://pool.example").warnings[0]
 
     def test_by_a_client_certificate_is_shown_to_the_server(self, authority):
         mine = authority.identity("ocenter")
         with serving(thing, identity=authority.identity(client_ca_pem=authority.pem)) as server:
             known = Tls(ca_pem=authority.pem, client_certificate_pem=mine.certificate_pem, client_key_pem=mine.key_pem)
 
-            assert Http(server.url, tls=known).get("/thing", Thing).name == "a"
-            error = failure(lambda: Http(server.url, tls=Tls(ca_pem=authority.pem)).get("/thing", Thing))
+            assert http(server.url, tls=known).get("/thing", Thing).name == "a"
+            error = failure(lambda: http(server.url, tls=Tls(ca_pem=authority.pem)).get("/thing", Thing))
             assert isinstance(error, Denied) and error.code == "unauthorized"
 
     def test_of_a_server_without_tls_says_so(self, server):
-        error = failure(lambda: Http(server.url.replace("http:", "https:")).get("/thing", Thing))
+        error = failure(lambda: http(server.url.replace("http:", "https:")).get("/thing", Thing))
 
         assert isinstance(error, Permanent) and error.code == "not_this_kind" and "TLS" in str(error)
 
@@ -355,7 +358,7 @@ class TestTrust:
         "wrong", [Tls(ca_pem="no pem"), Tls(fingerprint="12"), Tls(client_certificate_pem="x", client_key_pem="y")]
     )
     def test_of_nonsense_is_refused_at_once(self, wrong):
-        error = failure(lambda: Http("https://pool.example", tls=wrong))
+        error = failure(lambda: http("https://pool.example", tls=wrong))
 
         assert isinstance(error, Permanent) and error.code == "invalid_settings"
 
@@ -373,7 +376,7 @@ class TestProof:
         server.handler = lambda seen: (
             thing(seen) if seen.headers["x-auth-token"] == "new" else Answer(status=401, body=b"expired")
         )
-        client = Http(server.url, authorize=authorize)
+        client = http(server.url, authorize=authorize)
 
         assert client.get("/thing", Thing).name == "a" and client.send("PUT", "/thing", body={}).status == 200
         assert [seen.headers["x-auth-token"] for seen in server.requests] == ["old", "new", "new"]
@@ -381,7 +384,7 @@ class TestProof:
     def test_that_cannot_be_renewed_leaves_the_401(self, server):
         server.handler = lambda seen: Answer(status=401)
 
-        error = failure(lambda: Http(server.url, authorize=lambda is_refused: {"X": "same"}).get("/thing", Thing))
+        error = failure(lambda: http(server.url, authorize=lambda is_refused: {"X": "same"}).get("/thing", Thing))
 
         assert isinstance(error, Denied) and len(server.requests) == 1
 

@@ -26,6 +26,7 @@ from connectors.contract import (
     Transient,
 )
 from tests.connectors.contract import Sessions, pages, refused
+from tests.connectors.server import connect_here
 
 SECRET = "pa55-of-the-pool"
 
@@ -67,7 +68,7 @@ class Careless(Connector):
 class TestSession(Sessions):
     @pytest.fixture
     def careless(self, monkeypatch):
-        monkeypatch.setattr(session, "_load", lambda kind, valid: Careless(valid.settings, valid.credential))
+        monkeypatch.setattr(session, "_load", lambda kind, valid, outgoing: Careless(valid.settings, valid.credential))
         monkeypatch.setattr(Careless, "raises", None)
         return Careless
 
@@ -119,7 +120,7 @@ class TestSession(Sessions):
         assert error.code == "identity_changed" and careless.is_closed
 
     def test_closes_the_connector_whatever_happens(self, careless):
-        with pytest.raises(ZeroDivisionError), session.connect("kubernetes", {}, {}):
+        with pytest.raises(ZeroDivisionError), connect_here("kubernetes", {}, {}):
             _ = 1 / 0
 
         assert careless.is_closed

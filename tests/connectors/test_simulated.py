@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from connectors import session
 from connectors.contract import Absent, Done, Found, NoCapacity, Order, Target, Transient, UseFact
 from connectors.simulated import fleet
 from connectors.simulated.fleet import LOOKS, Spec
@@ -16,6 +15,7 @@ from connectors.simulated.state import Store, TargetState
 from tests.connectors.apply_contract import AccessContract, ApplyContract, HoldContract, carry, our_use
 from tests.connectors.contract import ConnectorContract, Sessions, last_of, nodes, pages, refused
 from tests.connectors.faults import FaultContract
+from tests.connectors.server import connect_here
 
 SECRET = "simulated-secret-7781"
 FLEET = "contract"
@@ -390,7 +390,7 @@ def _start(work, *arguments):
 
 def _apply(settings, target, orders):
     try:
-        with session.connect("simulated", settings, {"token": SECRET}) as connector:
+        with connect_here("simulated", settings, {"token": SECRET}) as connector:
             connector.apply(target, orders)
     except NoCapacity:
         raise SystemExit(1) from None

@@ -3,9 +3,8 @@
 import pytest
 import stamina
 
-from connectors import session
 from tests.connectors.kubernetes.double import TOKEN, Cluster
-from tests.connectors.server import serving
+from tests.connectors.server import connect_here, serving
 
 
 @pytest.fixture(autouse=True)
@@ -29,5 +28,5 @@ def server(cluster):
 @pytest.fixture
 def connector(server):
     settings = {"api_url": server.url, "page_size": 10}
-    with session.connect("kubernetes", settings, {"token": TOKEN}) as connected:
+    with connect_here("kubernetes", settings, {"token": TOKEN}) as connected:
         yield connected

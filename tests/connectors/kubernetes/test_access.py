@@ -5,11 +5,10 @@ import base64
 import pytest
 import yaml
 
-from connectors import session
 from connectors.contract import Permanent
 from connectors.kubernetes import access
 from tests.connectors.kubernetes.double import TOKEN, Cluster
-from tests.connectors.server import Authority, Identity, serving
+from tests.connectors.server import Authority, Identity, connect_here, serving
 
 SERVER = "https://10.0.0.10:6443"
 
@@ -166,7 +165,7 @@ class TestInCluster:
             return answer
 
         server.alter = replaced
-        with session.connect("kubernetes", settings, {}) as connected:
+        with connect_here("kubernetes", settings, {}) as connected:
             identity = connected.identity()
 
         assert identity.version == "v1.36.2"
@@ -178,13 +177,13 @@ class TestTls:
             config = kubeconfig(
                 {"server": server.url, "certificate-authority-data": encoded(authority.pem)}, {"token": TOKEN}
             )
-            with session.connect("kubernetes", {}, {"kubeconfig": config}) as connected:
+            with connect_here("kubernetes", {}, {"kubeconfig": config}) as connected:
                 assert connected.identity().version == "v1.36.2"
 
     def test_of_an_unknown_ca_is_not(self, authority):
         with (
             serving(Cluster(), identity=authority.identity()) as server,
-            session.connect("kubernetes", {"api_url": server.url}, {"token": TOKEN}) as connected,
+            connect_here("kubernetes", {"api_url": server.url}, {"token": TOKEN}) as connected,
             pytest.raises(Permanent) as raised,
         ):
             connected.identity()
@@ -199,7 +198,7 @@ class TestTls:
                 "tls_verify": "fingerprint",
                 "tls_fingerprint": identity.fingerprint(),
             }
-            with session.connect("kubernetes", settings, {"token": TOKEN}) as connected:
+            with connect_here("kubernetes", settings, {"token": TOKEN}) as connected:
                 assert connected.identity().version == "v1.36.2"
 
     def test_with_a_client_certificate_proves_who_we_are(self, authority):
@@ -216,6 +215,6 @@ class TestTls:
                 "client-key-data": encoded(ours.key_pem),
             }
             config = kubeconfig({"server": server.url, "certificate-authority-data": encoded(authority.pem)}, user)
-            with session.connect("kubernetes", {}, {"kubeconfig": config}) as connected:
+            with connect_here("kubernetes", {}, {"kubeconfig": config}) as connected:
                 assert connected.identity().key == cluster.uid
             assert "authorization" not in server.requests[0].headers

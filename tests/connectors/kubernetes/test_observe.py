@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from connectors import session
 from connectors.contract import Denied, Permanent, Transient
 from tests.connectors.kubernetes import fleet
 from tests.connectors.kubernetes.double import (
@@ -18,7 +17,7 @@ from tests.connectors.kubernetes.double import (
     recorded,
     recorded_answer,
 )
-from tests.connectors.server import HTML, Answer, json_answer
+from tests.connectors.server import HTML, Answer, connect_here, json_answer
 
 DEVICE_INFO = '{"DeviceInfo":{"DeviceList":{"huawei.com/Ascend910-Unhealthy":"Ascend910-5"}}}'
 
@@ -84,7 +83,7 @@ class TestObserve:
     def test_asks_for_compressed_answers_only_where_people_want_them(self, server, is_compressed, encoding):
         settings = {"api_url": server.url, "compress": is_compressed}
 
-        with session.connect("kubernetes", settings, {"token": TOKEN}) as connected:
+        with connect_here("kubernetes", settings, {"token": TOKEN}) as connected:
             observed(connected)
 
         assert {seen.headers["accept-encoding"] for seen in server.requests} == {encoding}
@@ -542,7 +541,7 @@ class TestSecrets:
         server.play(Answer(status=401, body=f"who is {wrong}?".encode()), path="/")
 
         with (
-            session.connect("kubernetes", {"api_url": server.url}, {"token": wrong}) as connected,
+            connect_here("kubernetes", {"api_url": server.url}, {"token": wrong}) as connected,
             pytest.raises(Denied) as raised,
         ):
             connected.identity()

@@ -7,7 +7,7 @@ import pytest
 from connectors.contract import ConnectorError, Denied, Permanent, Transient
 from connectors.http import Http
 from tests.connectors.kubernetes.double import RECORDED, recorded, recorded_answer
-from tests.connectors.server import serving
+from tests.connectors.server import LOOPBACK, serving
 
 NAMES = sorted(path.stem for path in RECORDED.glob("*.json"))
 OUTCOMES = {
@@ -33,7 +33,7 @@ def status(name):
 
 def asked(name):
     with serving(lambda seen: recorded_answer(name)) as server:
-        client = Http(server.url)
+        client = Http(server.url, outgoing=LOOPBACK)
         try:
             return client.get("/", object)
         finally:

@@ -10,7 +10,6 @@ from itertools import chain
 import msgspec
 import pytest
 
-from connectors import session
 from connectors.contract import ConnectorError
 from connectors.kubernetes import watching
 from connectors.kubernetes.payloads import (
@@ -35,7 +34,7 @@ from tests.connectors.kubernetes.raw_counts import (
     units_held_by,
     units_of,
 )
-from tests.connectors.server import Answer, serving
+from tests.connectors.server import Answer, connect_here, serving
 
 NODE_FILES = (
     *("node_amd", "node_ascend", "node_ascend_unhealthy", "node_cordoned", "node_dra", "node_h100", "node_h20"),
@@ -113,7 +112,7 @@ def everything():
 def observed(answer):
     with serving(answer) as server:
         settings = {"api_url": server.url, "page_size": 10}
-        with session.connect("kubernetes", settings, {"token": TOKEN}) as connector:
+        with connect_here("kubernetes", settings, {"token": TOKEN}) as connector:
             return list(connector.observe(None))
 
 

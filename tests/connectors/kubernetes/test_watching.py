@@ -11,12 +11,12 @@ from connectors.kubernetes.client import Client
 from connectors.kubernetes.payloads import Node, Pod
 from tests.connectors.kubernetes import fleet
 from tests.connectors.kubernetes.double import NODES, PODS, TOKEN, recorded
-from tests.connectors.server import Answer
+from tests.connectors.server import LOOPBACK, Answer
 
 
 @pytest.fixture
 def client(server):
-    client = Client(access.read({"api_url": server.url}, {"token": TOKEN}))
+    client = Client(access.read({"api_url": server.url}, {"token": TOKEN}), LOOPBACK)
     yield client
     client.close()
 

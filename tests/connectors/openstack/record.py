@@ -28,6 +28,7 @@ from connectors.openstack import reading
 from connectors.openstack.client import Cloud
 from connectors.openstack.connector import OpenStack
 from connectors.openstack.login import read
+from tests.connectors.server import LOOPBACK
 
 RECORDED = Path(__file__).parent / "recorded"
 IMAGE = "11111111-2222-3333-4444-555555555555"
@@ -86,13 +87,13 @@ def _neutral(line: str, catalog: dict[str, str]) -> str:
 
 def observe(settings: dict[str, str], password: str) -> None:
     """Ask everything that the connector asks, and what older clouds and mistakes would be told."""
-    connector = OpenStack(settings, {"password": password})
+    connector = OpenStack(settings, {"password": password}, LOOPBACK)
     try:
         connector.check()
         list(connector.observe(None))
     except ConnectorError as error:
         print(error.code, error)
-    cloud = Cloud(read(settings, {"password": password}))
+    cloud = Cloud(read(settings, {"password": password}), LOOPBACK)
     for service, path, version in (
         ("accelerator", "/devices", "2.0"),
         ("accelerator", "/devices", "2.9"),

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import yaml
 
-from connectors import catalog, session
+from connectors import catalog
 from connectors.contract import Denied, Order, Permanent, Target, Transient
 from connectors.openstack import login
 from connectors.openstack.connector import OpenStack
 from tests.connectors.openstack.double import PASSWORD, served
-from tests.connectors.server import HTML, Answer, Authority, json_answer, serving
+from tests.connectors.server import HTML, LOOPBACK, Answer, Authority, connect_here, json_answer, serving
 
 SECRET = "s3cret-of-the-cloud"
 CLOUD = {
@@ -153,7 +153,7 @@ class TestIdentity:
 
         with (
             pytest.raises(Permanent) as caught,
-            session.connect("openstack", cloud.settings, cloud.credential, identity_key=key) as connector,
+            connect_here("openstack", cloud.settings, cloud.credential, identity_key=key) as connector,
         ):
             list(connector.observe(None))
 
@@ -221,7 +221,7 @@ class TestTrouble:
     def test_another_kind_of_server_is_no_keystone(self, answer):
         with serving(lambda seen: answer) as server:
             settings = {"auth_url": f"{server.url}/v3", "username": "u", "project_name": "p"}
-            connector = OpenStack(settings, {"password": PASSWORD})
+            connector = OpenStack(settings, {"password": PASSWORD}, LOOPBACK)
 
             with pytest.raises(Permanent) as caught:
                 connector.check()

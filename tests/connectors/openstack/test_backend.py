@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from keystoneauth1.session import Session
 
-from connectors import session
 from connectors.contract import Denied, DeviceFact, NodeFact, Transient
 from connectors.openstack import connector as module
 from connectors.openstack import login
 from connectors.openstack.client import Cloud
 from tests.connectors.contract import ConnectorContract
+from tests.connectors.server import connect_here
 
 pytestmark = pytest.mark.backend
 NAME = "watched"
@@ -47,7 +47,7 @@ class Backend:
         return {"clouds_yaml": self.clouds_yaml}
 
     def look(self, account: str = "admin") -> dict[str, NodeFact]:
-        with session.connect("openstack", self.settings(account), self.credential) as connector:
+        with connect_here("openstack", self.settings(account), self.credential) as connector:
             pages = list(connector.observe(None))
         assert pages[-1].last is not None and pages[-1].last.complete
         return {node.name: node for page in pages for node in page.nodes}
@@ -123,7 +123,7 @@ class TestFleet:
         assert (counter.profile, counter.total_units) == ("T4-2Q", 16)
 
     def test_costs_one_login_six_reads_and_little_cpu(self, backend, record_property):
-        with session.connect("openstack", backend.settings(), backend.credential) as connector:
+        with connect_here("openstack", backend.settings(), backend.credential) as connector:
             list(connector.observe(None))
             cloud: Cloud = connector._inner._cloud  # type: ignore[attr-defined]  # nothing public counts calls
             calls, began = cloud.call_count, time.process_time()
@@ -182,13 +182,13 @@ class TestUse:
 
 class TestAccounts:
     def test_the_federation_account_may_do_everything(self, backend):
-        with session.connect("openstack", backend.settings("federation"), backend.credential) as connector:
+        with connect_here("openstack", backend.settings("federation"), backend.credential) as connector:
             check = connector.check()
 
         assert check.watch.ok and check.manage.ok
 
     def test_a_project_user_may_not_watch(self, backend):
-        with session.connect("openstack", backend.settings("research-reader"), backend.credential) as connector:
+        with connect_here("openstack", backend.settings("research-reader"), backend.credential) as connector:
             check = connector.check()
             with pytest.raises(Denied):
                 list(connector.observe(None))
@@ -198,7 +198,7 @@ class TestAccounts:
     def test_the_cloud_is_the_same_for_both(self, backend):
         keys = set()
         for account in ("admin", "research-reader"):
-            with session.connect("openstack", backend.settings(account), backend.credential) as connector:
+            with connect_here("openstack", backend.settings(account), backend.credential) as connector:
                 keys.add(connector.identity().key)
 
         assert len(keys) == 1
