@@ -36,8 +36,9 @@ class Json(BaseRenderer):
 class View(APIView):
     """A resource. Without rights for a method nobody may use it.
 
-    ``rights`` are (noun, verb) by method. ``missing`` is what somebody is told who may not even know of the object in
-    the address; whose objects some may know of and others not, that is for the selectors to tell.
+    ``rights`` are (noun, verb) by method. A view of one object names in ``missing`` what somebody is told who may not
+    know of it. Who knows of some such objects and not of others is let through: the view then finds the object by
+    `selectors.references`, which tells the two apart and asks for the verb.
     """
 
     rights: Mapping[str, tuple[str, str]] = {}
@@ -57,8 +58,12 @@ class View(APIView):
         if method.lower() not in self.http_method_names or not hasattr(self, method.lower()):
             return  # 405 follows
         access, (noun, verb) = auth.access(request), self.rights.get(method, ("", ""))
-        if not access.somewhere(noun, verb):
-            raise Denied if self.missing is None or access.somewhere(noun, "read") else self.missing
+        if access.somewhere(noun, verb):
+            return
+        if self.missing is None or access.everywhere(noun, "read"):
+            raise Denied
+        if not access.somewhere(noun, "read"):
+            raise self.missing
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response["X-Request-ID"] = auth.request_id(request)

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pools.api import auth, base, parsing, schema
-from pools.domain.errors import Denied, PoolMissing
+from pools.domain.errors import PoolMissing
 from pools.selectors import pools as seen
 from pools.selectors import references, sync_runs, versions
 from pools.services import pools
@@ -241,16 +241,12 @@ class PoolCheck(msgspec.Struct, kw_only=True):
 class Check(base.View):
     """The pool's check."""
 
-    rights = {"GET": ("pool", "read"), "POST": ("pool", "operate")}
+    rights = {"GET": ("sync_run", "read"), "POST": ("pool", "operate")}  # it tells addresses, as runs do
     missing = PoolMissing
 
     @schema.operation("pools.get_check", "Show the latest check", answer=PoolCheck, refusals=(404,))
     def get(self, request: Request, pool: str) -> Response:
-        access = auth.access(request)
-        pool_id = references.pool_id(pool, access)
-        if not access.everywhere("pool", "read"):
-            raise Denied  # it tells addresses
-        return Response(_check(pool_id))
+        return Response(_check(references.pool_id(pool, auth.access(request))))
 
     @schema.operation(
         "pools.check",

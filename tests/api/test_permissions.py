@@ -1,0 +1,101 @@
+"""REST: every operation of the description, for everybody."""
+
+import json
+from typing import Any
+
+from django.test import Client
+from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
+
+from pools.domain.actors import SYSTEM
+from pools.models import Device, Node, SyncRun
+from pools.services import partitions, tokens
+from tests import factories
+from tests.factories import Clock, Shows, node
+from tests.permissions import Address, PermissionTest, Verdict
+
+_OF_STATUS: dict[int, Verdict] = {401: "log in", 403: "forbidden", 404: "unknown"}
+
+
+def _all(path: str, noun: str, reach: Any, **verbs: str) -> list[Address]:
+    return [Address(method.upper(), path, noun, verb, reach) for method, verb in verbs.items()]
+
+
+class TestRest(PermissionTest):
+    """Callers come with a token."""
+
+    __test__ = True
+    CASES_AT_LEAST = 600
+    ADDRESSES = (
+        *_all("/kinds", "kind", "anywhere", get="read"),
+        *_all("/kinds/{kind}", "kind", "platform", get="read"),
+        *_all("/pools", "pool", "anywhere", get="read", post="create"),
+        *_all("/pools/{pool}", "pool", "pool", get="read", patch="edit", delete="remove"),
+        *_all("/pools/{pool}/activate", "pool", "pool", post="operate"),
+        *_all("/pools/{pool}/pause", "pool", "pool", post="operate"),
+        *_all("/pools/{pool}/resume", "pool", "pool", post="operate"),
+        *_all("/pools/{pool}/drain", "pool", "pool", post="operate"),
+        *_all("/pools/{pool}/maintenance", "pool", "pool", post="operate"),
+        *_all("/pools/{pool}/credential", "pool", "pool", put="edit"),
+        *_all("/pools/{pool}/check", "pool", "pool", post="operate"),
+        Address("GET", "/pools/{pool}/check", "sync_run", "read", "platform"),
+        *_all("/pools/{pool}/sync", "pool", "pool", post="operate"),
+        *_all("/sync-runs", "sync_run", "anywhere", get="read"),
+        *_all("/sync-runs/{run}", "sync_run", "platform", get="read"),
+        *_all("/sync-runs/{run}/changes", "sync_run", "platform", get="read"),
+        *_all("/sync-runs/{run}/approve", "sync_run", "platform", post="operate"),
+        *_all("/sync-runs/{run}/reject", "sync_run", "platform", post="operate"),
+        *_all("/nodes", "node", "anywhere", get="read"),
+        *_all("/nodes/{node}", "node", "platform", get="read"),
+        *_all("/nodes/{node}/changes", "node", "platform", get="read"),
+        *_all("/devices", "device", "anywhere", get="read"),
+        *_all("/devices/{device}", "device", "platform", get="read"),
+        *_all("/devices/{device}/changes", "device", "platform", get="read"),
+        *_all("/models", "model", "anywhere", get="read"),
+        *_all("/models/{model}", "model", "anywhere", get="read"),
+    )
+
+    @classmethod
+    def things(cls) -> dict[str, str]:
+        now = timezone.now()
+        partitions.ensure(now=now)
+        lab = factories.granted(factories.pool("lab"), factories.project("acme/vision"))
+        factories.synced(lab, Shows(node("n1")), Clock(now))
+        cls.tokens = {
+            user: tokens.make(username=user.username, name="all", actor=SYSTEM, now=now)
+            for user in cls.users.values()
+        }
+        return {
+            "kind": "simulated",
+            "pool": str(lab.pk),
+            "run": str(SyncRun.objects.get().pk),
+            "node": str(Node.objects.get().pk),
+            "device": str(Device.objects.all()[0].pk),
+            "model": "nvidia-h100-80gb",
+            "project": str(factories.project("acme/vision").pk),
+        }
+
+    def ask(self, address: Address, user: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.tokens[user]}"} if user else {}
+        body = b"" if address.method == "GET" else b"{}"
+        path = f"/api/v1{address.path.format(**self.names)}"
+        return Client(raise_request_exception=False).generic(
+            address.method, path, body, content_type="application/json", headers=headers
+        )
+
+    def told(self, response: Any) -> Verdict:
+        assert response.status_code < 500, response.content
+        return _OF_STATUS.get(response.status_code, "let in")
+
+    def known_addresses(self) -> set[tuple[str, str]]:
+        paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+        return {
+            (method.upper(), path.removeprefix("/api/v1"))
+            for path, methods in paths.items()
+            if path.startswith("/api/v1/")
+            for method in methods
+            if method in ("get", "post", "put", "patch", "delete")
+        }
+
+    def comparable(self, response: Any) -> Any:
+        return {**json.loads(response.content), "request_id": ""}
