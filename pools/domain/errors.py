@@ -174,6 +174,23 @@ class CredentialKeysMissing(Conflict):
     msgid = gettext_noop("No key to encrypt credentials is set. Set OCENTER_CREDENTIAL_KEYS.")
 
 
+# --- the audit --------------------------------------------------------------------------------------------------------
+
+
+class SealKeysMissing(Conflict):
+    """No key to sign with."""
+
+    code = "audit.no_keys"
+    msgid = gettext_noop("No key to sign with is set. Set OCENTER_SEAL_KEYS.")
+
+
+class CheckpointInvalid(Invalid):
+    """It is none, or a stranger's."""
+
+    code = "audit.checkpoint"
+    msgid = gettext_noop("This is no checkpoint, it was changed, or it was signed by a key that is not known here.")
+
+
 # --- projects, people and their rights --------------------------------------------------------------------------------
 
 
@@ -182,6 +199,167 @@ class ProjectMissing(Missing):
 
     code = "project.not_found"
     msgid = gettext_noop("There is no such project.")
+
+
+class ProjectChanged(Stale):
+    """Somebody else changed the project first."""
+
+    code = "project.changed"
+    msgid = gettext_noop("The project changed after you read it; read it again and retry.")
+
+
+class ProjectNameTaken(Conflict):
+    """Another project has this path."""
+
+    code = "project.name_taken"
+    msgid = gettext_noop('Another project is named "%(path)s". Choose another name.')
+
+
+class ProjectState(Conflict):
+    """The project's state does not allow this."""
+
+    code = "project.state"
+    msgid = gettext_noop("A project in the state %(state)s cannot become %(wanted)s.")
+
+
+class ProjectSuspended(Conflict):
+    """Nothing new is made in a suspended project or below one."""
+
+    code = "project.suspended"
+    msgid = gettext_noop('"%(path)s" is suspended, so nothing new is made there. Resume it first.')
+
+
+class ProjectArchived(Conflict):
+    """An archived project is history and does not change."""
+
+    code = "project.archived"
+    msgid = gettext_noop('"%(path)s" is archived. Restore it first.')
+
+
+class ProjectHasChildren(Conflict):
+    """Projects are archived from below."""
+
+    code = "project.has_children"
+    msgid = gettext_noop("Archive what is below it first: %(children)s.")
+
+
+class MemberMissing(Missing):
+    """The user has no role of its own in the project; one inherited from above is changed there."""
+
+    code = "member.not_found"
+    msgid = gettext_noop("This user has no role in this project itself.")
+
+
+class MemberExists(Conflict):
+    """The user has a role in the project."""
+
+    code = "member.exists"
+    msgid = gettext_noop("This user has a role in this project already; change it instead.")
+
+
+class RoleTooHigh(Denied):
+    """Nobody gives or takes a role above the own one."""
+
+    code = "member.role_too_high"
+    msgid = gettext_noop("You may not give or take the role %(role)s here: it is above your own.")
+
+
+class MemberFromSso(Conflict):
+    """The identity provider decides on this role."""
+
+    code = "member.from_sso"
+    msgid = gettext_noop("This role follows from a group at the identity provider; change the group instead.")
+
+
+class MemberLastOwner(Conflict):
+    """A tenant keeps somebody who is responsible for it."""
+
+    code = "member.last_owner"
+    msgid = gettext_noop("This is the last owner. Make somebody else owner first.")
+
+
+class InvitationMissing(Missing):
+    """No invitation of this id or link, or none that the caller may know of."""
+
+    code = "invitation.not_found"
+    msgid = gettext_noop("There is no such invitation.")
+
+
+class InvitationEnded(Conflict):
+    """The invitation was accepted or withdrawn, has expired, or its project is archived."""
+
+    code = "invitation.ended"
+    msgid = gettext_noop("This invitation was used or withdrawn, or has expired. Ask for a new one.")
+
+
+class InvitationForOther(Denied):
+    """An invitation is for the e-mail address that it was sent to."""
+
+    code = "invitation.for_other"
+    msgid = gettext_noop("This invitation is for another e-mail address. Log in with the account that has it.")
+
+
+class InvitationNeedsLogin(Conflict):
+    """Somebody with the invitation's e-mail address has an account."""
+
+    code = "invitation.log_in"
+    msgid = gettext_noop("There is an account with this e-mail address. Log in with it, then open the link again.")
+
+
+class ServiceAccountMissing(Missing):
+    """No service account of this name or id, or none that the caller may know of."""
+
+    code = "service_account.not_found"
+    msgid = gettext_noop("There is no such service account.")
+
+
+class ServiceAccountNameTaken(Conflict):
+    """The project has a service account of this name."""
+
+    code = "service_account.name_taken"
+    msgid = gettext_noop('Another service account here is named "%(name)s". Choose another name.')
+
+
+class SsoGroupMissing(Missing):
+    """No group of this id."""
+
+    code = "sso_group.not_found"
+    msgid = gettext_noop("There is no such group.")
+
+
+class SsoGroupExists(Conflict):
+    """The group gives this role there already."""
+
+    code = "sso_group.exists"
+    msgid = gettext_noop("This group gives this role there already.")
+
+
+class UserChanged(Stale):
+    """Somebody else changed the user first."""
+
+    code = "user.changed"
+    msgid = gettext_noop("The user changed after you read it; read it again and retry.")
+
+
+class UserNameTaken(Conflict):
+    """Another user has this name, in whatever case."""
+
+    code = "user.name_taken"
+    msgid = gettext_noop('Another user is named "%(name)s". Choose another name.')
+
+
+class UserEmailTaken(Conflict):
+    """Another user has this e-mail address."""
+
+    code = "user.email_taken"
+    msgid = gettext_noop("Another user has this e-mail address.")
+
+
+class UserLastAdmin(Conflict):
+    """Somebody must be left who may do everything."""
+
+    code = "user.last_admin"
+    msgid = gettext_noop("This is the last administrator who can log in. Make somebody else administrator first.")
 
 
 # --- the others -------------------------------------------------------------------------------------------------------
@@ -236,8 +414,52 @@ class UserMissing(Missing):
     msgid = gettext_noop("There is no such user.")
 
 
+class UserWithoutLogIn(Conflict):
+    """Service accounts have tokens, and who is switched off has nothing."""
+
+    code = "user.no_log_in"
+    msgid = gettext_noop('"%(name)s" cannot log in: it is a service account or switched off.')
+
+
+class SessionMissing(Missing):
+    """The user has no such session, or it ended."""
+
+    code = "session.not_found"
+    msgid = gettext_noop("There is no such session.")
+
+
 class TokenMissing(Missing):
-    """The user has no token of this name that is not revoked."""
+    """No token of this id, or none that the caller may know of."""
 
     code = "token.not_found"
+    msgid = gettext_noop("There is no such token.")
+
+
+class TokenNameMissing(TokenMissing):
+    """The user has no token of this name that is not revoked."""
+
     msgid = gettext_noop('"%(user)s" has no token named "%(name)s" that is not revoked.')
+
+
+class TokenEnded(Conflict):
+    """The token has no successor: it ended, or has one already."""
+
+    code = "token.ended"
+    msgid = gettext_noop("This token was revoked, has expired or was rotated already. Make a new one.")
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+class KeyInProgress(Conflict):
+    """The first request with this Idempotency-Key still runs."""
+
+    code = "idempotency.in_progress"
+    msgid = gettext_noop("A request with this Idempotency-Key still runs; ask again in a moment.")
+
+
+class KeyReused(Invalid):
+    """An Idempotency-Key stands for one request and nothing else."""
+
+    code = "idempotency.key_reused"
+    msgid = gettext_noop("This Idempotency-Key was used for another request. Use a new key for a new request.")
