@@ -8,7 +8,7 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from pools.domain.actors import SYSTEM
-from pools.models import Device, Node, SyncRun
+from pools.models import ChipModel, Device, Node, SyncRun
 from pools.services import partitions, tokens
 from tests import factories
 from tests.factories import Clock, Shows, node
@@ -71,7 +71,7 @@ class TestRest(PermissionTest):
             "run": str(SyncRun.objects.get().pk),
             "node": str(Node.objects.get().pk),
             "device": str(Device.objects.all()[0].pk),
-            "model": "nvidia-h100-80gb",
+            "model": ChipModel.objects.all()[0].slug,
             "project": str(factories.project("acme/vision").pk),
         }
 
