@@ -105,6 +105,10 @@ class Env(BaseSettings):
     worker_queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_queues)] = ()
     """The queues that a worker serves, comma-separated; none: all. Some worker has to serve each, `default` too."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    token_days_most: Annotated[int, Field(ge=0, le=36500)] = 365
+    """How long a token may last that somebody makes in the console or over REST; 0 sets no end."""
+    api_requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 1200
+    """Of each token, log-in or, without one, address; 0 sets no limit."""
 
     database_url: DatabaseUrl | None = None
     """The application's role; absent: the embedded PostgreSQL."""

@@ -209,6 +209,8 @@ STORAGES = {
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 # --- REST -------------------------------------------------------------------------------------------------------------
+API_REQUESTS_PER_MINUTE = env.api_requests_per_minute
+TOKEN_DAYS_MOST = env.token_days_most
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -224,7 +226,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_PATCH": False,
-    "POSTPROCESSING_HOOKS": [],  # the only one is for serializers and stumbles over msgspec's enums
+    "POSTPROCESSING_HOOKS": ["pools.api.schema.framed"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

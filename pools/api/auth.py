@@ -75,7 +75,8 @@ def access_of_plain(request: HttpRequest) -> Access:
 
 def actor(request: Request) -> Actor:
     """Return who asks, for the audit row."""
-    return Actor(name=access(request).user_name, request_id=request_id(request), access=access(request))
+    reason = getattr(request, "ocenter_reason", "")
+    return Actor(name=access(request).user_name, request_id=request_id(request), reason=reason, access=access(request))
 
 
 def request_id(request: Request | HttpRequest) -> str:

@@ -1,23 +1,27 @@
-"""What all views share: log-in, rights, JSON by msgspec, problems, request ids."""
+"""What all views share: log-in, rights, limits, one transaction a write, JSON by msgspec, problems, request ids."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
-from django.utils.http import parse_etags
-from rest_framework.exceptions import NotFound
-from rest_framework.permissions import IsAuthenticated
+from django.utils.http import http_date, parse_etags
+from rest_framework.exceptions import MethodNotAllowed, NotFound, Throttled
+from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from pools.api import auth, errors
+from pools.api import auth, errors, fields, idempotency, limits, parsing
+from pools.api.schema import Described
 from pools.domain import filters
 from pools.domain.errors import Denied, Missing
 from pools.selectors.pages import Page
+
+ADDRESS_LONGEST: Final = 8192
 
 
 class Json(BaseRenderer):
@@ -38,11 +42,15 @@ class View(APIView):
 
     ``rights`` are (noun, verb) by method. A view of one object names in ``missing`` what somebody is told who may not
     know of it. Who knows of some such objects and not of others is let through: the view then finds the object by
-    `selectors.references`, which tells the two apart and asks for the verb.
+    `selectors.references`, which tells the two apart and asks for the verb. ``shown_once`` are the fields of an answer
+    that are secret, so that no repeated answer has them.
     """
 
     rights: Mapping[str, tuple[str, str]] = {}
     missing: type[Missing] | None = None
+    shown_once: Collection[str] = ()
+    allowance: limits.Allowance | None = None
+    described: Described | None = None
     authentication_classes = [auth.Bearer, auth.Session]
     permission_classes = [IsAuthenticated]
     renderer_classes = [Json]
@@ -52,7 +60,45 @@ class View(APIView):
     def get_exception_handler(self) -> Any:
         return errors.answer
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """As REST framework's, but for ``_handle``. What it refuses has rolled back before the handler of errors."""
+        self.args, self.kwargs = args, kwargs
+        self.request = request = self.initialize_request(request, *args, **kwargs)
+        self.headers = self.default_response_headers
+        try:
+            self.initial(request, *args, **kwargs)
+            response = self._handle(request, *args, **kwargs)
+        except Exception as error:
+            response = self.handle_exception(error)
+        self.response = self.finalize_response(request, response, *args, **kwargs)
+        return self.response
+
+    def _handle(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        name = str(request.method).lower()
+        handler = getattr(self, name, None) if name in self.http_method_names else None
+        if handler is None:
+            raise MethodNotAllowed(str(request.method))
+        self.described = getattr(handler, "described", None)
+        handle = partial(handler, request, *args, **kwargs)
+        if request.method in SAFE_METHODS:
+            return fields.only(request, handle, self.described.row if self.described else None)
+        if self.described:
+            parsing.only_queries(request, {*self.described.queries, "dry_run"})
+        request.ocenter_reason = parsing.reason(request)  # type: ignore[attr-defined]  # for auth.actor
+        return idempotency.once(request, handle, self.shown_once)
+
+    def perform_authentication(self, request: Request) -> None:
+        """Who is over the limit is not heard, and neither is who tries tokens."""
+        try:
+            super().perform_authentication(request)
+        finally:
+            self.allowance = limits.spend(request)
+            if self.allowance and self.allowance.remaining < 0:
+                raise Throttled(self.allowance.reset_seconds)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if len(request.get_full_path()) > ADDRESS_LONGEST:
+            raise errors.AddressTooLong(f"An address has at most {ADDRESS_LONGEST} characters.")
         super().initial(request, *args, **kwargs)
         method = "GET" if request.method == "HEAD" else str(request.method)
         if method.lower() not in self.http_method_names or not hasattr(self, method.lower()):
@@ -68,6 +114,12 @@ class View(APIView):
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response["X-Request-ID"] = auth.request_id(request)
         response.setdefault("Cache-Control", "no-store")
+        if self.allowance:
+            self.allowance.tell(response)
+        if self.described and self.described.deprecated_at:
+            response["Deprecation"] = f"@{int(self.described.deprecated_at.timestamp())}"
+        if self.described and self.described.sunset_at:
+            response["Sunset"] = http_date(self.described.sunset_at.timestamp())
         return super().finalize_response(request, response, *args, **kwargs)
 
 
@@ -79,6 +131,7 @@ class Nowhere(View):
     permission_classes = []
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.perform_authentication(request)
         raise NotFound("There is nothing at this address. /api/docs/ lists what there is.")
 
 

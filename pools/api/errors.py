@@ -62,6 +62,13 @@ class TooLarge(exceptions.APIException):
     default_detail = "The body is too large."
 
 
+class AddressTooLong(exceptions.APIException):
+    """The address is longer than anything we answer to."""
+
+    status_code = 414
+    default_detail = "The address is too long."
+
+
 _OF_HTTP: Final[dict[type[Exception], tuple[int, str]]] = {
     exceptions.NotAuthenticated: (401, "auth.required"),
     exceptions.AuthenticationFailed: (401, "auth.invalid_token"),
@@ -75,6 +82,7 @@ _OF_HTTP: Final[dict[type[Exception], tuple[int, str]]] = {
     Malformed: (400, "request.malformed"),
     LengthRequired: (411, "request.length_required"),
     TooLarge: (413, "request.too_large"),
+    AddressTooLong: (414, "request.address_too_long"),
     RequestDataTooBig: (413, "request.too_large"),
     SuspiciousOperation: (400, "request.refused"),
     PermissionDenied: (403, "auth.denied"),

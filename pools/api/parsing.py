@@ -1,20 +1,31 @@
 """From bodies, headers and queries to checked values; all mistakes at once, none of them quoted."""
 
 import re
+from collections.abc import Collection
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 
 from pools.api.errors import LengthRequired, Malformed, TooLarge
+from pools.domain import filters
 from pools.domain.errors import FieldError, Invalid
 from pools.domain.filters import meant
 from pools.selectors import pages
 
 Shape = TypeVar("Shape")
 MOST_BYTES: Final = 1024 * 1024
+DEPTH_MOST: Final = 32
+ITEMS_MOST: Final = 10_000
+REASON: Final = "X-Reason"
+REASON_LONGEST: Final = 500
 _MEDIA_TYPES: Final = ("application/json", "application/merge-patch+json")
+_EXTENDED: Final = re.compile(r"utf-8'[a-z0-9-]*'(.*)", re.IGNORECASE)
+# Controls, ends of lines, and what turns the direction of writing.
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_TOO_DEEP: Final = "The body is nested too deeply."
 _ETAG: Final = re.compile(r'(?:W/)?"?(\d{1,18})(?:\.[0-9a-f]*)?"?')
 
 
@@ -75,6 +86,7 @@ def listing(request: Request) -> tuple[dict[str, str], str | None, int]:
     Raises Invalid.
     """
     params = {name: ",".join(request.query_params.getlist(name)) for name in request.query_params}
+    params.pop("fields", None)  # base.View reads it
     cursor, limit = params.pop("cursor", None), params.pop("limit", str(pages.LIMIT_DEFAULT))
     if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:10]) <= pages.LIMIT_MOST:
         detail = f"A whole number from 1 to {pages.LIMIT_MOST} is needed."
@@ -82,26 +94,46 @@ def listing(request: Request) -> tuple[dict[str, str], str | None, int]:
     return params, cursor, int(limit)
 
 
-def _object(request: Request) -> dict[str, Any]:
-    raw = _raw(request)
-    if not raw:
-        return {}
-    try:
-        given = msgspec.json.decode(raw)
-    except RecursionError:
-        raise Malformed("The body is nested too deeply.") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise Malformed from None
-    if not isinstance(given, dict):
-        raise Invalid(fields=(FieldError("", "not_an_object", "A JSON object is needed."),))
-    wrong = [name for name, value in given.items() if not _is_storable(name) or not _is_storable(value)]
+def only_queries(request: Request, known: Collection[str]) -> None:
+    """Raise Invalid for parameters that a write does not have: one who means to try must not do it by a slip."""
+    wrong = [name for name in request.query_params if name not in known]
     if wrong:
-        detail = "A text contains a character that cannot be stored; remove it."
-        raise Invalid(fields=tuple(FieldError(_shown(name), "bad_character", detail) for name in wrong))
-    return given
+        detail = "There is no such parameter."
+        raise Invalid(
+            fields=tuple(
+                FieldError(name[:64], "unknown_parameter", f"{detail} {meant(name, known)}".rstrip()) for name in wrong
+            )
+        )
 
 
-def _raw(request: Request) -> bytes:
+def flag(request: Request, name: str) -> bool:
+    """Return what a parameter of the query says, false without it. Raises Invalid."""
+    try:
+        return filters.flag(request.query_params.get(name, "false"))
+    except ValueError as error:
+        raise Invalid(fields=(FieldError(name, "bad_value", str(error)),)) from None
+
+
+def reason(request: Request) -> str:
+    """Return why somebody writes, as X-Reason says: ASCII, or any text as RFC 8187 has it (UTF-8''%E5%8D%87).
+
+    Raises Invalid.
+    """
+    header = request.META.get("HTTP_X_REASON", "").strip()
+    encoded = _EXTENDED.fullmatch(header)
+    try:
+        text = unquote_to_bytes(encoded[1]).decode() if encoded else header.encode("ascii").decode()
+    except UnicodeError:
+        detail = "Send ASCII, or UTF-8'' and the text in percent-encoded UTF-8 (RFC 8187)."
+        raise Invalid(fields=(FieldError(REASON, "bad_value", detail),)) from None
+    if len(text) > REASON_LONGEST or _UNPRINTABLE.search(text):
+        detail = f"At most {REASON_LONGEST} characters in one line are allowed."
+        raise Invalid(fields=(FieldError(REASON, "bad_value", detail),))
+    return text
+
+
+def raw(request: Request) -> bytes:
+    """Return the body as it came. Raises LengthRequired (411), TooLarge (413), UnsupportedMediaType (415)."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length == "0" and "HTTP_TRANSFER_ENCODING" in request.META:
         raise LengthRequired  # Django would take the body for an empty one
@@ -116,22 +148,47 @@ def _raw(request: Request) -> bytes:
     return request._request.body
 
 
-def _is_storable(value: Any) -> bool:
-    """False when a text in it, at any depth, has a character that PostgreSQL does not take."""
-    waiting = [value]
+def _object(request: Request) -> dict[str, Any]:
+    text = raw(request)
+    if not text:
+        return {}
+    try:
+        given = msgspec.json.decode(text)
+    except RecursionError:
+        raise Malformed(_TOO_DEEP) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Malformed from None
+    if not isinstance(given, dict):
+        raise Invalid(fields=(FieldError("", "not_an_object", "A JSON object is needed."),))
+    wrong = [_refused(name, trouble) for name, value in given.items() if (trouble := _trouble([name, value]))]
+    if wrong:
+        raise Invalid(fields=tuple(wrong))
+    return given
+
+
+def _trouble(value: Any) -> tuple[str, str] | None:
+    """Return (code, detail) of what no service takes, at any depth. Raises Malformed when that is too deep."""
+    waiting, depth = [value], 0
     while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting += [*item, *item.values()]
-        elif isinstance(item, list):
-            waiting += item
-        elif isinstance(item, str) and ("\x00" in item or any("\ud800" <= char <= "\udfff" for char in item)):
-            return False
-    return True
+        if depth > DEPTH_MOST:
+            raise Malformed(_TOO_DEEP)
+        inside: list[Any] = []
+        for item in waiting:
+            if isinstance(item, dict):
+                inside += [*item, *item.values()]
+            elif isinstance(item, list):
+                if len(item) > ITEMS_MOST:
+                    return "too_many", f"A list has at most {ITEMS_MOST} items."
+                inside += item
+            elif isinstance(item, str) and ("\x00" in item or any("\ud800" <= char <= "\udfff" for char in item)):
+                # PostgreSQL takes neither.
+                return "bad_character", "A text contains a character that cannot be stored; remove it."
+        waiting, depth = inside, depth + 1
+    return None
 
 
-def _shown(name: str) -> str:
-    return name.encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")[:64]
+def _refused(name: str, trouble: tuple[str, str]) -> FieldError:
+    return FieldError(name.encode("ascii", "backslashreplace").decode().replace("\x00", "\\x00")[:64], *trouble)
 
 
 def _wrong(name: str, error: msgspec.ValidationError) -> FieldError:

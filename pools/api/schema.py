@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from types import GenericAlias
 from typing import Any, Final, TypeVar
@@ -34,6 +36,19 @@ _FILTER_WORDS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the frame of all views has to know of an operation, as ``described`` of the method.
+
+    ``row`` is the struct that is answered, or that a list consists of; ``queries`` are the query's parameters.
+    """
+
+    row: type | None
+    queries: frozenset[str]
+    deprecated_at: datetime | None
+    sunset_at: datetime | None
+
+
 def operation(
     name: str,
     summary: str,
@@ -44,10 +59,14 @@ def operation(
     refusals: Collection[int] = (),
     parameters: Collection[OpenApiParameter] = (),
     is_conditional: bool = False,
+    row: type | None = None,
+    deprecated_at: datetime | None = None,
+    sunset_at: datetime | None = None,
 ) -> Callable[[Method], Method]:
     """Describe one operation: its id (``noun.verb``), what it takes, what it answers, and which problems to expect.
 
-    ``is_conditional``: it answers 304 to the ETag it gave before.
+    ``is_conditional``: it answers 304 to the ETag it gave before. ``deprecated_at`` is since when nobody should use it
+    any more, ``sunset_at`` when it goes; its answers say both. What all operations share, ``framed`` adds.
     """
     problems = {
         (code, errors.MEDIA_TYPE): OpenApiResponse(errors.Problem) for code in sorted({*_READING, *refusals, 500})
@@ -56,18 +75,34 @@ def operation(
     if is_conditional:
         answered[304] = OpenApiResponse(description="It is still what the ETag in If-None-Match stands for.")
         parameters = [*parameters, IF_NONE_MATCH]
-    return extend_schema(
+    queries = frozenset(each.name for each in parameters if each.location == OpenApiParameter.QUERY)
+    described = Described(row or answer, queries, deprecated_at, sunset_at)
+    extend = extend_schema(
         operation_id=name.replace(".", "_"),
         summary=summary,
         tags=[name.partition(".")[0]],
         request={"application/json": body} if body is not None else None,
         responses={**answered, **problems},
         parameters=[*parameters],
+        deprecated=deprecated_at is not None,
     )
+
+    def describe(method: Method) -> Method:
+        method.described = described  # type: ignore[attr-defined]  # base.View looks for it
+        return extend(method)
+
+    return describe
 
 
 def listing(
-    name: str, summary: str, row: type, filters: Mapping[str, Any], *, is_conditional: bool = False
+    name: str,
+    summary: str,
+    row: type,
+    filters: Mapping[str, Any],
+    *,
+    is_conditional: bool = False,
+    deprecated_at: datetime | None = None,
+    sunset_at: datetime | None = None,
 ) -> Callable[[Method], Method]:
     """Describe a list with its filters and paging."""
     named = [OpenApiParameter(key, str, description=_FILTER_WORDS.get(key, "")) for key in filters]
@@ -83,7 +118,65 @@ def listing(
         refusals=(422,),
         parameters=[*named, *paging],
         is_conditional=is_conditional,
+        row=row,
+        deprecated_at=deprecated_at,
+        sunset_at=sunset_at,
     )
+
+
+def framed(result: dict[str, Any], **_more: Any) -> dict[str, Any]:
+    """Add to the description what all operations share: limits, fields, keys, dry runs, reasons."""
+    result["components"] |= {"parameters": _SHARED, "responses": {"Throttled": _THROTTLED}}
+    for operations in result["paths"].values():
+        for method, operation in operations.items():
+            is_read = method == "get"
+            shared = ("fields",) if is_read else ("idempotency_key", "dry_run", "reason")
+            references = [{"$ref": f"#/components/parameters/{name}"} for name in shared]
+            operation["parameters"] = [*operation.get("parameters", []), *references]
+            for status in (422,) if is_read else (409, 413, 415, 422):
+                operation["responses"].setdefault(str(status), _PROBLEM)
+            operation["responses"]["429"] = {"$ref": "#/components/responses/Throttled"}
+    return result
+
+
+_PROBLEM: Final = {
+    "description": "",
+    "content": {errors.MEDIA_TYPE: {"schema": {"$ref": _REFERENCE + "Problem"}}},
+}
+_THROTTLED: Final = _PROBLEM | {
+    "description": "Too many requests this minute. All answers tell in RateLimit-Limit, RateLimit-Remaining and "
+    "RateLimit-Reset (seconds) what is left.",
+    "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+}
+_SHARED: Final[dict[str, Any]] = {
+    "fields": {
+        "in": "query",
+        "name": "fields",
+        "description": "Answer only these fields, of a list those of its rows; names with commas between.",
+        "schema": {"type": "string"},
+    },
+    "idempotency_key": {
+        "in": "header",
+        "name": "Idempotency-Key",
+        "description": "1 to 255 visible ASCII characters. For 24 hours the same request with the same key is answered "
+        "as before (Idempotency-Replayed: true) and does nothing again; another request with it answers 422.",
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+    "dry_run": {
+        "in": "query",
+        "name": "dry_run",
+        "description": "Answer what the request would have been answered (Dry-Run: true) and do nothing. "
+        "Ids of what it would have made will be others.",
+        "schema": {"type": "boolean", "default": False},
+    },
+    "reason": {
+        "in": "header",
+        "name": "X-Reason",
+        "description": "Why, for the audit: at most 500 characters of ASCII, or UTF-8'' and percent-encoded UTF-8 "
+        "(RFC 8187).",
+        "schema": {"type": "string"},
+    },
+}
 
 
 IF_MATCH: Final = OpenApiParameter(

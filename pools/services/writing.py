@@ -10,7 +10,8 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db.transaction import atomic
+from django.db import connection
+from django.db.transaction import atomic, set_rollback
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
@@ -37,6 +38,12 @@ def request() -> Iterator[None]:
     """One transaction around all that a REST request does. Hints leave after it, as always after a commit."""
     with atomic(durable=True), _directly_in_request(True):
         yield
+
+
+def take_back() -> None:
+    """Make the request's transaction end without effect, once the checks that wait for a commit agreed as well."""
+    connection.check_constraints()
+    set_rollback(True)
 
 
 @contextmanager

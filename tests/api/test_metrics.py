@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from pools.domain.actors import Actor
+from pools.domain.actors import SYSTEM
 from pools.services import tokens
 from tests import factories
 from tests.factories import Clock, Shows, device, holding, pool, synced, use
@@ -24,7 +24,7 @@ def fleet():
 
 class TestMetrics:
     def test_tell_an_administrator_the_fleet_by_pool_and_state(self, client, admin, fleet):
-        token = tokens.make(username="root", name="prometheus", actor=Actor(name="test"), now=timezone.now())
+        token = tokens.make(username="root", name="prometheus", actor=SYSTEM, now=timezone.now())
 
         text = client.get("/metrics", HTTP_AUTHORIZATION=f"Bearer {token}").content.decode()
 

@@ -1,0 +1,109 @@
+"""``Idempotency-Key`` and ``?dry_run=1``: an unsafe request that may be repeated, and one that only tries."""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from pools.api import auth, parsing
+from pools.domain import filters
+from pools.domain.errors import FieldError, Invalid
+from pools.services import idempotency, writing
+from pools.services.idempotency import Kept
+
+HEADER: Final = "Idempotency-Key"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_HEADERS_KEPT: Final = ("Location", "ETag")
+
+
+def once(request: Request, handle: Callable[[], Response], shown_once: Collection[str] = ()) -> Response:
+    """Return what ``handle`` answers, committed with all that it wrote; or what the same key was answered before.
+
+    ``shown_once`` are the names of secrets in the answer, which no copy of it has.
+    Raises KeyInProgress, KeyReused, Invalid; then, as with whatever else ``handle`` raises, nothing is written.
+    """
+    key, is_dry_run = _key(request), parsing.flag(request, "dry_run")
+    with writing.request():
+        if is_dry_run:
+            return _tried(handle(), shown_once)
+        if key is None:
+            return handle()
+        user_id = _user_id(request)
+        kept = idempotency.claim(user_id=user_id, key=key, fingerprint=_fingerprint(request), now=timezone.now())
+        if kept is not None:
+            return _replayed(kept)
+        response = handle()
+        idempotency.keep(user_id=user_id, key=key, answer=_kept(response, shown_once))
+        return response
+
+
+def _key(request: Request) -> str | None:
+    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Invalid(fields=(FieldError(HEADER, "bad_value", "Send 1 to 255 visible ASCII characters."),))
+    return key
+
+
+def _user_id(request: Request) -> UUID:
+    user_id = auth.access(request).user_id
+    if user_id is None:
+        raise Invalid(fields=(FieldError(HEADER, "not_taken", "Only for requests of somebody who is logged in."),))
+    return user_id
+
+
+def _fingerprint(request: Request) -> bytes:
+    """Tell requests apart. Tokens with other limits do not share: an answer may show what the other may not see."""
+    scope = msgspec.json.encode(auth.access(request).scope.stored(), order="sorted")
+    parts = (str(request.method).encode(), request.get_full_path().encode(), scope, parsing.raw(request))
+    return sha256(b"\n".join(parts)).digest()
+
+
+def _tried(response: Response, shown_once: Collection[str]) -> Response:
+    writing.take_back()
+    response.data = _without(response.data, shown_once)
+    response["Dry-Run"] = "true"
+    return response
+
+
+def _kept(response: Response, shown_once: Collection[str]) -> Kept:
+    data = _without(response.data, shown_once)
+    return Kept(
+        status=response.status_code,
+        headers={name: response[name] for name in _HEADERS_KEPT if name in response},
+        body=b"" if data is None else msgspec.json.encode(data),
+        object_ids=tuple(_ids(msgspec.to_builtins(data))),
+    )
+
+
+def _replayed(kept: Kept) -> Response:
+    if kept.body is None:
+        response = Response({"object_ids": kept.object_ids}, status=200)
+    else:
+        response = Response(msgspec.Raw(kept.body) if kept.body else None, status=kept.status)
+    for name, value in kept.headers.items():
+        response[name] = value
+    response["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _without(data: Any, names: Collection[str]) -> Any:
+    if not names or data is None:
+        return data
+    return {name: None if name in names else value for name, value in msgspec.to_builtins(data).items()}
+
+
+def _ids(data: Any) -> Iterator[UUID]:
+    """The ids of the object, or of each one in a list of results, be it the result or inside of it."""
+    if not isinstance(data, dict):
+        return
+    for row in data.get("results", [data]):
+        for candidate in (row, *row.values()):
+            if isinstance(candidate, dict) and (found := filters.as_uuid(str(candidate.get("id", "")))):
+                yield found
+                break

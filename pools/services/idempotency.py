@@ -1,0 +1,82 @@
+"""The answers that Idempotency-Keys stand for: each committed with the write it tells of, and kept for a day."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+from django.db.utils import OperationalError
+from psycopg.errors import LockNotAvailable
+
+from pools.domain.errors import KeyInProgress, KeyReused
+from pools.models import IdempotencyKey
+
+KEPT_FOR: Final = timedelta(hours=24)
+BODY_MOST_BYTES: Final = 64 * 1024
+_WAITS: Final = "10s"
+_SWEPT_AT_ONCE: Final = 10_000
+
+# Waits while another transaction holds the same key. A key whose day is over but which nobody swept yet is a new one.
+_CLAIM: Final = """
+INSERT INTO idempotency_key AS kept (user_id, key, fingerprint, headers, object_ids, created_at)
+VALUES (%(user_id)s, %(key)s, %(fingerprint)s, '{}', '{}', %(now)s)
+ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = NULL, headers = '{}',
+    body = NULL, object_ids = '{}', created_at = excluded.created_at
+WHERE kept.created_at <= %(old)s
+RETURNING id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer that was given. ``body`` is None when it was too long; ``object_ids`` tell what was made or changed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    object_ids: Collection[UUID]
+
+
+def claim(*, user_id: UUID, key: str, fingerprint: bytes, now: datetime) -> Kept | None:
+    """Take a key in the request's transaction; return the answer when it was given before. Of several at once one acts.
+
+    Raises KeyInProgress when another one takes longer than 10 s, KeyReused when the key was for another request.
+    """
+    params: dict[str, Any] = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "now": now, "old": now - KEPT_FOR}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = '{_WAITS}'")
+        try:
+            cursor.execute(_CLAIM, params)
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise KeyInProgress from None
+            raise
+        is_new = cursor.fetchone() is not None
+        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    if is_new:
+        return None
+    row = IdempotencyKey.objects.get(user=user_id, key=key)
+    if bytes(row.fingerprint) != fingerprint or row.status is None:
+        raise KeyReused
+    return Kept(row.status, row.headers, None if row.body is None else bytes(row.body), row.object_ids)
+
+
+def keep(*, user_id: UUID, key: str, answer: Kept) -> None:
+    """Store the answer of a key that this transaction took. A body of more than 64 kB is left out."""
+    body = answer.body if answer.body is not None and len(answer.body) <= BODY_MOST_BYTES else None
+    IdempotencyKey.objects.filter(user=user_id, key=key).update(
+        status=answer.status, headers=dict(answer.headers), body=body, object_ids=list(answer.object_ids)
+    )
+
+
+def sweep(*, now: datetime) -> int:
+    """Delete keys whose day is over, some thousands at once; return how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM idempotency_key WHERE id IN"
+            " (SELECT id FROM idempotency_key WHERE created_at <= %s ORDER BY created_at LIMIT %s)",
+            [now - KEPT_FOR, _SWEPT_AT_ONCE],
+        )
+        return int(cursor.rowcount)
