@@ -19,6 +19,7 @@ def contents() -> dict[str, str]:
         "broker_url": f"redis://:{broker}@redis:6379/0",
         "secret_key": secrets.token_urlsafe(50),
         "credential_keys": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "seal_keys": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
 
 

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from connectors import addresses
 from ocenter.errors import Trouble
 from pools.domain.queues import QUEUES
 
@@ -60,6 +61,17 @@ def _fernet_key(key: SecretStr) -> SecretStr:
     return key
 
 
+def _seal_keys(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for number, key in enumerate(keys):
+        public = "(?:public:)?" if number else ""
+        if not re.fullmatch(f"{public}[A-Za-z0-9_-]{{43}}=", key.get_secret_value()):
+            raise ValueError(
+                "must be Ed25519 keys of 44 characters joined by commas, of which the first one signs; behind it may "
+                "stand public:KEY"
+            )
+    return keys
+
+
 def _long(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value()) < 32:
         raise ValueError("is too short to be safe; give at least 32 random characters")
@@ -79,6 +91,34 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _places(texts: tuple[str, ...]) -> tuple[str, ...]:
+    addresses.places(texts)
+    return texts
+
+
+def _issuer(url: str) -> str:
+    """Over plain HTTP anybody on the way could say who somebody is."""
+    parts = urlsplit(url)
+    is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or parts.query or (parts.scheme != "https" and not (parts.scheme == "http" and is_here)):
+        raise ValueError("must be the provider's https address that its tokens name as issuer")
+    return url.rstrip("/")
+
+
+def _smtp(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    try:
+        is_whole = parts.scheme in ("smtp", "smtps", "smtp+tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            "is not a mail server; write smtp+tls://USER:PASSWORD@HOST:587 (STARTTLS), smtps://... or smtp://HOST:25"
+        )
+    return url
+
+
+Places = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_places)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql)]
 
 
@@ -127,15 +167,44 @@ class Env(BaseSettings):
     keep_runs_days: Annotated[int, Field(ge=0, le=36500)] = 90
     """Sync runs that have ended; the last one of each pool always stays."""
 
+    outgoing_allow: Places = ()
+    """Addresses, networks and host names that pools may have although connectors/addresses.py refuses them."""
+    outgoing_deny: Places = ()
+    """Those that they may not have, whatever else is said."""
+
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)] | None = None
+    """The OpenID Connect provider for single sign-on; absent: local users only."""
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_name: str = "single sign-on"
+    """What the log-in page calls the provider."""
+    oidc_scopes: str = "openid profile email"
+    oidc_groups_claim: str = "groups"
+    """Where the provider tells somebody's groups, in the ID token or userinfo."""
+    email_url: Annotated[SecretStr, AfterValidator(_smtp)] | None = None
+    """The mail server for links to reset a password; absent: an administrator makes the link."""
+    email_from: str = "ocenter@localhost"
+
     secret_key: Annotated[SecretStr, AfterValidator(_long)] | None = None
     """Signs sessions; absent: the one kept in `home`."""
     credential_keys: Annotated[
         tuple[Annotated[SecretStr, AfterValidator(_fernet_key)], ...], NoDecode, BeforeValidator(_parts)
     ] = ()
     """Encrypt the pools' credentials, comma-separated, the first encrypts; absent: those kept in `home`."""
+    seal_keys: Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_seal_keys)] = ()
+    """Sign the audit's and the ledger's seals, comma-separated, the first signs; absent: those kept in `home`."""
 
 
-_FROM_FILE = ("database_url", "owner_database_url", "broker_url", "secret_key", "credential_keys")
+_FROM_FILE = (
+    "database_url",
+    "owner_database_url",
+    "broker_url",
+    "secret_key",
+    "credential_keys",
+    "seal_keys",
+    "oidc_client_secret",
+    "email_url",
+)
 
 
 class EnvMistakes(Trouble):
@@ -156,12 +225,21 @@ def load() -> Env:
     secrets: dict[str, Any] = dict(_read_secret_files(mistakes))
     try:
         env = Env(**secrets)
+        mistakes += _halves(env)
     except ValidationError as error:
         mistakes += [_sentence(detail, secrets) for detail in error.errors(include_input=False, include_url=False)]
         mistakes = list(dict.fromkeys(mistakes))
     if mistakes:
         raise EnvMistakes(mistakes)
     return env
+
+
+def _halves(env: Env) -> Iterator[str]:
+    """What means nothing without its other half."""
+    if env.oidc_issuer and not env.oidc_client_id:
+        yield f"{PREFIX}OIDC_CLIENT_ID: is needed with {PREFIX}OIDC_ISSUER; the provider gives it"
+    if env.oidc_client_id and not env.oidc_issuer:
+        yield f"{PREFIX}OIDC_ISSUER: is needed with {PREFIX}OIDC_CLIENT_ID; give the provider's address"
 
 
 def _read_secret_files(mistakes: list[str]) -> Iterator[tuple[str, str]]:

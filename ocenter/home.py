@@ -1,9 +1,10 @@
 """The home folder: where one installation keeps its state, and the secrets generated for it."""
 
+import base64
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -15,13 +16,17 @@ SECRETS = "secrets.json"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """Generated once, kept in `secrets.json` (0600). `credential_keys`: Fernet, the first encrypts."""
+    """Generated once, kept in `secrets.json` (0600).
+
+    `credential_keys`: Fernet, the first encrypts. `seal_keys`: Ed25519, the first signs.
+    """
 
     secret_key: str
     credential_keys: tuple[str, ...]
     superuser_password: str
     owner_password: str
     app_password: str
+    seal_keys: tuple[str, ...] = ()
 
 
 def create(home: Path) -> Path:
@@ -51,7 +56,8 @@ def read_secrets(home: Path) -> Secrets | None:
     """
     try:
         kept = json.loads((home / SECRETS).read_text(encoding="utf-8"))
-        return Secrets(**{**kept, "credential_keys": tuple(kept["credential_keys"])})
+        kept["credential_keys"] = tuple(kept["credential_keys"])
+        return Secrets(**{**kept, "seal_keys": tuple(kept.get("seal_keys", ()))})
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -63,18 +69,23 @@ def read_secrets(home: Path) -> Secrets | None:
 
 
 def ensure_secrets(home: Path) -> Secrets:
-    """Return the secrets of this home, generating them on the first start."""
-    if (kept := read_secrets(home)) is not None:
+    """Return the secrets of this home, generating on a start those that are not there yet."""
+    kept = read_secrets(home)
+    if kept is not None and kept.seal_keys:
         return kept
-    fresh = Secrets(
+    fresh = replace(kept or _generated(), seal_keys=(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),))
+    write_private(home / SECRETS, json.dumps(asdict(fresh), indent=2))
+    return fresh
+
+
+def _generated() -> Secrets:
+    return Secrets(
         secret_key=secrets.token_urlsafe(50),
         credential_keys=(Fernet.generate_key().decode(),),
         superuser_password=secrets.token_hex(24),
         owner_password=secrets.token_hex(24),
         app_password=secrets.token_hex(24),
     )
-    write_private(home / SECRETS, json.dumps(asdict(fresh), indent=2))
-    return fresh
 
 
 def write_private(path: Path, text: str) -> None:

@@ -4,12 +4,14 @@ import logging
 import secrets
 import socket
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 from psycopg.conninfo import conninfo_to_dict
 
+from connectors import addresses as outgoing
+from connectors.addresses import Outgoing
 from ocenter import addresses, home, logs
 from ocenter.env import CHECKOUT, load
 
@@ -27,6 +29,8 @@ CREDENTIAL_KEYS: tuple[str, ...] = tuple(key.get_secret_value() for key in env.c
     kept.credential_keys if kept else ()
 )
 """Fernet keys of stored credentials, the first encrypts."""
+SEAL_KEYS: tuple[str, ...] = tuple(key.get_secret_value() for key in env.seal_keys) or (kept.seal_keys if kept else ())
+"""Ed25519 keys of the audit's and the ledger's seals, the first signs (pools/services/seal_keys.py)."""
 
 # --- where things are -------------------------------------------------------------------------------------------------
 OCENTER_HOME = env.home
@@ -53,22 +57,32 @@ INSTALLED_APPS = [
     "django_cotton",
     "csp",
     "django_structlog",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "allauth.usersessions",
     "ocenter",
     "pools",
 ]
 
 MIDDLEWARE = [
+    # What an answer tells browsers comes first, so that refusals of those below tell it too.
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "ocenter.answers.restrained",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "ocenter.request_log.RequestLog",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "pools.web.visits.visits",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
@@ -144,8 +158,12 @@ CACHES = {
     }
 }
 
+# --- where connectors may connect to ---------------------------------------------------------------------------------
+OUTGOING = Outgoing(allowed=outgoing.places(env.outgoing_allow), denied=outgoing.places(env.outgoing_deny))
+
 # --- people -----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "pools.User"
+AUTHENTICATION_BACKENDS = ["pools.web.accounts.Backend"]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "ocenter_session"
 SESSION_COOKIE_AGE = 12 * 3600
@@ -169,6 +187,56 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+# The last proxy in front says who called it; without one only the connection does.
+ALLAUTH_TRUSTED_PROXY_COUNT = int(env.behind_proxy)
+ACCOUNT_ADAPTER = "pools.web.accounts.Accounts"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]  # of nobody: there is no sign-up
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105  # a class
+ACCOUNT_FORMS = {
+    "login": "pools.web.account_forms.LogInForm",
+    "reset_password": "pools.web.account_forms.AskForResetForm",
+}
+ACCOUNT_RATE_LIMITS = {"login": "60/m/ip", "login_failed": "20/m/ip,5/5m/key"}
+SOCIALACCOUNT_ADAPTER = "pools.web.single_sign_on.SingleSignOn"
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {
+    "openid_connect": {
+        "provider_class": "pools.web.single_sign_on.Provider",
+        "OAUTH_PKCE_ENABLED": True,
+        "SCOPE": env.oidc_scopes.split(),
+        "APPS": [],
+    }
+}
+OIDC_GROUPS_CLAIM = env.oidc_groups_claim
+if env.oidc_issuer:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"].append(
+        {
+            "provider_id": "sso",
+            "name": env.oidc_name,
+            "client_id": env.oidc_client_id,
+            "secret": env.oidc_client_secret.get_secret_value() if env.oidc_client_secret else "",
+            "settings": {"server_url": env.oidc_issuer},
+        }
+    )
+MFA_ADAPTER = "pools.web.second_factors.SecondFactors"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_ISSUER = "ocenter"
+HAS_EMAIL = env.email_url is not None
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if HAS_EMAIL else 'dummy'}.EmailBackend"
+DEFAULT_FROM_EMAIL = env.email_from
+EMAIL_TIMEOUT = 20
+if env.email_url is not None:
+    _mail = urlsplit(env.email_url.get_secret_value())
+    EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp+tls"
+    EMAIL_HOST = str(_mail.hostname)
+    EMAIL_PORT = _mail.port or {"smtps": 465, "smtp+tls": 587}.get(_mail.scheme, 25)
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
 
 # --- what a browser may do --------------------------------------------------------------------------------------------
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -13,12 +13,13 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from pools.domain.queues import DEFAULT_QUEUE, time_limits
 from pools.domain.queues import observe_queue as observe_queue
-from pools.domain.queues import time_limits
 
 log = structlog.get_logger(__name__)
 
 HINT_EXPIRES_SECONDS: Final = 120
+VERIFY_SECONDS: Final = 4 * 3600
 
 
 class Task(StrEnum):
@@ -27,6 +28,7 @@ class Task(StrEnum):
     TICK = "ocenter.tick"
     OBSERVE_POOL = "ocenter.observe_pool"
     CHECK_POOL = "ocenter.check_pool"
+    VERIFY_LOGS = "ocenter.verify_logs"
 
 
 def observe(pool_id: UUID, kind: str) -> None:
@@ -37,6 +39,12 @@ def observe(pool_id: UUID, kind: str) -> None:
 def check(pool_id: UUID, kind: str) -> None:
     """Hint that a check of the pool, or of its new credential, is wanted."""
     _after_commit(Task.CHECK_POOL, observe_queue(kind), {}, pool_id=str(pool_id))
+
+
+def verify() -> None:
+    """Hint that a check of the audit and the ledger is due. It reads all of them, so it may take hours."""
+    limits = {"soft_time_limit": VERIFY_SECONDS, "time_limit": VERIFY_SECONDS + 60}
+    _after_commit(Task.VERIFY_LOGS, DEFAULT_QUEUE, limits)
 
 
 def _after_commit(task: Task, queue: str, limits: dict[str, int], **ids: str) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from pools.dispatch import Task
 from pools.reconcile import checks, inventory, lanes, sweep
 from pools.reconcile.lanes import Lane
+from pools.services import verification
 
 # Made before the worker forks, so that its processes see when the worker is told to stop.
 _stopping = multiprocessing.get_context("fork").Event()
@@ -48,3 +49,9 @@ def observe_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
 def check_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Check a pool and its new credential."""
     checks.run(pool_id=UUID(pool_id), clock=timezone.now, lane=_checks)
+
+
+@shared_task(name=Task.VERIFY_LOGS, acks_late=True)
+def verify_logs(**_from_newer_senders: object) -> None:
+    """Check the audit and the ledger against their seals, if that is due and nobody is at it."""
+    verification.run_due(now=timezone.now())

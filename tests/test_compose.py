@@ -120,7 +120,7 @@ class TestSecrets:
 
     def test_agree_with_each_other_and_with_ocenter(self, tmp_path, monkeypatch):
         compose.main(tmp_path / "s")
-        for field in ("database_url", "owner_database_url", "broker_url", "secret_key", "credential_keys"):
+        for field in ("database_url", "owner_database_url", "broker_url", "secret_key", "credential_keys", "seal_keys"):
             monkeypatch.delenv(f"OCENTER_{field.upper()}", raising=False)
             monkeypatch.setenv(f"OCENTER_{field.upper()}_FILE", str(tmp_path / "s" / field))
 

@@ -38,6 +38,7 @@ class TestEnvironment:
             "BROKER_URL": "amqp://mq",
             "SECRET_KEY": "short",
             "CREDENTIAL_KEYS": f"{FERNET},nonsense",
+            "SEAL_KEYS": f"public:{FERNET}",
             "WORKER_PROCESSES": "0",
             "WORKER_QUEUES": "default, observe.vmware, observe.k8s",
             "LOG_LEVEL": "loud",
@@ -57,6 +58,8 @@ class TestEnvironment:
             "OCENTER_DATABASE_URL: is not a PostgreSQL URL; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
             "OCENTER_LOG_LEVEL: must be one of 'debug', 'info', 'warning' or 'error'",
             "OCENTER_PORT: must be a whole number",
+            "OCENTER_SEAL_KEYS: must be Ed25519 keys of 44 characters joined by commas, of which the first one signs; "
+            "behind it may stand public:KEY",
             "OCENTER_SECRET_KEY: is too short to be safe; give at least 32 random characters",
             "OCENTER_URL: must be the address people type, without a path, such as https://ocenter.example.org",
             "OCENTER_WORKER_PROCESSES: must be at least 1",

@@ -348,13 +348,6 @@ class UserNameTaken(Conflict):
     msgid = gettext_noop('Another user is named "%(name)s". Choose another name.')
 
 
-class UserEmailTaken(Conflict):
-    """Another user has this e-mail address."""
-
-    code = "user.email_taken"
-    msgid = gettext_noop("Another user has this e-mail address.")
-
-
 class UserLastAdmin(Conflict):
     """Somebody must be left who may do everything."""
 

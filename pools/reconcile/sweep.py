@@ -6,14 +6,14 @@ from datetime import datetime
 import structlog
 
 from pools import dispatch
-from pools.selectors import due
-from pools.services import pools
+from pools.selectors import due, verification
+from pools.services import pools, seals
 
 log = structlog.get_logger(__name__)
 
 
 def sweep(*, clock: Callable[[], datetime]) -> None:
-    """Send a hint for every pool that is due to be observed or checked, and let go of drafts that nobody took up."""
+    """Send hints for what is due, let go of drafts that nobody took up, and seal what the logs gained."""
     now = clock()
     for pool_id, kind in due.runs(now):
         dispatch.observe(pool_id, kind)
@@ -21,3 +21,6 @@ def sweep(*, clock: Callable[[], datetime]) -> None:
         dispatch.check(pool_id, kind)
     if gone := pools.remove_expired_drafts(now=now):
         log.info("drafts_removed", count=gone)
+    if verification.due(now):
+        dispatch.verify()
+    seals.seal(now=now)

@@ -27,7 +27,9 @@ def clean(*, keep_days: Mapping[str, int], now: datetime) -> dict[str, int]:
         if not keep_days[table]:
             continue
         try:
-            gone[table] = _delete_runs(keep_days[table], now) if table == "sync_run" else _drop(table, keep_days, now)
+            gone[table] = (
+                _delete_runs(keep_days[table], now) if table == "sync_run" else _drop(table, keep_days[table], now)
+            )
         except OperationalError as error:
             log.warning("retention_left_for_later", table=table, reason=str(error).strip())
     if any(gone.values()):
@@ -35,8 +37,15 @@ def clean(*, keep_days: Mapping[str, int], now: datetime) -> dict[str, int]:
     return gone
 
 
-def _drop(table: str, keep_days: Mapping[str, int], now: datetime) -> int:
-    return len(partitions.drop_older(table, keep_days=keep_days[table], now=now))
+def _drop(table: str, keep_days: int, now: datetime) -> int:
+    """Drop the oldest months first; stop at one that is not proved, for what is said of a month is said of all before."""
+    count = 0
+    for month in partitions.older(table, keep_days=keep_days, now=now):
+        if not partitions.drop(table, month, now=now):
+            log.error("retention_refused", table=table, month=f"{month:%Y-%m}", reason="not what was sealed")
+            break
+        count += 1
+    return count
 
 
 def _delete_runs(keep_days: int, now: datetime) -> int:

@@ -73,6 +73,7 @@ CREATE TABLE seal (
     UNIQUE (stream, number),
     CHECK (length(leaves) = 32 * row_count)
 );
+CREATE INDEX seal_place ON seal (stream, to_xid, number);  -- which one holds a row
 
 -- Makes the month's partition of an append-only table. Only the owner may run it, once a day and at every start.
 CREATE FUNCTION append_only_partition(parent text, month date) RETURNS void LANGUAGE plpgsql AS $$

@@ -1,6 +1,7 @@
 """The home folder is private, and what it holds is never half written."""
 
 import json
+from dataclasses import asdict, replace
 import stat
 from pathlib import Path
 
@@ -44,6 +45,16 @@ class TestSecrets:
         made = home.ensure_secrets(tmp_path)
 
         assert len({made.secret_key, *made.credential_keys, made.owner_password, made.app_password}) == 4
+
+    def test_of_an_older_version_gain_what_it_did_not_have(self, tmp_path):
+        made = home.ensure_secrets(tmp_path)
+        older = {name: value for name, value in asdict(made).items() if name != "seal_keys"}
+        (tmp_path / "secrets.json").write_text(json.dumps(older))
+
+        now = home.ensure_secrets(tmp_path)
+
+        assert now.seal_keys and replace(now, seal_keys=()) == replace(made, seal_keys=())
+        assert home.ensure_secrets(tmp_path) == now
 
     def test_are_not_shown_when_printed(self, tmp_path):
         made = home.ensure_secrets(tmp_path)
