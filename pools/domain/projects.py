@@ -1,7 +1,7 @@
-"""What a project may be called, and what follows from where it stands in the tree."""
+"""What a project may be called."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from pools.domain import filters
@@ -13,8 +13,30 @@ DISPLAY_NAME_LONGEST: Final = 150
 _NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
 # What stands behind a project's path in an address can be no project's name.
 RESERVED: Final = frozenset(
-    "allocations archive audit bookings edit events grants invitations ledger members new pools projects quotas rename "
-    "restore resume service-accounts settings suspend tokens usage".split()
+    [
+        "allocations",
+        "archive",
+        "audit",
+        "bookings",
+        "edit",
+        "events",
+        "grants",
+        "invitations",
+        "ledger",
+        "members",
+        "new",
+        "pools",
+        "projects",
+        "quotas",
+        "rename",
+        "restore",
+        "resume",
+        "service-accounts",
+        "settings",
+        "suspend",
+        "tokens",
+        "usage",
+    ]
 )
 
 
@@ -34,9 +56,3 @@ def mistakes(
         detail = f"At most {DISPLAY_NAME_LONGEST} characters are allowed."
         wrong.append(FieldError("display_name", "too_long", detail))
     return wrong + label_rules.mistakes(labels or {})
-
-
-def effective_state(states: Iterable[str]) -> str:
-    """Return the state that counts, of a project's own state and those of all above it."""
-    found = set(states)
-    return next((state for state in ("archived", "suspended") if state in found), "active")
