@@ -15,7 +15,7 @@ from ocenter.env import CHECKOUT
 from ocenter.errors import Trouble
 from ocenter.home import write_private
 from ocenter.terminal import say
-from pools.services import bootstrap, partitions, retention
+from pools.services import bootstrap, partitions, retention, sessions
 
 OLDEST_POSTGRESQL = 15
 _MIGRATION_LOCK = 0x6F63656E  # "ocen"; two that start at once migrate one after the other
@@ -28,6 +28,7 @@ def prepare(*, has_demo: bool) -> None:
     _migrate()
     partitions.ensure(now=timezone.now())
     retention.clean(keep_days=settings.KEEP_DAYS, now=timezone.now())
+    sessions.forget_expired(timezone.now())
     collect_static()
     if (password := bootstrap.first_admin()) is not None:
         say(f"The first admin is `admin` with the password {password} (shown once).")

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from pools.api import base, devices, kinds, models, nodes, pools, sync_runs
+from pools.api import base, devices, kinds, me_sessions, models, nodes, pools, sync_runs, tokens
 
 urlpatterns = [
     path("kinds", kinds.Kinds.as_view()),
@@ -30,5 +30,12 @@ urlpatterns = [
     path("devices/<str:device>/changes", devices.DeviceChanges.as_view()),
     path("models", models.Models.as_view()),
     path("models/<str:model>", models.Model.as_view()),
+    path("me/sessions", me_sessions.MySessions.as_view()),
+    path("me/sessions/<str:session>", me_sessions.MySession.as_view()),
+    path("users/<str:user>/sessions", me_sessions.UserSessions.as_view()),
+    path("users/<str:user>/password-reset", me_sessions.PasswordReset.as_view()),
+    path("tokens", tokens.Tokens.as_view()),
+    path("tokens/<str:token>", tokens.Token.as_view(), name="api-token"),
+    path("tokens/<str:token>/rotate", tokens.Rotate.as_view()),
     re_path(r"^.*$", base.Nowhere.as_view()),
 ]

@@ -10,9 +10,9 @@ from psycopg.types.json import Jsonb
 
 from pools.domain import filters
 from pools.domain.access import Access
-from pools.domain.errors import Denied, PoolMissing, ProjectMissing
+from pools.domain.errors import Denied, PoolMissing, ProjectMissing, UserMissing
 from pools.domain.labels import Requirement
-from pools.models import ChipModel, Pool, Project
+from pools.models import ChipModel, Pool, Project, User
 from pools.selectors import access as rights
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
@@ -73,6 +73,21 @@ def project(
     if (noun, verb) != ("project", "read") and not access.within(
         noun, verb, found.lineage[:-1] if above else found.lineage
     ):
+        raise Denied
+    return found
+
+
+def user_id(reference: str, access: Access, *, noun: str = "user", verb: str = "read") -> UUID:
+    """Return the id of the user with this name or id, for somebody who wants to do this to the noun. One query.
+
+    Raises UserMissing, also for whoever may not know of users; Denied.
+    """
+    by_id = filters.as_uuid(reference)
+    condition = Q(pk=by_id) if by_id else Q(username=reference.replace("\x00", ""))
+    found = User.objects.filter(condition).values_list("pk", flat=True).first()
+    if found is None or not access.everywhere(noun, "read"):
+        raise UserMissing
+    if verb != "read" and not access.everywhere(noun, verb):
         raise Denied
     return found
 

@@ -38,6 +38,19 @@ def decrypt(credential: Credential) -> dict[str, Any]:
     return msgspec.json.decode(clear, type=dict[str, Any])
 
 
+def encrypt_text(text: str) -> str:
+    """Return the ciphertext of a secret that is no pool's. Raises CredentialKeysMissing."""
+    return _cipher(_keys()).encrypt(text.encode()).decode("ascii")
+
+
+def decrypt_text(ciphertext: str) -> str:
+    """Return the secret. Raises CredentialUnreadable when the key that encrypted it is not there any more."""
+    try:
+        return _cipher(_keys()).decrypt(ciphertext.encode("ascii")).decode()
+    except InvalidToken:
+        raise CredentialUnreadable from None
+
+
 def of_pool(pool_id: UUID, *, state: str = "active") -> dict[str, Any]:
     """Return the secrets of a pool by name, none if it has no credential; for the worker that connects.
 

@@ -1,6 +1,6 @@
 """Numbers, sizes and times as people read them. What is not known is said to be unknown and never shown as 0."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -72,12 +72,19 @@ def duration(seconds: float | None) -> str:
 
 
 def instant(at: datetime) -> str:
-    """Return the exact time in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """Return the exact time in the zone of whoever looks."""
+    return f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S} {zone(at)}"
+
+
+def zone(at: datetime) -> str:
+    """Return how far the zone of whoever looks is from UTC at that time, such as ``UTC+08:00``."""
+    shown = timezone.localtime(at)
+    offset = shown.strftime("%z")
+    return f"UTC{offset[:3]}:{offset[3:5]}" if shown.utcoffset() else "UTC"
 
 
 def age(at: datetime | None, now: datetime | None = None) -> SafeString:
-    """Return a ``<time>`` that says how long ago it was, with the exact UTC time for the pointer."""
+    """Return a ``<time>`` that says how long ago it was, with the exact time for the pointer."""
     if at is None:
         return format_html('<span class="muted">{}</span>', _("never"))
     seconds = ((now or timezone.now()) - at).total_seconds()

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
@@ -168,7 +169,12 @@ def _timeline(timeline: Mapping[str, Any], pools: list[dict[str, Any]]) -> dict[
                 },
             }
         )  # fmt: skip
-    return {"rows": rows, "marks": [mark.strftime("%H:%M") for mark in marks], "buckets": fleet.TIMELINE_BUCKETS}
+    return {
+        "rows": rows,
+        "marks": [timezone.localtime(mark).strftime("%H:%M") for mark in marks],
+        "zone": figures.zone(end_at),
+        "buckets": fleet.TIMELINE_BUCKETS,
+    }
 
 
 def _warnings(found: Mapping[str, Any]) -> list[dict[str, Any]]:

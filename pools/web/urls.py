@@ -1,6 +1,6 @@
 """Addresses of the console. A pool is addressed by its name (or its id), everything else by its id."""
 
-from django.urls import path
+from django.urls import include, path
 
 from pools.web import (
     add_pool,
@@ -11,7 +11,6 @@ from pools.web import (
     pool_actions,
     pools,
     search,
-    session,
     sync_runs,
     system,
 )
@@ -22,9 +21,7 @@ urlpatterns = [
     path("", overview.overview, name="overview"),
     path("map/<uuid:pool_id>/<int:number>/", overview.cell, name="cell"),
     path("search/", search.search, name="search"),
-    path("login/", session.LogIn.as_view(), name="login"),
-    path("logout/", session.LogOut.as_view(), name="logout"),
-    path("preferences/", session.preferences, name="preferences"),
+    path("", include("pools.web.account_urls")),
     path("add-pool/", add_pool.kinds, name="add-pool"),
     path("add-pool/<slug:kind>/", add_pool.settings, name="add-pool-settings"),
     path("pools/", pools.index, name="pools"),

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -17,6 +18,12 @@ from tests.factories import Clock, Shows, device, holding, node, use
 
 NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 ALICE = Actor(name="alice", request_id="req-1")
+
+
+@pytest.fixture(autouse=True)
+def _tries_are_forgotten():
+    """Limits of log-in are kept in the cache, which outlives a test."""
+    cache.clear()
 
 
 @pytest.fixture

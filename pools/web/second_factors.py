@@ -1,0 +1,69 @@
+"""Codes of an authenticator app and recovery codes: ocenter's rules for django-allauth's second factors."""
+
+from typing import Any
+
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.recovery_codes.views import ViewRecoveryCodesView
+from allauth.mfa.signals import authentication_failed, authenticator_added, authenticator_removed, authenticator_reset
+from django.contrib.auth.decorators import login_required
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+
+from pools.services import credentials, second_factors
+from pools.web import accounts, pages
+
+
+class SecondFactors(DefaultMFAAdapter):
+    """Keeps secrets encrypted."""
+
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": _("This code is wrong, was used already or is too old. Wait for the next one."),
+    }
+
+    def encrypt(self, text: str) -> str:
+        return credentials.encrypt_text(text)
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return credentials.decrypt_text(encrypted_text)
+
+
+@login_required
+def index(request: HttpRequest) -> HttpResponse:
+    """Where allauth goes when it is done; the profile shows all there is."""
+    return redirect("profile")
+
+
+@method_decorator(never_cache, name="dispatch")
+class ReadCodes(ViewRecoveryCodesView):
+    """Shows new recovery codes, once."""
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context_data(**given)
+        if context["can_view_codes"]:
+            _note(self.request, "user.recovery_codes_read", "recovery_codes")
+        return context
+
+
+def _note(request: HttpRequest, action: str, kind: str) -> None:
+    second_factors.noted(action=action, kind=kind, actor=pages.actor(request), now=pages.now())
+
+
+@receiver(authenticator_added)
+@receiver(authenticator_reset)
+def _made(request: HttpRequest, authenticator: Any, **_signal: Any) -> None:
+    is_codes = authenticator.type == "recovery_codes"
+    _note(request, "user.recovery_codes_made" if is_codes else "user.second_factor_added", authenticator.type)
+
+
+@receiver(authenticator_removed)
+def _removed(request: HttpRequest, authenticator: Any, **_signal: Any) -> None:
+    _note(request, "user.second_factor_removed", authenticator.type)
+
+
+@receiver(authentication_failed)
+def _failed(request: HttpRequest, user: Any, **_signal: Any) -> None:
+    accounts.refused(request, user, "code")
