@@ -22,8 +22,8 @@ from pools.selectors import access
 from pools.services import audit, writing
 
 NAME_LONGEST: Final = 100
-OVERLAP_MOST: Final = timedelta(days=7)
-OVERLAP_DEFAULT: Final = timedelta(hours=1)
+OVERLAP_MOST_SECONDS: Final = 7 * 86400
+OVERLAP_DEFAULT_SECONDS: Final = 3600
 _LENGTH: Final = len("oc_") + 8 + len("_") + 64 + 8
 _USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
@@ -57,7 +57,7 @@ def make(
 
 
 @writing.transaction
-def rotate(*, token_id: UUID, actor: Actor, now: datetime, overlap: timedelta = OVERLAP_DEFAULT) -> str:
+def rotate(*, token_id: UUID, actor: Actor, now: datetime, overlap_seconds: int = OVERLAP_DEFAULT_SECONDS) -> str:
     """Return a successor with the same name, scope and length of life; the old token ends after the overlap.
 
     Raises TokenMissing, TokenEnded, Denied, Invalid (overlap, or a scope wider than the caller's own).
@@ -65,15 +65,16 @@ def rotate(*, token_id: UUID, actor: Actor, now: datetime, overlap: timedelta = 
     row = _locked(token_id)
     _require(actor.access, row.user)
     _require_not_wider(scopes.loaded(row.scope), actor.access)
-    if not timedelta() <= overlap <= OVERLAP_MOST:
-        detail = f"0 to {OVERLAP_MOST // timedelta(seconds=1)} seconds are allowed."
+    if not 0 <= overlap_seconds <= OVERLAP_MOST_SECONDS:
+        detail = f"0 to {OVERLAP_MOST_SECONDS} seconds are allowed."
         raise Invalid(fields=(FieldError("overlap_seconds", "bad_value", detail),))
     if row.revoked_at or row.rotated_to_id or (row.expires_at and row.expires_at <= now):
         raise TokenEnded
     lasts_until = now + (row.expires_at - row.created_at) if row.expires_at else None
     token, successor = _store(row.user, row.name, scopes.loaded(row.scope), _most(lasts_until, actor.access, now), now)
     row.rotated_to = successor
-    row.expires_at = min(row.expires_at or now + overlap, now + overlap)
+    ends_at = now + timedelta(seconds=overlap_seconds)
+    row.expires_at = min(row.expires_at or ends_at, ends_at)
     row.save(update_fields=["rotated_to", "expires_at"])
     _record(actor, "token.rotated", row, now, rotated_to=successor.prefix)
     access.forget()

@@ -8,7 +8,7 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from pools.domain.actors import SYSTEM
-from pools.models import ChipModel, Device, Node, SyncRun
+from pools.models import ApiToken, ChipModel, Device, Node, SyncRun
 from pools.services import partitions, tokens
 from tests import factories
 from tests.factories import Clock, Shows, node
@@ -53,6 +53,9 @@ class TestRest(PermissionTest):
         *_all("/devices/{device}/changes", "device", "platform", get="read"),
         *_all("/models", "model", "anywhere", get="read"),
         *_all("/models/{model}", "model", "anywhere", get="read"),
+        *_all("/tokens", "me", "mine", get="read", post="create"),
+        *_all("/tokens/{token}", "token", "platform", get="read", delete="remove"),
+        *_all("/tokens/{token}/rotate", "token", "platform", post="create"),
     )
 
     @classmethod
@@ -65,8 +68,11 @@ class TestRest(PermissionTest):
             user: tokens.make(username=user.username, name="all", actor=SYSTEM, now=now)
             for user in cls.users.values()
         }
+        factories.person("somebody")
+        tokens.make(username="somebody", name="theirs", actor=SYSTEM, now=now)
         return {
             "kind": "simulated",
+            "token": str(ApiToken.objects.get(name="theirs").pk),
             "pool": str(lab.pk),
             "run": str(SyncRun.objects.get().pk),
             "node": str(Node.objects.get().pk),
