@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import connection
 
 from connectors import session
@@ -70,6 +71,7 @@ def _check(target: Mapping[str, Any]) -> dict[str, Any]:
             target["kind"],
             target["settings"],
             secret,
+            outgoing=settings.OUTGOING,
             identity_key=target["identity"] if target["state"] != "registering" else None,
             log=log.bind(pool=target["name"]),
         ) as connector:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from connectors import catalog, session
@@ -128,7 +129,12 @@ def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], Non
         with lanes.patience(lane, ends_at):
             connector = opened.enter_context(
                 session.connect(
-                    turn.kind, turn.settings, secret, identity_key=turn.identity, log=log.bind(pool=turn.pool_name)
+                    turn.kind,
+                    turn.settings,
+                    secret,
+                    outgoing=settings.OUTGOING,
+                    identity_key=turn.identity,
+                    log=log.bind(pool=turn.pool_name),
                 )
             )
             found = connector.identity() if turn.identity is None else None

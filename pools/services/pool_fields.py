@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.conf import settings as django_settings
+
 from connectors import catalog
 from connectors.contract import Manifest, Permanent
 from pools.domain import labels as label_rules
@@ -38,6 +40,8 @@ def validated(
         valid = catalog.validate(kind, settings, credential)
     except catalog.InvalidSettings as error:
         problems = error.problems
+    else:
+        problems = catalog.objections(kind, valid.settings, django_settings.OUTGOING)
     if wrong or problems:
         found = [FieldError(problem.field, problem.code, problem.message) for problem in problems]
         raise Invalid(fields=(*wrong, *found))

@@ -179,6 +179,7 @@ ERRORS: Final[dict[str, "str | Promise"]] = {
     "proxy_denied": _("The proxy refuses. Check the proxy's address and its credential."),
     "tls_untrusted": _("The server certificate is not trusted. Enter its authority or fingerprint in the settings."),
     "tls_failed": _("No encrypted connection came about. Check the address and the TLS settings."),
+    "address_denied": _("ocenter may not connect to this address. Correct it, or let the operator allow it."),
     "redirected": _("The address leads elsewhere. Enter the final address in the settings."),
     "not_this_kind": _("Something else answers at this address. Check the address and the kind of the pool."),
     "not_found": _("The address answers, but not with what is needed. Check the address."),
@@ -219,6 +220,7 @@ MISTAKES: Final[dict[str, "str | Promise"]] = {
     "not_a_boolean": _("Yes or no is needed."),
     "not_a_url": _("An address such as https://host:port is needed."),
     "not_a_text": _("A text is needed."),
+    "address_denied": _("ocenter may not connect to this address. Correct it, or let the operator allow it."),
     "secret_in_url": _("A user name or password does not belong into the address."),
     "bad_character": _("The text contains a character with the code 0; remove it."),
     "bad_name": _(

@@ -1,0 +1,76 @@
+"""Whether a body can set what the API does not offer: every other column of every table, at every address."""
+
+import itertools
+
+import pytest
+from django.apps import apps
+from drf_spectacular.generators import SchemaGenerator
+
+from pools.models import ApiToken
+from tests.security import urls
+
+pytestmark = pytest.mark.django_db
+COLUMNS = sorted(
+    {
+        name
+        for model in apps.get_app_config("pools").get_models()
+        for field in model._meta.concrete_fields
+        for name in (field.name, field.attname)
+    }
+)
+MORE = ["is_staff", "is_superuser", "access", "actor", "scope", "roles", "__class__", "constructor", "pk", "_state"]
+
+
+@pytest.fixture(scope="module")
+def operations():
+    """(method, path, schema of the body) of each operation that takes one."""
+    description = SchemaGenerator().get_schema(request=None, public=True)
+    shapes = description["components"]["schemas"]
+
+    def shape(body):
+        found = next(iter(body.get("content", {}).values()), {}).get("schema", {})
+        return shapes[found["$ref"].rsplit("/", 1)[1]] if "$ref" in found else found
+
+    return [
+        (method.upper(), path, shape(operation.get("requestBody", {})))
+        for path, methods in description["paths"].items()
+        for method, operation in methods.items()
+        if method in ("post", "put", "patch")
+    ]
+
+
+class TestABody:
+    def test_with_another_column_is_refused_by_name_at_every_address(self, api, fleet, operations):
+        values = {"pool": "begun", "run": str(fleet["held_run"]), "token": str(ApiToken.objects.get().pk)}
+        unproven = []
+        for method, path, shape in operations:
+            forbidden = [name for name in itertools.chain(COLUMNS, MORE) if name not in shape.get("properties", {})]
+            where = path.format_map(_Known(values))
+
+            answer = api(method, where, dict.fromkeys(forbidden, "x"))
+
+            refused = {error["field"] for error in answer.data["errors"] if error["code"] == "unknown_field"}
+            named = {name[:64] for name in forbidden} <= {name.removeprefix("credential.") for name in refused}
+            if answer.status_code != 422 or not named:
+                unproven.append((method, path, answer.status_code, answer.data["code"]))
+
+        assert len(operations) >= 10 and unproven == []
+
+    def test_cannot_bring_columns_inside_of_what_is_offered(self, api):
+        body = {
+            "name": "lab",
+            "kind": "simulated",
+            "settings": {"state": "active", "identity": "x"},
+            "credential": {"id": "x", "pool_id": "x"},
+        }
+
+        answer = api.post("/pools", body)
+
+        fields = {error["field"] for error in answer.data["errors"]}
+        assert answer.status_code == 422
+        assert {"settings.state", "settings.identity", "credential.id", "credential.pool_id"} <= fields
+
+
+class _Known(dict):
+    def __missing__(self, name):
+        return urls.SOME_ID
