@@ -16,8 +16,7 @@ from collections.abc import Iterator
 import msgspec
 import structlog
 
-from connectors import session
-from tests.connectors.server import Answer, Seen, serving
+from tests.connectors.server import Answer, Seen, connect_here, serving
 
 KEYS = ("nodes", "pods", "slices", "claims")
 
@@ -60,7 +59,7 @@ def measure(nodes: int, pods_per_node: int) -> Iterator[tuple[str, float]]:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         counts = dict.fromkeys(("nodes", "devices", "uses", "bytes"), 0)
-        with session.connect("kubernetes", {"api_url": url}, {"token": TOKEN}) as connector:
+        with connect_here("kubernetes", {"api_url": url}, {"token": TOKEN}) as connector:
             connector.identity()  # the connection and the imports are there in a worker too
             yield "k8s_observe_rss_before_mib", _peak_mib()
             began_cpu, began = time.process_time(), time.monotonic()
