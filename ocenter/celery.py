@@ -10,13 +10,12 @@ from celery.signals import heartbeat_sent, setup_logging, worker_process_init
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from connectors import catalog
 from ocenter import child, health
 from pools.domain import queues
 
 TASK_SECONDS = 600
 """For tasks that bring no limit of their own."""
-LONGEST_TASK_SECONDS = max(TASK_SECONDS, *(queues.time_limits(kind)["time_limit"] for kind in catalog.MANIFESTS))
+LONGEST_TASK_SECONDS = max(TASK_SECONDS, *(limits["time_limit"] for limits in queues.TIME_LIMITS.values()))
 
 app = Celery("ocenter", broker=settings.BROKER_URL)
 app.conf.update(
@@ -31,8 +30,13 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     task_soft_time_limit=TASK_SECONDS,
     task_time_limit=TASK_SECONDS + 60,
-    # Longer than any task may take, or a running task is handed out a second time.
-    broker_transport_options={"visibility_timeout": LONGEST_TASK_SECONDS + 300, "socket_keepalive": True},
+    broker_transport_options={
+        # Longer than any task may take, or a running task is handed out a second time.
+        "visibility_timeout": LONGEST_TASK_SECONDS + 300,
+        "socket_keepalive": True,
+        # For senders only. A hint may be lost; without this each one waited 6 s for a broker that is not there.
+        "max_retries": 0,
+    },
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_prefetch_multiplier=1,
