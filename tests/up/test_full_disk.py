@@ -4,20 +4,22 @@ import shutil
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 from celery import Celery
 
-from ocenter import addresses, embedded, home
+from ocenter import addresses, embedded, home, wheels
 from ocenter.celery import app
 from pools import dispatch
 from pools.models import Device, Node
 from tests.factories import Clock
 from tests.reconcile.far_end import Simulation
 from tests.up import server
-from tests.up.running import needs_root
+from tests.up.running import Installation, needs_root
 
 pytestmark = [pytest.mark.slow, needs_root]
 
@@ -39,11 +41,22 @@ def disk(folder):
     """A small disk of its own for the data of both servers."""
     place = folder / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m,mode=0711", "tmpfs", place], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"SKIPPED LOUDLY: this machine allows no mount, so no disk can be filled: {mounted.stderr!r}")
-    yield Disk(place)
-    subprocess.run(["umount", place], check=True)
+    with mounted(place, "256m") as made:
+        yield made
+
+
+@contextmanager
+def mounted(place, size):
+    """Put a disk of that size there. Skip the test where this machine does not allow it."""
+    options = f"size={size},mode=0711"
+    ran = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True)
+    if ran.returncode != 0:
+        pytest.skip(f"SKIPPED: no disk can be filled, since this machine allows no mount: {ran.stderr.strip()}")
+    try:
+        yield Disk(place)
+    finally:
+        subprocess.run(["umount", place], check=True)
+        place.rmdir()
 
 
 class Disk:
@@ -111,6 +124,37 @@ class TestADiskThatIsFull:
 
         assert (again.state, lab.sync.consecutive_failures, lab.sync.health) == ("succeeded", 0, "online")
         assert (Node.objects.count(), Device.objects.count()) == (4000, 32000)
+
+
+class TestAnInstallationWithoutSpace:
+    def test_starts_its_database_again_and_again_until_there_is_space_and_says_so(self, folder):
+        """What PostgreSQL cannot write to its log it must not lose, so it stops."""
+        installation = Installation(folder)
+        installation.home.mkdir()
+        place = wheels.SHARED / addresses.digest(installation.home)
+        wheels.make_shared()
+        place.mkdir()
+        with mounted(place, "400m") as disk:
+            try:
+                installation.start()
+                kept = home.read_secrets(installation.home)
+                sockets = addresses.postgres_sockets(installation.home)
+                url = addresses.postgres_url(sockets, addresses.SUPERUSER, kept.superuser_password)
+                disk.fill()
+                with pytest.raises(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as superuser:
+                    for _ in range(20):
+                        superuser.execute("CREATE TABLE IF NOT EXISTS full_disk (); DROP TABLE full_disk")
+                        superuser.execute("SELECT pg_switch_wal()")
+                installation.until(lambda: installation.children()["postgres"]["restarts"] >= 2)
+                assert not installation.ready()["ready"]
+
+                disk.free()
+
+                installation.until(lambda: installation.ready()["ready"])
+                assert "postgres ended" in installation.said() and "is started again in" in installation.said()
+            finally:
+                installation.stop()
+                installation.clean()
 
 
 class TestAQueueWithoutSpace:
