@@ -189,6 +189,18 @@ class TestARemoval:
         assert ran == [None] and SyncRun.objects.filter(pool=lab.pool).count() == 1
         assert_gone(lab)
 
+    def test_that_comes_during_a_first_run_finds_what_its_transaction_writes(self, tmp_path, meeting, monkeypatch):
+        fresh = Simulation(tmp_path, timezone.now)
+        at("inside a merge", monkeypatch, lambda: until_one_waits(meeting.start(lambda: remove(fresh))))
+
+        run = fresh.run_if_due()
+
+        meeting.end()
+        run.refresh_from_db()
+        assert (run.state, run.error["code"]) == ("failed", "pool.removed")
+        assert Node.objects.filter(pool=fresh.pool).exists()
+        assert_gone(fresh)
+
     def test_of_a_draft_ends_its_preview(self, tmp_path, meeting, monkeypatch):
         draft = Simulation(tmp_path, timezone.now, "draft", is_active=False)
         at("inside a merge", monkeypatch, lambda: until_one_waits(meeting.start(lambda: remove(draft))))
