@@ -3,10 +3,11 @@
 A message is a hint that a row may be due. PostgreSQL holds the truth, so losing or repeating a message changes nothing.
 """
 
+import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging, worker_process_init
+from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_process_init
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
@@ -57,7 +58,16 @@ def _note_heartbeat(**_signal: Any) -> None:
     health.note(health.WORKER, settings.CACHE_URL)
 
 
+_worker_pid = 0
+
+
+@worker_init.connect
+def _remember_the_worker(**_signal: Any) -> None:
+    global _worker_pid
+    _worker_pid = os.getpid()
+
+
 @worker_process_init.connect
 def _die_with_the_worker(**_signal: Any) -> None:
     """Otherwise a process that is in the middle of a task would outlive a killed worker."""
-    child.die_with_parent()
+    child.die_with_parent(_worker_pid)
