@@ -229,18 +229,17 @@ class TestAWorker:
 
     def test_whose_processes_are_killed_makes_new_ones(self, site, folder):
         made, other = lab(folder), lab(folder, "other")
-        made.knobs(latency_ms=1500)
+        made.knobs(latency_ms=600_000)
         worker = site.worker()
         site.beat()
         until(lambda: runs(made, "running").exists())
-        until(lambda: runs(other, "succeeded").exists())
 
         for process in worker.children():
             os.kill(process, signal.SIGKILL)
         made.knobs(latency_ms=0)
         PoolSync.objects.filter(pool=made.pool).update(turn_until=timezone.now())  # 45 seconds pass, as they do above
 
-        until(lambda: runs(made, "succeeded").exists(), worker.said)
+        until(lambda: runs(made, "succeeded").exists() and runs(other, "succeeded").exists(), worker.said)
         assert runs(made, "failed").get().error["code"] == "worker_lost"
 
     def test_asked_to_stop_ends_softly_and_soon(self, site, folder):
