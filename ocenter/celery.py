@@ -3,20 +3,20 @@
 A message is a hint that a row may be due. PostgreSQL holds the truth, so losing or repeating a message changes nothing.
 """
 
+import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging, worker_process_init
+from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_process_init
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from connectors import catalog
 from ocenter import child, health
 from pools.domain import queues
 
 TASK_SECONDS = 600
 """For tasks that bring no limit of their own."""
-LONGEST_TASK_SECONDS = max(TASK_SECONDS, *(queues.time_limits(kind)["time_limit"] for kind in catalog.MANIFESTS))
+LONGEST_TASK_SECONDS = max(TASK_SECONDS, *(limits["time_limit"] for limits in queues.TIME_LIMITS.values()))
 
 app = Celery("ocenter", broker=settings.BROKER_URL)
 app.conf.update(
@@ -31,8 +31,13 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     task_soft_time_limit=TASK_SECONDS,
     task_time_limit=TASK_SECONDS + 60,
-    # Longer than any task may take, or a running task is handed out a second time.
-    broker_transport_options={"visibility_timeout": LONGEST_TASK_SECONDS + 300, "socket_keepalive": True},
+    broker_transport_options={
+        # Longer than any task may take, or a running task is handed out a second time.
+        "visibility_timeout": LONGEST_TASK_SECONDS + 300,
+        "socket_keepalive": True,
+        # For senders only. A hint may be lost; without this each one waited 6 s for a broker that is not there.
+        "max_retries": 0,
+    },
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_prefetch_multiplier=1,
@@ -53,7 +58,16 @@ def _note_heartbeat(**_signal: Any) -> None:
     health.note(health.WORKER, settings.CACHE_URL)
 
 
+_worker_pid = 0
+
+
+@worker_init.connect
+def _remember_the_worker(**_signal: Any) -> None:
+    global _worker_pid
+    _worker_pid = os.getpid()
+
+
 @worker_process_init.connect
 def _die_with_the_worker(**_signal: Any) -> None:
     """Otherwise a process that is in the middle of a task would outlive a killed worker."""
-    child.die_with_parent()
+    child.die_with_parent(_worker_pid)

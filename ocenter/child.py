@@ -35,9 +35,7 @@ def fork(run: Callable[[], object], *, log: Path | None = None, orphan_signal: s
     status = 1
     try:
         os.setsid()
-        die_with_parent(orphan_signal)
-        if os.getppid() != parent:  # it died before the promise
-            os._exit(1)
+        die_with_parent(parent, orphan_signal)
         _let_go(log)
         run()
         status = 0
@@ -56,18 +54,24 @@ def fork(run: Callable[[], object], *, log: Path | None = None, orphan_signal: s
 def become(command: list[str], *, account: Account, orphan_signal: signal.Signals) -> NoReturn:
     """Replace this process by a program, as another user where `account` says so."""
     if account.uid is not None and account.gid is not None:
+        parent = os.getppid()
         os.setgroups([])
         os.setgid(account.gid)
         os.setuid(account.uid)
-        die_with_parent(orphan_signal)  # the kernel forgets the promise when the user changes
+        die_with_parent(parent, orphan_signal)  # the kernel forgets the promise when the user changes
     os.chdir("/")
     os.execve(command[0], command, {"LC_ALL": "C", "PATH": os.defpath})  # noqa: S606  # a shell is not wanted
 
 
-def die_with_parent(last_signal: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when the one that made it dies (Linux)."""
+def die_with_parent(parent: int, last_signal: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when the one that made it, `parent`, dies (Linux).
+
+    Ends this process when that has happened already: the kernel would never say so.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(last_signal))
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def started(pid: int) -> str | None:

@@ -1,6 +1,8 @@
 """The web server: granian with one process, so that /metrics counts everything, and threads."""
 
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from granian.constants import Interfaces
@@ -22,11 +24,11 @@ def serve(env: Env) -> None:
         log_dictconfig=logs.config(env.log_level),
         workers_kill_timeout=10,
     )
-    server.serve(target_loader=_load, wrap_loader=False)
+    server.serve(target_loader=partial(_load, os.getpid()), wrap_loader=False)
 
 
-def _load() -> Callable[..., Any]:
-    child.die_with_parent()  # else the worker process would keep the port when the server is killed
+def _load(server: int) -> Callable[..., Any]:
+    child.die_with_parent(server)  # else the worker process would keep the port when the server is killed
     from ocenter.wsgi import application
 
     return application

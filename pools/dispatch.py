@@ -3,9 +3,10 @@
 A message is a hint that a row may be due. The sweep finds what no hint announced.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -13,7 +14,7 @@ from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
-from pools.domain.queues import DEFAULT_QUEUE, time_limits
+from pools.domain.queues import DEFAULT_QUEUE, TIME_LIMITS
 from pools.domain.queues import observe_queue as observe_queue
 
 log = structlog.get_logger(__name__)
@@ -33,27 +34,35 @@ class Task(StrEnum):
 
 def observe(pool_id: UUID, kind: str) -> None:
     """Hint that a run of the pool may be due. It may take as long as its kind allows."""
-    _after_commit(Task.OBSERVE_POOL, observe_queue(kind), time_limits(kind), pool_id=str(pool_id))
+    _after_commit(Task.OBSERVE_POOL, observe_queue(kind), pool_id=str(pool_id))
 
 
 def check(pool_id: UUID, kind: str) -> None:
     """Hint that a check of the pool, or of its new credential, is wanted."""
-    _after_commit(Task.CHECK_POOL, observe_queue(kind), {}, pool_id=str(pool_id))
+    _after_commit(Task.CHECK_POOL, observe_queue(kind), pool_id=str(pool_id))
 
 
 def verify() -> None:
     """Hint that a check of the audit and the ledger is due. It reads all of them, so it may take hours."""
     limits = {"soft_time_limit": VERIFY_SECONDS, "time_limit": VERIFY_SECONDS + 60}
-    _after_commit(Task.VERIFY_LOGS, DEFAULT_QUEUE, limits)
+    transaction.on_commit(partial(_send, Task.VERIFY_LOGS, DEFAULT_QUEUE, {}, limits))
 
 
-def _after_commit(task: Task, queue: str, limits: dict[str, int], **ids: str) -> None:
-    transaction.on_commit(partial(_send, task, queue, limits, ids))
+def _after_commit(task: Task, queue: str, **ids: str) -> None:
+    transaction.on_commit(partial(_send, task, queue, ids))
 
 
-def _send(task: Task, queue: str, limits: dict[str, int], ids: dict[str, str]) -> None:
-    options: dict[str, Any] = {"queue": queue, "expires": HINT_EXPIRES_SECONDS, "retry": False, **limits}
+def _send(task: Task, queue: str, ids: dict[str, str], limits: Mapping[str, int] | None = None) -> None:
+    limits = limits or TIME_LIMITS.get(queue, {})
     try:
-        current_app.send_task(task.value, kwargs=ids, **options)
+        current_app.send_task(
+            task.value,
+            kwargs=ids,
+            queue=queue,
+            expires=HINT_EXPIRES_SECONDS,
+            soft_time_limit=limits.get("soft_time_limit"),
+            time_limit=limits.get("time_limit"),
+            retry=False,
+        )
     except (OperationalError, OSError):
         log.warning("hint_not_sent", task=task.value, queue=queue, **ids)

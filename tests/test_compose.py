@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from django.core.management import load_command_class
 
 from ocenter import compose, env
 from pools.domain.queues import QUEUES
@@ -91,16 +92,33 @@ class TestServices:
 
         assert {key for name in OURS for key in SERVICES[name]["environment"]} <= known
 
+    def test_ask_the_operator_only_for_variables_that_ocenter_knows_and_for_the_published_address(self):
+        known = {f"OCENTER_{field.upper()}" for field in env.Env.model_fields}
+
+        asked = set(re.findall(r"(?<!\$)\$\{(\w+)", (CHECKOUT / "docker-compose.yml").read_text()))
+
+        assert asked - known == {"OCENTER_PUBLISH"}
+
+    @pytest.mark.parametrize("name", ["migrate", "housekeeping"])
+    def test_call_management_commands_that_exist_with_options_they_have(self, name):
+        command = " ".join(SERVICES[name]["command"])
+        ((called, options),) = re.findall(r"python manage\.py (\w+) ([-\w ]+)", command)
+
+        parser = load_command_class("pools", called).create_parser("manage.py", called)
+
+        assert parser.parse_args(options.split()).prepare_only
+
     def test_sort_texts_like_the_embedded_server(self):
         arguments = SERVICES["postgres"]["environment"]["POSTGRES_INITDB_ARGS"]
 
         assert "--locale-provider=builtin --builtin-locale=C.UTF-8" in arguments
 
     @pytest.mark.parametrize("name", SERVING)
-    def test_start_a_module_that_exists(self, name):
-        python, flag, module = SERVICES[name]["command"]
+    def test_start_and_check_modules_that_exist(self, name):
+        for command in (SERVICES[name]["command"], SERVICES[name]["healthcheck"]["test"][1:]):
+            python, flag, module, *_ = command
 
-        assert (python, flag) == ("python", "-m") and (CHECKOUT / f"{module.replace('.', '/')}.py").exists()
+            assert (python, flag) == ("python", "-m") and (CHECKOUT / f"{module.replace('.', '/')}.py").exists()
 
     @pytest.mark.skipif(
         shutil.which("docker") is None
@@ -155,14 +173,25 @@ class TestImage:
         """The wheels are built for it; there is none for musl."""
         assert "alpine" not in self.DOCKERFILE and "bookworm" in self.DOCKERFILE
 
-    def test_gets_pinned_packages_with_hashes(self):
-        assert "--require-hashes" in self.DOCKERFILE
+    def test_gets_the_pinned_packages_that_make_run_installs_by_the_same_command(self):
+        install = re.compile(r"COPY (\S+) (/tmp/\S+)\n(?:#.*\n)?RUN uv pip sync .*(--require-hashes) \2")
+        ((file, _, hashed),) = install.findall(self.DOCKERFILE)
+        venv = (CHECKOUT / ".ci" / "venv").read_text()
+
+        assert f"runtime) file={file} ;;" in venv and f'pip sync --quiet --python "$VENV/bin/python" {hashed}' in venv
+
+    def test_takes_away_only_packages_that_were_installed(self):
+        (packages,) = re.findall(r"pip uninstall --python \S+ (.+)", self.DOCKERFILE)
+        pinned = re.findall(r"(?m)^([\w-]+)==", (CHECKOUT / "requirements.txt").read_text())
+
+        assert set(packages.split()) <= set(pinned)
 
     def test_holds_every_folder_that_is_copied(self):
         copied = re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", self.DOCKERFILE)
         allowed = (CHECKOUT / ".dockerignore").read_text()
 
-        assert all(f"!{name}" in allowed for line in copied for name in line.split())
+        names = [name for line in copied for name in line.split()]
+        assert all(f"!{name}" in allowed and (CHECKOUT / name).exists() for name in names)
 
     def test_installs_with_the_uv_of_the_makefile(self):
         (pinned,) = re.findall(r"UV_VERSION := (\S+)", (CHECKOUT / "Makefile").read_text())

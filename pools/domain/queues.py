@@ -1,5 +1,6 @@
 """The queues of a worker and how long its tasks may take: one queue and one limit for each platform kind."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from connectors import catalog
@@ -20,14 +21,16 @@ def observe_queue(kind: str) -> str:
 QUEUES: Final = (DEFAULT_QUEUE, *(observe_queue(kind) for kind in catalog.MANIFESTS))
 
 
-def time_limits(kind: str) -> dict[str, int]:
-    """Return how long Celery lets an observation run: {soft_time_limit, time_limit} in seconds.
-
-    Later than the run's own end (``Manifest.observe_seconds``), so that the run can still merge and say what was wrong;
-    the soft limit is for one that cannot, the hard one kills. A kind that is no more has Celery's usual limits.
-    """
-    manifest = catalog.MANIFESTS.get(kind)
-    if manifest is None:
-        return {}
-    soft_seconds = manifest.observe_seconds + SPARE_SECONDS
+def _time_limits(observe_seconds: int) -> Mapping[str, int]:
+    soft_seconds = observe_seconds + SPARE_SECONDS
     return {"soft_time_limit": soft_seconds, "time_limit": soft_seconds + SPARE_SECONDS}
+
+
+TIME_LIMITS: Final[Mapping[str, Mapping[str, int]]] = {
+    observe_queue(kind): _time_limits(manifest.observe_seconds) for kind, manifest in catalog.MANIFESTS.items()
+}
+"""How long Celery lets a task of a platform's queue run: {queue: {soft_time_limit, time_limit}} in seconds.
+
+Later than the run's own end (``Manifest.observe_seconds``), so that the run can still merge and say what was wrong; the
+soft limit is for one that cannot, the hard one kills.
+"""

@@ -12,6 +12,7 @@ import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
+from psycopg.errors import DiskFull
 
 from connectors import catalog, session
 from connectors.contract import Connector, ConnectorError, Identity, Last, NodeFact, Page, Permanent, Transient
@@ -237,16 +238,20 @@ def _end_after_database_error(turn: Turn, clock: Callable[[], datetime], error: 
     """PostgreSQL failed or restarted in mid-sync. Tell it if it is back; else the turn runs out by itself.
 
     A server that went away is no fault of the pool, which is due at once. What it refuses to store, it will refuse
-    again: that counts as a failure and waits.
+    again, and a full disk stays full for a while: that counts as a failure and waits.
     """
     connection.close()
-    went_away = isinstance(error, OperationalError | InterfaceError)
-    told = Transient(
-        "The database failed in the middle of the run; the next run goes on."
-        if went_away
-        else "The database refused what the run wrote; ocenter's log has the details. What was merged before is kept.",
-        code="database",
-    )
+    is_full = isinstance(error.__cause__, DiskFull)
+    went_away = isinstance(error, OperationalError | InterfaceError) and not is_full
+    if is_full:
+        message = "The database's disk is full; free some space there. What was merged before is kept."
+    elif went_away:
+        message = "The database failed in the middle of the run; the next run goes on."
+    else:
+        message = (
+            "The database refused what the run wrote; ocenter's log has the details. What was merged before is kept."
+        )
+    told = Transient(message, code="database")
     try:
         _end_badly(turn, clock(), told, is_due=went_away)
     except DATABASE_FAILURES:

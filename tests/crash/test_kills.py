@@ -8,12 +8,14 @@ from datetime import timedelta
 import pytest
 from django.db import connection, connections
 from django.utils import timezone
+from psycopg import _copy_base
 
 from connectors.contract import UseFact
 from pools.models import Device, InventoryChange, PoolSync, SyncRun
 from pools.reconcile import inventory
+from pools.services import inventory as merges
 from pools.services import sql, turns
-from tests.crash.dying import POINTS
+from tests.crash.dying import POINTS, another, in_copy
 from tests.reconcile.far_end import Simulation, picture
 from tests.reconcile.test_inventory import assert_sums_agree
 
@@ -110,9 +112,11 @@ class TestAWorkerKilled:
 
         last = SyncRun.objects.filter(pool=lab.pool).latest("queued_at")
         assert last.state == ("running" if point not in ("before the turn", "after the end") else "succeeded")
+        if last.state == "running":
+            assert lab.run_if_due() is None, "nobody else merges while its turn lasts"
         assert_as_undisturbed(lab, undisturbed)
 
-    @pytest.mark.parametrize("point", ["between pages", "before a merge commits", "before it concludes"])
+    @pytest.mark.parametrize("point", ["inside a copy", "before a merge commits", "before it concludes"])
     def test_in_a_first_run_leaves_what_the_next_run_completes(self, site, folder, point):
         other = simulation(folder, "undisturbed")
         other.run_if_due()
@@ -124,7 +128,7 @@ class TestAWorkerKilled:
         assert_as_undisturbed(fresh, other.pool)
 
     def test_again_and_again_leaves_what_the_next_run_completes(self, site, lab, undisturbed):
-        for point in ("between pages", "before a merge commits", "before it concludes", "before losses commit"):
+        for point in ("between pages", "inside a copy", "before a merge commits", "before losses commit"):
             free_the_turn(lab.pool)
             due(lab.pool)
             dying = site.run("tests.crash.dying", str(lab.pool.id), point)
@@ -172,14 +176,58 @@ class Restarting:
         connection.close()
 
 
-class TestADatabaseRestarted:
-    @pytest.fixture(autouse=True)
-    def _small_batches(self, monkeypatch):
-        monkeypatch.setattr(inventory, "BATCH_NODES", 5)
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(inventory, "BATCH_NODES", 5)
 
+
+@pytest.mark.usefixtures("small_batches")
+class TestAnEndedServerProcess:
+    def test_in_the_middle_of_a_copy_ends_the_run_with_a_word_and_the_next_one_completes_it(
+        self, site, lab, undisturbed, monkeypatch
+    ):
+        with monkeypatch.context() as once:
+            _interrupt_copy(once, _terminate)
+            run = lab.run_if_due()
+
+        assert (run.state, run.error["code"]) == ("failed", "database") and "next run goes on" in run.error["message"]
+        assert InventoryChange.objects.filter(run_id=run.id).exists(), "a first batch was merged"
+        assert lab.sync.turn_token is None and lab.sync.next_at <= timezone.now(), "due at once"
+        assert_as_undisturbed(lab, undisturbed)
+
+    def test_in_the_first_copy_of_a_first_run_leaves_no_half_of_it(self, site, folder, monkeypatch):
+        other = simulation(folder, "undisturbed")
+        other.run_if_due()
+        fresh = simulation(folder, "lab")
+        with monkeypatch.context() as once:
+            once.setattr(inventory, "BATCH_NODES", 40)
+            _interrupt_copy(once, _terminate, number=1)
+            run = fresh.run_if_due()
+
+        assert (run.state, run.error["code"]) == ("failed", "database")
+        assert not Device.objects.filter(pool=fresh.pool).exists() and not told(fresh.pool)
+        assert_as_undisturbed(fresh, other.pool)
+
+
+def _interrupt_copy(monkeypatch, then, number=2):
+    monkeypatch.setattr(_copy_base, "BUFFER_SIZE", 0)
+    monkeypatch.setattr(merges, "_copy", in_copy(number, merges._copy, then))
+
+
+def _terminate():
+    """What an administrator does with a session, and the kernel with a server process that takes too much memory."""
+    with another(connection.connection) as admin:
+        gone = admin.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+        assert gone.fetchone() == (True,)
+
+
+@pytest.mark.usefixtures("small_batches")
+class TestADatabaseRestarted:
     def at(self, point, restarting, monkeypatch):
         if point == "between pages":
             monkeypatch.setattr(inventory.Watch, "page", _after(inventory.Watch.page, restarting.here, lambda *_: True))
+        if point == "inside a copy":
+            _interrupt_copy(monkeypatch, restarting.here)
         if point == "inside a merge":
             is_it = lambda cursor, name, *more: name == "refresh_new_cards"  # noqa: E731
             monkeypatch.setattr(sql, "run", _after(sql.run, restarting.here, is_it))
@@ -191,7 +239,9 @@ class TestADatabaseRestarted:
             real = turns.finish
             monkeypatch.setattr(turns, "finish", lambda *args, **more: (restarting.here(), real(*args, **more)))
 
-    @pytest.mark.parametrize("point", ["between pages", "inside a merge", "inside the conclusion", "before the end"])
+    @pytest.mark.parametrize(
+        "point", ["between pages", "inside a copy", "inside a merge", "inside the conclusion", "before the end"]
+    )
     @pytest.mark.parametrize("ask", [signal.SIGINT, signal.SIGQUIT], ids=["orderly", "crashing"])
     def test_in_mid_sync_ends_the_run_with_a_word_and_the_next_one_completes_it(
         self, site, lab, undisturbed, monkeypatch, point, ask

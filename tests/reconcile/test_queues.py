@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from celery import Celery
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
 from ocenter import addresses
+from ocenter.celery import app
 from pools import dispatch
 from pools.domain import queues
 from pools.models import Node, PoolSync, SyncRun
@@ -106,6 +108,16 @@ class TestAHint:
 
         assert broker.llen("observe.mainframe") == 1
 
+    def test_holds_nobody_up_when_the_broker_is_not_there(self, monkeypatch):
+        lost = Celery("lost", broker="redis+socket:///nowhere/valkey.sock?virtual_host=0", set_as_current=False)
+        lost.conf.update(broker_transport_options=app.conf.broker_transport_options)
+        monkeypatch.setattr(dispatch, "current_app", lost)
+        began = time.monotonic()
+
+        dispatch.observe(pool().id, "simulated")
+
+        assert time.monotonic() - began < 1
+
 
 @pytest.mark.slow
 class TestAWorker:
@@ -130,7 +142,8 @@ class TestAWorker:
 
     def test_kills_what_overruns_its_platforms_hard_limit_and_goes_on(self, lab, worker, tmp_path, monkeypatch):
         """A process that stands still, where neither the run's own alarm nor the soft limit reaches it."""
-        monkeypatch.setattr(dispatch, "time_limits", lambda kind: {"soft_time_limit": 2, "time_limit": 3})
+        short = {"observe.simulated": {"soft_time_limit": 2, "time_limit": 3}}
+        monkeypatch.setattr(dispatch, "TIME_LIMITS", short)
         lab.knobs(latency_ms=60_000)
         log, parent = worker()
         hint(lab)

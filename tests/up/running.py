@@ -112,13 +112,22 @@ class Installation:
                 found.append(f"{entry.name} {(entry / 'cmdline').read_bytes()!r}")
         return found
 
+    def await_no_orphan(self, seconds: float = 15) -> None:
+        """Wait until nothing works for this home: the kernel ends children soon after their parent."""
+        deadline = time.monotonic() + seconds
+        while left := self.orphans():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
+
     def clean(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-            time.sleep(2)
         data = self.home / "postgres"
-        if data.is_symlink():
-            shutil.rmtree(data.resolve().parent, ignore_errors=True)
-        for folder in (addresses.postgres_sockets(self.home), addresses.valkey_sockets(self.home)):
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            self.await_no_orphan()
+        finally:
+            if data.is_symlink():
+                shutil.rmtree(data.resolve().parent, ignore_errors=True)
+            for folder in (addresses.postgres_sockets(self.home), addresses.valkey_sockets(self.home)):
+                shutil.rmtree(folder, ignore_errors=True)

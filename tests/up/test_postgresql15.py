@@ -1,39 +1,28 @@
-"""The oldest PostgreSQL that ocenter promises to work on, which the wheel does not carry: migrate, sync, show, remove."""
+"""The oldest PostgreSQL that ocenter promises to work on, which no wheel carries: migrate, sync, show, remove."""
 
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
-import time
-from functools import partial
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import InternalError, ProgrammingError, connection, connections
+from django.db import InternalError, ProgrammingError, connection
 from django.test import Client
 
-from ocenter import addresses, child, embedded, home
-from ocenter.settings import _database
+from ocenter import addresses, embedded, home
 from pools.models import AuditEvent, Device, InventoryChange, Node, Pool
 from pools.services import pools
 from tests import groups
 from tests.factories import Clock
 from tests.reconcile.far_end import ALICE, Simulation, picture
-from tests.up.running import CHECKOUT, clean_environment
+from tests.up import server
 
 pytestmark = [
     pytest.mark.backend,
     pytest.mark.skipif(groups.postgresql_15() is None, reason=groups.NO_POSTGRESQL_15),
 ]
-
-
-@pytest.fixture(scope="module")
-def secrets(folder):
-    return home.ensure_secrets(folder)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +34,13 @@ def folder():
 
 
 @pytest.fixture(scope="module")
-def server(folder, secrets):
-    """A running server of major 15 with both roles and an empty database."""
+def secrets(folder):
+    return home.ensure_secrets(folder)
+
+
+@pytest.fixture(scope="module")
+def prepared(folder, secrets):
+    """A running server of major 15 after ocenter's own preparation."""
     account = embedded.account()
     state = folder / "state"
     state.mkdir()
@@ -68,51 +62,16 @@ def server(folder, secrets):
         check=True, capture_output=True, user=account.uid, group=account.gid, cwd="/",
         extra_groups=[] if account.uid is not None else None, env={"PATH": os.defpath},
     )  # fmt: skip
-    run = partial(child.become, postgres.command(), account=account, orphan_signal=signal.SIGINT)
-    pid = child.fork(run, log=folder / "log", orphan_signal=signal.SIGINT)
-    try:
-        deadline = time.monotonic() + 30
-        while not postgres.is_ready(secrets):
-            assert time.monotonic() < deadline and child.started(pid), (folder / "log").read_text()
-            time.sleep(0.05)
-        postgres.create_roles(secrets)
+    with server.running(postgres, secrets, folder / "log"):
+        server.prepare(postgres, secrets, folder)
         yield postgres
-    finally:
-        child.stop(pid, child.started(pid), signal.SIGINT, 10)
-        os.waitpid(pid, 0)
-
-
-@pytest.fixture(scope="module")
-def prepared(server, secrets, folder):
-    """The server after ocenter's own preparation, by the command that production uses."""
-    environment = clean_environment(
-        OCENTER_HOME=str(folder),
-        OCENTER_DATABASE_URL=server.url(addresses.APP, secrets.app_password),
-        OCENTER_OWNER_DATABASE_URL=server.url(addresses.OWNER, secrets.owner_password),
-        OCENTER_BROKER_URL=os.environ["OCENTER_BROKER_URL"],
-    )
-    ran = subprocess.run(
-        [sys.executable, "manage.py", "up", "--prepare-only"], cwd=CHECKOUT, env=environment, capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    return server
 
 
 @pytest.fixture
-def on_15(prepared, secrets, django_db_blocker, monkeypatch):
+def on_15(prepared, secrets, django_db_blocker):
     """This process's Django on that server, as the application."""
-    ours = dict(connection.settings_dict)
-    monkeypatch.setattr(settings, "CREDENTIAL_KEYS", tuple(secrets.credential_keys))
-    with django_db_blocker.unblock():
-        connections.close_all()
-        connection.settings_dict.update(_database(prepared.url(addresses.APP, secrets.app_password)))
-        try:
-            yield
-        finally:
-            connections.close_all()
-            connection.settings_dict.clear()
-            connection.settings_dict.update(ours)
+    with django_db_blocker.unblock(), server.django_as_application(prepared, secrets):
+        yield
 
 
 @pytest.fixture
@@ -138,9 +97,7 @@ class TestPostgreSQL15:
         second = lab.sync_now()
 
         assert (first.state, first.created, second.state) == ("succeeded", 360, "succeeded"), second.error
-        assert (second.missing, second.unchanged) == (9, 360 - 9 - 1), (
-            "a node and its eight devices; another node changed"
-        )
+        assert (second.missing, second.unchanged) == (9, 360 - 9 - 1), "a node with 8 devices, and another one"
         assert picture(lab.pool) != before and InventoryChange.objects.filter(run_id=second.id).exists()
         for page in ("/", "/pools/", f"/pools/{lab.pool.name}/", "/devices/?q=h100", "/nodes/?q=node", "/models/"):
             assert browser.get(page, follow=True).status_code == 200, page

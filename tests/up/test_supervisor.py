@@ -74,6 +74,26 @@ def log(folder, name: str) -> str:
     return path.read_text() if path.exists() else ""
 
 
+class TestAProcess:
+    def test_whose_parent_died_before_the_kernel_promised_anything_ends_by_itself(self):
+        """A worker killed while it forked its pool left processes that waited for ever."""
+        reading, writing = os.pipe()
+        parent = os.fork()
+        if parent == 0:
+            parent = os.getpid()
+            if os.fork() == 0:
+                while os.getppid() == parent:
+                    time.sleep(0.01)
+                child.die_with_parent(parent)
+                os.write(writing, b"lives on")
+            os._exit(0)
+        os.close(writing)
+        os.waitpid(parent, 0)
+
+        assert os.read(reading, 100) == b""
+        os.close(reading)
+
+
 class TestSupervisor:
     def test_stops_the_last_child_first(self, parent, tmp_path):
         code = WATCH.replace("supervisor.stop()", "print('asked', flush=True); supervisor.stop()")
