@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
 from django.utils.http import http_date, parse_etags
@@ -42,12 +43,14 @@ class View(APIView):
 
     ``rights`` are (noun, verb) by method. A view of one object names in ``missing`` what somebody is told who may not
     know of it. Who knows of some such objects and not of others is let through: the view then finds the object by
-    `selectors.references`, which tells the two apart and asks for the verb. ``shown_once`` are the fields of an answer
-    that are secret, so that no repeated answer has them.
+    `selectors.references`, which tells the two apart and asks for the verb. ``known_by`` is the noun that one must be
+    allowed to read to know of the object, where it is another than that of the rights: of what is in a project, the
+    project. ``shown_once`` are the fields of an answer that are secret, so that no repeated answer has them.
     """
 
     rights: Mapping[str, tuple[str, str]] = {}
     missing: type[Missing] | None = None
+    known_by: str = ""
     shown_once: Collection[str] = ()
     allowance: limits.Allowance | None = None
     described: Described | None = None
@@ -106,9 +109,10 @@ class View(APIView):
         access, (noun, verb) = auth.access(request), self.rights.get(method, ("", ""))
         if access.somewhere(noun, verb):
             return
-        if self.missing is None or access.everywhere(noun, "read"):
+        known_by = self.known_by or noun
+        if self.missing is None or access.everywhere(known_by, "read"):
             raise Denied
-        if not access.somewhere(noun, "read"):
+        if not access.somewhere(known_by, "read"):
             raise self.missing
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -157,6 +161,19 @@ def unless_known(request: Request, tag: str, answer: Callable[[], Response]) -> 
 def etag(request: Request, tag: str) -> str:
     """Return the ETag of a version: another for whoever sees something else of the same."""
     return f'"{tag}{auth.access(request).digest}"'
+
+
+def version(row: Any) -> str:
+    """Return <generation>.<version> of a row that is read already and has a generation."""
+    return f"{row.generation}.{crc32(msgspec.json.encode(row)):08x}"
+
+
+def answered(request: Request, row: Any, status: int = 200, location: str | None = None) -> Response:
+    """Answer a row that was written just now, with its version as ETag and, of a new one, its address."""
+    headers = {"ETag": etag(request, version(row))}
+    if location is not None:
+        headers["Location"] = request.build_absolute_uri(location)
+    return Response(row, status=status, headers=headers)
 
 
 def identified(text: str, otherwise: type[Missing]) -> UUID:

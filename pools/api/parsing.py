@@ -66,6 +66,14 @@ def mapping(request: Request) -> dict[str, Any]:
     return _object(request)
 
 
+def words(request: Request) -> list[str]:
+    """Return the JSON body, a list of texts. Raises as ``body`` does."""
+    try:
+        return msgspec.convert(_decoded(request, list), list[str])
+    except msgspec.ValidationError as error:
+        raise Invalid(fields=(_wrong("", error),)) from None
+
+
 def generation(request: Request) -> int | None:
     """Return the generation in If-Match; None when the caller does not care. Raises Invalid.
 
@@ -149,20 +157,26 @@ def raw(request: Request) -> bytes:
 
 
 def _object(request: Request) -> dict[str, Any]:
+    given: dict[str, Any] = _decoded(request, dict)
+    wrong = [_refused(name, trouble) for name, value in given.items() if (trouble := _trouble([name, value]))]
+    if wrong:
+        raise Invalid(fields=tuple(wrong))
+    return given
+
+
+def _decoded(request: Request, shape: type[dict[str, Any]] | type[list[Any]]) -> Any:
     text = raw(request)
     if not text:
-        return {}
+        return shape()
     try:
         given = msgspec.json.decode(text)
     except RecursionError:
         raise Malformed(_TOO_DEEP) from None
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Malformed from None
-    if not isinstance(given, dict):
-        raise Invalid(fields=(FieldError("", "not_an_object", "A JSON object is needed."),))
-    wrong = [_refused(name, trouble) for name, value in given.items() if (trouble := _trouble([name, value]))]
-    if wrong:
-        raise Invalid(fields=tuple(wrong))
+    if not isinstance(given, shape):
+        wanted = ("not_an_object", "A JSON object is needed.") if shape is dict else ("not_a_list", "A list is needed.")
+        raise Invalid(fields=(FieldError("", *wanted),))
     return given
 
 

@@ -32,6 +32,14 @@ _FILTER_WORDS: Final = {
     "project": "Paths or ids of projects, with commas between. Nothing belongs to any yet, so nothing is found.",
     "allocation": "Ids of allocations, with commas between. There are none yet, so nothing is found.",
     "label": "A label selector such as tier=prod,zone!=b,gpu,!old.",
+    "actor": "Names of users, with commas between.",
+    "action": "Actions such as pool.granted, with commas between.",
+    "object_kind": "Kinds of objects, with commas between.",
+    "object": "Ids or names of objects, with commas between.",
+    "request_id": "Ids of requests, with commas between.",
+    "stream": "audit_event, ledger_event or both.",
+    "from": "A day or an instant; what is older is left out.",
+    "to": "A day or an instant; it and what is newer are left out.",
     "q": "What to look for.",
 }
 
@@ -114,7 +122,7 @@ def listing(
     return operation(
         name,
         summary,
-        answer=_list_of(row),
+        answer=list_of(row),
         refusals=(422,),
         parameters=[*named, *paging],
         is_conditional=is_conditional,
@@ -193,7 +201,8 @@ IF_NONE_MATCH: Final = OpenApiParameter(
 
 
 @cache
-def _list_of(row: type) -> type:
+def list_of(row: type) -> type:
+    """Return the struct of a list of these rows."""
     return msgspec.defstruct(
         f"{row.__name__.removesuffix('Row')}List", [("results", GenericAlias(list, row)), ("next", str | None)]
     )

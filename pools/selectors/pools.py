@@ -13,7 +13,7 @@ from pools.domain import filters, states
 from pools.domain import freshness as rules
 from pools.domain.access import NOBODY, Access
 from pools.domain.errors import PoolMissing
-from pools.models import Credential, Pool
+from pools.models import Credential, Pool, PoolGrant, Project
 from pools.selectors import access as rights
 from pools.selectors import capacity, freshness, pages, references
 from pools.selectors.pages import Page
@@ -118,10 +118,19 @@ def page(*, params: Mapping[str, str], cursor: str | None, limit: int, now: date
 
 
 def granted_page(
-    *, params: Mapping[str, str], cursor: str | None, limit: int, now: datetime, access: Access
+    *,
+    params: Mapping[str, str],
+    cursor: str | None,
+    limit: int,
+    now: datetime,
+    access: Access,
+    project: Project | None = None,
 ) -> Page[GrantedPoolRow]:
-    """Return the pools that the caller's projects may use, by name. Two queries. Raises Invalid as ``page`` does."""
-    found = _cut(params, cursor, limit, now, access)
+    """Return the pools that the caller's projects (or only this one) may use, by name. Two queries.
+
+    Raises Invalid as ``page`` does.
+    """
+    found = _cut(params, cursor, limit, now, access, project)
     return Page(_granted_rows(found.rows, now), found.next_cursor)
 
 
@@ -156,9 +165,18 @@ def check(pool_id: UUID) -> Check:
     return Check(state=row[0], requested_at=row[1], checked_at=row[2], result=row[3])
 
 
-def _cut(params: Mapping[str, str], cursor: str | None, limit: int, now: datetime, access: Access) -> Page[Any]:
-    wanted = filters.read(params, FILTERS)
-    return pages.cut(_columns(_matching(wanted, now, access)), pages.BY_NAME, cursor, limit)
+def _cut(
+    params: Mapping[str, str],
+    cursor: str | None,
+    limit: int,
+    now: datetime,
+    access: Access,
+    project: Project | None = None,
+) -> Page[Any]:
+    query = _matching(filters.read(params, FILTERS), now, access)
+    if project is not None:
+        query = query.filter(pk__in=PoolGrant.objects.filter(project__in=project.lineage).values("pool"))
+    return pages.cut(_columns(query), pages.BY_NAME, cursor, limit)
 
 
 def _matching(wanted: dict[str, Any], now: datetime, access: Access) -> QuerySet[Pool]:

@@ -119,6 +119,11 @@ def _accept_as_new(secret: str, user: User, request_id: str, now: datetime) -> U
     return user
 
 
+def path(secret: str) -> str:
+    """Return the address of the console's page for a link's secret."""
+    return f"/invitation/{secret}/"
+
+
 def _take_up(invitation: Invitation, user: User, actor: Actor, now: datetime) -> None:
     invitation.ended_at, invitation.accepted_by = now, user
     invitation.save(update_fields=["ended_at", "accepted_by"])

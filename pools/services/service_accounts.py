@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from pools.domain.actors import Actor
-from pools.domain.errors import FieldError, Invalid, ServiceAccountMissing, ServiceAccountNameTaken
+from pools.domain.errors import FieldError, Invalid, ServiceAccountMissing, ServiceAccountNameTaken, UserChanged
 from pools.models import ApiToken, Project, RoleBinding, User
 from pools.selectors import access
 from pools.services import audit, members, projects, writing
@@ -51,13 +51,21 @@ def make(*, project_id: UUID | None, name: str, role: str, actor: Actor, now: da
 
 @writing.transaction
 def edit(
-    *, account_id: UUID, role: str | None = None, is_active: bool | None = None, actor: Actor, now: datetime
+    *,
+    account_id: UUID,
+    role: str | None = None,
+    is_active: bool | None = None,
+    generation: int | None = None,
+    actor: Actor,
+    now: datetime,
 ) -> User:
     """Give it another role, or switch it off or on; while it is off, its tokens are worth nothing.
 
-    Raises ServiceAccountMissing, RoleTooHigh, Invalid.
+    Raises ServiceAccountMissing, UserChanged, RoleTooHigh, Invalid.
     """
     account, binding = _locked(account_id)
+    if generation is not None and account.generation != generation:
+        raise UserChanged
     members.require_may_give(actor.access, binding.role, account.project)
     before: dict[str, object] = {"role": binding.role, "is_active": account.is_active}
     after: dict[str, object] = {}
