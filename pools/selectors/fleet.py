@@ -97,7 +97,8 @@ ORDER BY s.held_run_id IS NULL, s.observed_at NULLS FIRST, p.name LIMIT %(warnin
 
 _OTHER_COUNTS = """
 SELECT (SELECT count(*) FROM chip_model WHERE NOT is_catalogued) AS unknown_models,
-       (SELECT count(*) FROM device_twin) AS twins,
+       (SELECT count(*) FROM device_twin t JOIN device a ON a.id = t.device_id JOIN device b ON b.id = t.other_id
+        WHERE a.retired_at IS NULL AND b.retired_at IS NULL) AS twins,
        (SELECT count(*) FROM pool WHERE state = 'registering') AS drafts
 """
 
@@ -205,6 +206,7 @@ SELECT t.found_at, a.id AS one_id, an.name AS one_node, ap.name AS one_pool, b.i
 FROM device_twin t JOIN device a ON a.id = t.device_id JOIN device b ON b.id = t.other_id
 JOIN node an ON an.id = a.node_id JOIN node bn ON bn.id = b.node_id
 JOIN pool ap ON ap.id = a.pool_id JOIN pool bp ON bp.id = b.pool_id LEFT JOIN chip_model m ON m.id = a.model_id
+WHERE a.retired_at IS NULL AND b.retired_at IS NULL
 """
 
 
@@ -218,4 +220,4 @@ def twins() -> list[dict[str, Any]]:
 
 def twins_of(device_id: UUID) -> list[dict[str, Any]]:
     """Return the pairs that a device belongs to; see ``twins``."""
-    return _read(f"{_TWINS} WHERE t.device_id = %(device)s OR t.other_id = %(device)s", {"device": device_id})
+    return _read(f"{_TWINS} AND %(device)s IN (t.device_id, t.other_id)", {"device": device_id})

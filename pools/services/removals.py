@@ -40,7 +40,10 @@ def check(pool: Pool, force_name: str | None, now: datetime) -> None:
 
 def retire_inventory(pool: Pool, now: datetime) -> None:
     """Retire nodes and devices and take the pool's capacity out of all sums."""
-    DeviceTwin.objects.filter(Q(device__pool=pool) | Q(other__pool=pool)).delete()
+    twins = DeviceTwin.objects.filter(Q(device__pool=pool) | Q(other__pool=pool))
+    # In one order, for another pool may be removed at this moment and share them.
+    locked = twins.select_for_update(of=("self",)).order_by("id").values_list("id", flat=True)
+    DeviceTwin.objects.filter(id__in=list(locked)).delete()
     with connection.cursor() as cursor:
         cursor.execute(_EMPTY, [pool.pk])
     Device.objects.filter(pool=pool, retired_at=None).update(retired_at=now, changed_at=now)

@@ -17,6 +17,7 @@ from pools.models import (
     LedgerEvent,
     Node,
 )
+from pools.selectors import fleet as overview
 from pools.services.facts import DEVICE_COLUMNS
 from tests.factories import Clock, Shows, device, holding, node, pool, synced, use
 
@@ -381,6 +382,16 @@ class TestTheSameHardwareInTwoPools:
 
         twin = DeviceTwin.objects.get()
         assert {twin.device_id, twin.other_id} == set(Device.objects.values_list("id", flat=True))
+
+    def test_is_no_pair_once_one_of_the_two_is_retired(self):
+        one, other, clock = pool("one"), pool("other"), Clock()
+        synced(one, Shows(holding("a", device("x", uuid="GPU-same"))), clock)
+        synced(other, Shows(holding("b", device("y", uuid="GPU-same"))), clock)
+        before = len(overview.twins())
+
+        Device.objects.filter(pool=other).update(retired_at=clock.now)
+
+        assert (before, len(overview.twins()), overview.overview(clock.now)["twins"]) == (1, 0, 0)
 
     def test_is_found_when_a_retired_card_comes_back(self):
         one, other, clock = pool("one"), pool("other"), Clock()
