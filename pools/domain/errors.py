@@ -184,6 +184,13 @@ class SealKeysMissing(Conflict):
     msgid = gettext_noop("No key to sign with is set. Set OCENTER_SEAL_KEYS.")
 
 
+class AuditMissing(Missing):
+    """What is about the audit as a whole is for the platform only."""
+
+    code = "audit.not_found"
+    msgid = gettext_noop("There is no such thing.")
+
+
 class CheckpointInvalid(Invalid):
     """It is none, or a stranger's."""
 

@@ -1,6 +1,7 @@
 """Read the filters of a list from text (a URL's query), all mistakes at once."""
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 from uuid import UUID
@@ -68,6 +69,15 @@ def flag(text: str) -> bool:
 def phrase(text: str) -> str:
     """What a person looks for."""
     return text.strip()
+
+
+def instant(text: str) -> datetime:
+    """A day or an instant such as 2026-11-25T12:00:00Z; UTC unless it says otherwise."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("Write an instant such as 2026-11-25 or 2026-11-25T12:00:00Z.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def unknown(parameter: str, word: str, choices: Collection[str]) -> Invalid:

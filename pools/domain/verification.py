@@ -9,25 +9,33 @@ import msgspec
 from msgspec import Struct
 
 from pools.domain import merkle
+from pools.domain.errors import gettext_noop
 from pools.domain.seals import NO_ROOT, Head, Row, Seal
 
 BACKDATED_BY: Final = timedelta(days=1)
 """A row that claims to be this much older than the seal before its own: no transaction lasts as long."""
 _REMEMBERED: Final = 100
 
-_SENTENCES: Final = {
-    "row_changed": "Row {row} of {stream}, sealed in {seal}, was changed.",
-    "row_deleted": "Row {row} of {stream}, sealed in {seal}, was deleted.",
-    "row_inserted": "Row {row} of {stream} was inserted among those sealed in {seal}.",
-    "row_backdated": "Row {row} of {stream}, sealed in {seal}, says it is more than a day older than the seal before.",
-    "seal_changed": "Seal {seal} of {stream} was changed: its leaves do not make its root.",
-    "seal_unlinked": "Seal {seal} of {stream} does not follow the seal before it.",
-    "seal_unsigned": "Seal {seal} of {stream} has no valid signature by a known key.",
-    "seal_deleted": "Seal {seal} of {stream} was deleted.",
-    "seal_lost": "Seal {seal} of {stream} was there with another root or is gone.",
-    "counter_behind": "The database counts transactions anew since seal {seal} of {stream}, so nothing is sealed.",
-    "drop_unsigned": "Row {row} of {stream} says that months were dropped and has no valid signature by a known key.",
+SENTENCES: Final = {
+    "row_changed": gettext_noop("Row %(row)s of %(stream)s, sealed in %(seal)s, was changed."),
+    "row_deleted": gettext_noop("Row %(row)s of %(stream)s, sealed in %(seal)s, was deleted."),
+    "row_inserted": gettext_noop("Row %(row)s of %(stream)s was inserted among those sealed in %(seal)s."),
+    "row_backdated": gettext_noop(
+        "Row %(row)s of %(stream)s, sealed in %(seal)s, says it is more than a day older than the seal before."
+    ),
+    "seal_changed": gettext_noop("Seal %(seal)s of %(stream)s was changed: its leaves do not make its root."),
+    "seal_unlinked": gettext_noop("Seal %(seal)s of %(stream)s does not follow the seal before it."),
+    "seal_unsigned": gettext_noop("Seal %(seal)s of %(stream)s has no valid signature by a known key."),
+    "seal_deleted": gettext_noop("Seal %(seal)s of %(stream)s was deleted."),
+    "seal_lost": gettext_noop("Seal %(seal)s of %(stream)s was there with another root or is gone."),
+    "counter_behind": gettext_noop(
+        "The database counts transactions anew since seal %(seal)s of %(stream)s, so nothing is sealed."
+    ),
+    "drop_unsigned": gettext_noop(
+        "Row %(row)s of %(stream)s says that months were dropped and has no valid signature by a known key."
+    ),
 }
+"""What is wrong, by kind; `manage.py verify` and the console say it with row, stream and seal."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -75,7 +83,7 @@ class Findings:
     def add(self, kind: str, *, seal: int | None = None, row: int | None = None, count: int = 1) -> None:
         first = self._found.get(kind)
         if first is None:
-            detail = _SENTENCES[kind].format(stream=self._stream, seal=seal, row=row)
+            detail = SENTENCES[kind] % {"stream": self._stream, "seal": seal, "row": row}
             first = Finding(kind=kind, stream=self._stream, seal=seal, row=row, count=0, detail=detail)
         self._found[kind] = msgspec.structs.replace(first, count=first.count + count)
 

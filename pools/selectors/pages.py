@@ -32,14 +32,14 @@ class Order(msgspec.Struct, frozen=True):
     is_descending: bool = False
 
 
-_Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 BY_ID = Order(("id",), tuple[UUID])
 BY_PLACE = Order(("pool", "node", "id"), tuple[UUID, UUID, UUID])
 BY_NAME = Order(("name", "id"), tuple[str, UUID])
 BY_SLUG = Order(("slug",), tuple[str])
-BY_NUMBER = Order(("id",), tuple[_Number])
-NEWEST_NUMBER_FIRST = Order(("id",), tuple[_Number], is_descending=True)
+BY_NUMBER = Order(("id",), tuple[Number])
+NEWEST_NUMBER_FIRST = Order(("id",), tuple[Number], is_descending=True)
 NEWEST_RUN_FIRST = Order(("queued_at", "id"), tuple[_Instant, UUID], is_descending=True)
 
 

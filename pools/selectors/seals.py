@@ -90,7 +90,9 @@ def root(stream: str, number: int) -> str | None:
 def complete_rows(stream: str, place: tuple[int, int], limit: int) -> list[Row]:
     """Return the next rows behind a place that no running transaction can add to."""
     with connection.cursor() as cursor:
-        cursor.execute(_UNSEALED.format(stream=_known(stream), until=_COMPLETE) + " LIMIT %s", [str(place[0]), place[1], limit])
+        cursor.execute(
+            _UNSEALED.format(stream=_known(stream), until=_COMPLETE) + " LIMIT %s", [str(place[0]), place[1], limit]
+        )
         return [_row(row) for row in cursor.fetchall()]
 
 

@@ -17,6 +17,7 @@ register.filter("devices", figures.devices)
 register.filter("memory", figures.memory)
 register.filter("size", figures.size)
 register.filter("duration", figures.duration)
+register.filter("instant", figures.instant)
 
 
 @register.filter

@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from pools.web import (
     add_pool,
+    audit,
     devices,
     models,
     nodes,
@@ -54,4 +55,6 @@ urlpatterns = [
     path("models/", models.index, name="models"),
     path("models/<str:slug>/", models.model, name="model"),
     path("system/", system.system, name="system"),
+    path("audit/", audit.index, name="audit"),
+    path("audit/verify/", audit.verify, name="audit-verify"),
 ]

@@ -63,6 +63,8 @@ class TestTheConsole(PermissionTest):
         *_page("models/", "model", "anywhere"),
         *_page("models/{model}/", "model", "anywhere"),
         *_page("system/", "system"),
+        *_page("audit/", "audit", "anywhere"),
+        *_page("audit/verify/", "audit", get="", post="read"),
     )
 
     @classmethod
