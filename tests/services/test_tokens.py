@@ -1,15 +1,23 @@
 """Tokens: who may make which, how far they reach, and how they end."""
 
+import queue
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from pools.domain import scopes
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import Denied, Invalid, TokenEnded, TokenMissing, TokenNameMissing, UserMissing
 from pools.domain.scopes import Scope
-from pools.models import ApiToken, AuditEvent
+from pools.models import ApiToken, AuditEvent, Project, RoleBinding, User
 from pools.selectors import access as known
 from pools.selectors import tokens as seen
 from pools.selectors.tokens import TokenScope
@@ -18,6 +26,7 @@ from tests import factories
 from tests.factories import NOW, person, project
 
 pytestmark = pytest.mark.django_db
+CHECKOUT = Path(__file__).resolve().parents[2]
 READS = Scope(verbs=frozenset({"read"}))
 
 
@@ -291,3 +300,47 @@ class TestAWantedScope:
         told = {wrong.field: wrong.detail for wrong in refusal.value.fields}
         assert "Is read meant?" in told["scope.verbs"] and "Is pool meant?" in told["scope.nouns"]
         assert "scope.projects" in told
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAnotherProcess:
+    def test_sees_within_seconds_whoever_changed_what_a_token_may(self):
+        acme = project("acme")
+        people = [person(f"user-{number}") for number in range(5)]
+        for user in people:
+            project("acme" if user is not people[3] else "gone", member=user)
+        theirs = [make(SYSTEM, username=user.username) for user in people]
+        changes = (
+            lambda: tokens.revoke(token_id=row(theirs[0]).pk, actor=SYSTEM, now=NOW),
+            lambda: RoleBinding.objects.filter(user=people[1], project=acme).delete(),
+            lambda: User.objects.filter(pk=people[2].pk).update(is_active=False),
+            lambda: Project.objects.filter(path="gone").update(state="archived", archived_at=NOW),
+            lambda: tokens.rotate(token_id=row(theirs[4]).pk, overlap_seconds=0, actor=SYSTEM, now=NOW),
+        )
+        waited = []
+
+        with watching(theirs) as said:
+            assert [said() for _ in theirs] == [f"{number} member" for number in range(5)]
+            for change in changes:
+                change()
+                changed_at = time.monotonic()
+                waited.append((said(), time.monotonic() - changed_at))
+
+        assert [line for line, _ in waited] == ["0 none", "1", "2 none", "3", "4 none"]
+        assert max(seconds for _, seconds in waited) < 5
+
+
+@contextmanager
+def watching(theirs):
+    """Start another process that watches these tokens; yields what returns its next line."""
+    words = [sys.executable, "-m", "tests.services.watching", connection.settings_dict["NAME"]]
+    process = subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdin.write("\n".join(theirs))
+    process.stdin.close()
+    lines = queue.Queue()
+    threading.Thread(target=lambda: [lines.put(line.strip()) for line in process.stdout], daemon=True).start()
+    try:
+        yield lambda: lines.get(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
