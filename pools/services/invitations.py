@@ -20,11 +20,11 @@ from pools.domain.errors import (
     InvitationForOther,
     InvitationMissing,
     InvitationNeedsLogin,
-    ProjectArchived,
     UserMissing,
 )
 from pools.models import Invitation, Project, RoleBinding, User
 from pools.selectors import access, logins
+from pools.selectors import invitations as seen
 from pools.services import audit, members, projects, users, writing
 
 LASTS: Final = timedelta(days=7)
@@ -80,7 +80,7 @@ def accept(*, secret: str, user_id: UUID, actor: Actor, now: datetime) -> User:
     """Take up an invitation with the account that is logged in, whose e-mail address it must be for.
 
     A role that the user has there already is raised and never lowered.
-    Raises InvitationMissing, InvitationEnded, InvitationForOther, ProjectArchived, UserMissing.
+    Raises InvitationMissing, InvitationEnded, InvitationForOther, UserMissing.
     """
     invitation = _open(secret, now)
     user = User.objects.filter(pk=user_id, kind="person", is_active=True).first()
@@ -98,9 +98,10 @@ def accept_as_new(
     """Take up an invitation with a new account of these fields and the invitation's e-mail address.
 
     Raises Invalid (also for a weak password), UserNameTaken, InvitationNeedsLogin when there is an account of this
-    address, InvitationMissing, InvitationEnded, ProjectArchived.
+    address, InvitationMissing, InvitationEnded.
     """
-    user = User(username=username.strip(), display_name=display_name.strip())
+    email = seen.opened(secret, now).email  # a made-up link is not worth the time that a password takes
+    user = User(username=username.strip(), display_name=display_name.strip(), email=email)
     _require_strong(password, user)
     user.password = make_password(password)  # takes its time, so before any lock
     return _accept_as_new(secret, user, request_id, now)
@@ -111,7 +112,6 @@ def _accept_as_new(secret: str, user: User, request_id: str, now: datetime) -> U
     invitation = _open(secret, now)
     if logins.with_email(invitation.email):
         raise InvitationNeedsLogin
-    user.email = invitation.email
     users.store_new(user)
     actor = Actor(name=user.username, request_id=request_id, access=Access(user.pk, user.username))
     users.record_created(actor, user, now)
@@ -144,12 +144,10 @@ def _give(invitation: Invitation, user: User, now: datetime) -> None:
 
 def _open(secret: str, now: datetime) -> Invitation:
     """Return the invitation, locked, that somebody can take up now."""
-    found = Invitation.objects.filter(hash=_hash(secret)).values_list("project", flat=True).first()
-    project = projects.locked(found) if found else None  # before the invitation, as whoever archives does
-    invitation = _locked(now, hash=_hash(secret))
-    if project is not None and project.state == "archived":
-        raise ProjectArchived(path=project.path)
-    return invitation
+    project_id = Invitation.objects.filter(hash=_hash(secret)).values_list("project", flat=True).first()
+    if project_id is not None:
+        projects.locked(project_id)  # before the invitation, as whoever archives does
+    return _locked(now, hash=_hash(secret))
 
 
 def _locked(now: datetime, **which: object) -> Invitation:
