@@ -68,8 +68,11 @@ def mapping(request: Request) -> dict[str, Any]:
 
 def words(request: Request) -> list[str]:
     """Return the JSON body, a list of texts. Raises as ``body`` does."""
+    given: list[Any] = _decoded(request, list)
+    if trouble := _trouble(given):
+        raise Invalid(fields=(FieldError("", *trouble),))
     try:
-        return msgspec.convert(_decoded(request, list), list[str])
+        return msgspec.convert(given, list[str])
     except msgspec.ValidationError as error:
         raise Invalid(fields=(_wrong("", error),)) from None
 

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from pools.models import Invitation
 
 log = structlog.get_logger(__name__)
+THREAD = "invitation-mail"
 
 
 def send(invitation: Invitation, link: str) -> bool:
@@ -28,7 +29,7 @@ def send(invitation: Invitation, link: str) -> bool:
         "link": link,
     }
     message = EmailMessage(_("Invitation to %(where)s") % {"where": where}, text, to=[invitation.email])
-    transaction.on_commit(lambda: Thread(target=_send, args=(message,), daemon=True).start())
+    transaction.on_commit(lambda: Thread(target=_send, args=(message,), name=THREAD, daemon=True).start())
     return True
 
 
