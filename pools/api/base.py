@@ -9,7 +9,7 @@ from zlib import crc32
 
 import msgspec
 from django.utils.http import http_date, parse_etags
-from rest_framework.exceptions import MethodNotAllowed, NotFound, Throttled
+from rest_framework.exceptions import APIException, MethodNotAllowed, NotFound, Throttled
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -94,10 +94,15 @@ class View(APIView):
         """Who is over the limit is not heard, and neither is who tries tokens."""
         try:
             super().perform_authentication(request)
-        finally:
-            self.allowance = limits.spend(request)
-            if self.allowance and self.allowance.remaining < 0:
-                raise Throttled(self.allowance.reset_seconds)
+        except APIException:
+            self._spend(request)
+            raise
+        self._spend(request)
+
+    def _spend(self, request: Request) -> None:
+        self.allowance = limits.spend(request)
+        if self.allowance and self.allowance.remaining < 0:
+            raise Throttled(self.allowance.reset_seconds)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if len(request.get_full_path()) > ADDRESS_LONGEST:

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.utils import timezone
+from django.utils import crypto, timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -58,15 +57,19 @@ def _user_id(request: Request) -> UUID:
 
 
 def _fingerprint(request: Request) -> bytes:
-    """Tell requests apart. Tokens with other limits do not share: an answer may show what the other may not see."""
+    """Tell requests apart, by nothing that a password in a body could be guessed from.
+
+    Tokens with other limits do not share: an answer may show what the other may not see.
+    """
     scope = msgspec.json.encode(auth.access(request).scope.stored(), order="sorted")
     parts = (str(request.method).encode(), request.get_full_path().encode(), scope, parsing.raw(request))
-    return sha256(b"\n".join(parts)).digest()
+    return crypto.salted_hmac(HEADER, b"\n".join(parts), algorithm="sha256").digest()
 
 
 def _tried(response: Response, shown_once: Collection[str]) -> Response:
     writing.take_back()
     response.data = _without(response.data, shown_once)
+    del response["ETag"]  # of a version that will never be
     response["Dry-Run"] = "true"
     return response
 

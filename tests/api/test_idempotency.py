@@ -194,6 +194,7 @@ class TestADryRun:
         tried = register(api, "tried", query="?dry_run=1")
 
         assert (tried.status_code, tried["Dry-Run"], tried.data["state"]) == (201, "true", "registering")
+        assert "ETag" not in tried
         assert not Pool.objects.exists() and not IdempotencyKey.objects.exists()
         assert not audited("tried").exists()
         real = register(api, "tried")
