@@ -9,7 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from pools.domain.actors import SYSTEM
 from pools.models import ApiToken, ChipModel, Device, Node, SyncRun
-from pools.services import partitions, tokens
+from pools.services import invitations, partitions, service_accounts, sso_groups, tokens
 from tests import factories
 from tests.factories import Clock, Shows, node
 from tests.permissions import Address, PermissionTest, Verdict
@@ -40,6 +40,29 @@ class TestRest(PermissionTest):
         *_all("/pools/{pool}/check", "pool", "pool", post="operate"),
         Address("GET", "/pools/{pool}/check", "sync_run", "read", "platform"),
         *_all("/pools/{pool}/sync", "pool", "pool", post="operate"),
+        *_all("/pools/{pool}/grants", "grant", "platform", get="read", put="edit"),
+        *_all("/projects", "project", "anywhere", get="read", post="create"),
+        *_all("/projects/{project}", "project", "project", get="read", patch="edit"),
+        *_all("/projects/{project}/suspend", "project", "above", post="operate"),
+        *_all("/projects/{project}/resume", "project", "above", post="operate"),
+        *_all("/projects/{project}/archive", "project", "above", post="remove"),
+        *_all("/projects/{project}/restore", "project", "above", post="remove"),
+        *_all("/projects/{project}/pools", "pool", "project", get="read"),
+        *_all("/projects/{project}/members", "member", "project", get="read", post="create"),
+        *_all("/projects/{project}/members/{user}", "member", "project", patch="edit", delete="remove"),
+        *_all("/projects/{project}/invitations", "invitation", "project", get="read", post="create"),
+        *_all("/projects/{project}/service-accounts", "service_account", "project", get="read", post="create"),
+        *_all("/invitations", "invitation", "anywhere", get="read", post="create"),
+        *_all("/invitations/{invitation}", "invitation", "project", delete="remove"),
+        *_all("/service-accounts", "service_account", "anywhere", get="read", post="create"),
+        *_all("/service-accounts/{account}", "service_account", "project", get="read", patch="edit", delete="remove"),
+        *_all("/users", "user", "anywhere", get="read", post="create"),
+        *_all("/users/{user}", "user", "platform", get="read", patch="edit"),
+        *_all("/users/{user}/platform-roles", "platform_role", "platform", put="edit"),
+        *_all("/roles", "me", "mine", get="read"),
+        *_all("/sso-groups", "sso_group", "anywhere", get="read", post="create"),
+        *_all("/sso-groups/{group}", "sso_group", "platform", get="read", delete="remove"),
+        *_all("/me", "me", "mine", get="read", patch="edit"),
         *_all("/sync-runs", "sync_run", "anywhere", get="read"),
         *_all("/sync-runs/{run}", "sync_run", "platform", get="read"),
         *_all("/sync-runs/{run}/changes", "sync_run", "platform", get="read"),
@@ -70,12 +93,20 @@ class TestRest(PermissionTest):
         lab = factories.granted(factories.pool("lab"), factories.project("acme/vision"))
         factories.synced(lab, Shows(node("n1")), Clock(now))
         cls.tokens = {
-            user: tokens.make(username=user.username, name="all", actor=SYSTEM, now=now)
-            for user in cls.users.values()
+            user: tokens.make(username=user.username, name="all", actor=SYSTEM, now=now) for user in cls.users.values()
         }
         factories.person("somebody")
         tokens.make(username="somebody", name="theirs", actor=SYSTEM, now=now)
+        vision = factories.project("acme/vision", viewer=factories.person("vera"))
+        by = {"actor": SYSTEM, "now": now}
+        invitation, _ = invitations.invite(project_id=vision.pk, email="new@example.com", role="viewer", **by)
+        account = service_accounts.make(project_id=vision.pk, name="ci", role="viewer", **by)
+        group = sso_groups.make(project_id=None, name="staff", role="auditor", **by)
         return {
+            "user": "vera",
+            "invitation": str(invitation.pk),
+            "account": str(account.pk),
+            "group": str(group.pk),
             "kind": "simulated",
             "token": str(ApiToken.objects.get(name="theirs").pk),
             "pool": str(lab.pk),
@@ -83,7 +114,7 @@ class TestRest(PermissionTest):
             "node": str(Node.objects.get().pk),
             "device": str(Device.objects.all()[0].pk),
             "model": ChipModel.objects.all()[0].slug,
-            "project": str(factories.project("acme/vision").pk),
+            "project": str(vision.pk),
         }
 
     def ask(self, address: Address, user: Any) -> Any:
