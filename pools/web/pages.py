@@ -14,7 +14,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 
-from pools.domain import actors
+from pools.domain import actors, roles
 from pools.domain.access import NOBODY, Access
 from pools.domain.actors import Actor
 from pools.selectors import access as known
@@ -32,6 +32,10 @@ NAVIGATION: Final = (
     ("nodes", "node", _("Nodes"), "node", True),
     ("devices", "device", _("Devices"), "device", True),
     ("sync-runs", "sync", _("Sync runs"), "sync_run", True),
+    None,
+    ("projects", "project", _("Projects"), "project", False),
+    ("users", "users", _("Users"), "user", True),
+    ("tokens", "key", _("Tokens"), roles.MINE, False),
     None,
     ("models", "model", _("Chip models"), "model", False),
     ("twins", "twin", _("Seen twice"), "device", True),

@@ -18,6 +18,7 @@ _TABS: Final = (
     ("pool-nodes", _("Nodes")),
     ("pool-devices", _("Devices")),
     ("pool-runs", _("Sync runs")),
+    ("pool-grants", _("Grants")),
     ("pool-settings", _("Settings")),
 )
 _KINDS: Final = tuple((manifest.kind, _(manifest.label)) for manifest in catalog.MANIFESTS.values())
@@ -59,14 +60,14 @@ def overview(request: HttpRequest, reference: str) -> HttpResponse:
         "buckets": fleet.TIMELINE_BUCKETS,
         "runs": [pool_view.run_presented(row) for row in recent.rows],
     }
-    return _tab(request, "pool", pool, context)
+    return tab(request, "pool", pool, context)
 
 
 @require_safe
 @pages.on_platform("pool")
 def capacity(request: HttpRequest, reference: str) -> HttpResponse:
     """What the pool can give out, by model and profile."""
-    return _tab(request, "pool-capacity", pool_view.found(reference, pages.now(), pages.access(request)), {})
+    return tab(request, "pool-capacity", pool_view.found(reference, pages.now(), pages.access(request)), {})
 
 
 @require_safe
@@ -83,7 +84,7 @@ def pool_nodes(request: HttpRequest, reference: str) -> HttpResponse:
         ),
         fixed={"pool": str(pool["id"])},
     )
-    return _tab(request, "pool-nodes", pool, found.context(node_view.presented))
+    return tab(request, "pool-nodes", pool, found.context(node_view.presented))
 
 
 @require_safe
@@ -100,7 +101,7 @@ def pool_devices(request: HttpRequest, reference: str) -> HttpResponse:
         ),
         fixed={"pool": str(pool["id"])},
     )
-    return _tab(request, "pool-devices", pool, found.context(device_view.presented))
+    return tab(request, "pool-devices", pool, found.context(device_view.presented))
 
 
 @require_safe
@@ -119,7 +120,7 @@ def pool_runs(request: HttpRequest, reference: str) -> HttpResponse:
         ),
         fixed={"pool": str(pool["id"])},
     )
-    return _tab(request, "pool-runs", pool, found.context(pool_view.run_presented))
+    return tab(request, "pool-runs", pool, found.context(pool_view.run_presented))
 
 
 @require_safe
@@ -138,10 +139,11 @@ def settings(request: HttpRequest, reference: str) -> HttpResponse:
         "capabilities": manifest.capabilities,
         "has_secrets": any(each.is_secret for each in manifest.settings),
     }
-    return _tab(request, "pool-settings", pool, context)
+    return tab(request, "pool-settings", pool, context)
 
 
-def _tab(request: HttpRequest, here: str, pool: dict[str, Any], context: dict[str, Any]) -> HttpResponse:
+def tab(request: HttpRequest, here: str, pool: dict[str, Any], context: dict[str, Any]) -> HttpResponse:
+    """Render one of the pool's tabs: templates/pools/tab_<name>.html."""
     tabs = [{"name": name, "label": label, "is_here": name == here} for name, label in _TABS]
     template = f"pools/tab_{here.removeprefix('pool').removeprefix('-') or 'overview'}.html"
     return pages.page(

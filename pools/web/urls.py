@@ -23,6 +23,7 @@ urlpatterns = [
     path("map/<uuid:pool_id>/<int:number>/", overview.cell, name="cell"),
     path("search/", search.search, name="search"),
     path("", include("pools.web.account_urls")),
+    path("", include("pools.web.access_urls")),
     path("add-pool/", add_pool.kinds, name="add-pool"),
     path("add-pool/<slug:kind>/", add_pool.settings, name="add-pool-settings"),
     path("pools/", pools.index, name="pools"),

@@ -8,10 +8,11 @@ from django.utils.translation import gettext_lazy as _
 
 from connectors import catalog
 from pools.domain.errors import DomainError
+from pools.web import access_words
 
 Word = tuple["str | Promise", str]
 
-WORDS: Final[dict[str, dict[str, Word]]] = {
+WORDS: Final[dict[str, dict[str, Word]]] = access_words.WORDS | {
     "pool_state": {
         "registering": (_("draft"), "info"),
         "active": (pgettext_lazy("pool", "active"), "ok"),
@@ -235,9 +236,9 @@ MISTAKES: Final[dict[str, "str | Promise"]] = {
 
 def refusal(error: DomainError) -> str:
     """Return what ocenter refuses, translated, with states as their words."""
-    states = WORDS["run_state"] | WORDS["pool_state"]
+    known = WORDS["run_state"] | WORDS["project_state"] | WORDS["pool_state"] | WORDS["role"]
     params = {
-        name: str(states[value][0]) if name in ("state", "wanted") and value in states else value
+        name: str(known[value][0]) if name in ("state", "wanted", "role") and value in known else value
         for name, value in error.params.items()
     }
     return gettext(error.msgid) % params

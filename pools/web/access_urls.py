@@ -1,0 +1,75 @@
+"""Addresses of projects, people and their rights. What stands behind a project's path in one is no project's name."""
+
+from django.urls import path
+
+from pools.web import (
+    acceptance,
+    addresses,  # noqa: F401  # registers <project:...>
+    grants,
+    invitations,
+    members,
+    project_actions,
+    projects,
+    roles,
+    service_accounts,
+    sso_groups,
+    tokens,
+    users,
+)
+
+_PROJECT = "projects/<project:reference>/"
+_ACCOUNT = "service-accounts/<uuid:account_id>/"
+_USER = "users/<uuid:user_id>/"
+
+urlpatterns = [
+    path("projects/", projects.index, name="projects"),
+    path("projects/new/", projects.new_tenant, name="project-new-tenant"),
+    path(f"{_PROJECT}new/", projects.new, name="project-new"),
+    path(f"{_PROJECT}pools/", projects.pools, name="project-pools"),
+    path(f"{_PROJECT}pools/new/", grants.give, name="project-pool-new"),
+    path(f"{_PROJECT}members/", members.index, name="project-members"),
+    path(f"{_PROJECT}members/new/", members.add, name="project-member-new"),
+    path(f"{_PROJECT}members/<uuid:user_id>/edit/", members.change, name="project-member-edit"),
+    path(f"{_PROJECT}members/<uuid:user_id>/remove/", members.remove, name="project-member-remove"),
+    path(f"{_PROJECT}invitations/", invitations.of_project, name="project-invitations"),
+    path(f"{_PROJECT}invitations/new/", invitations.new, name="project-invitation-new"),
+    path(f"{_PROJECT}service-accounts/", service_accounts.of_project, name="project-service-accounts"),
+    path(f"{_PROJECT}service-accounts/new/", service_accounts.new, name="project-service-account-new"),
+    path(f"{_PROJECT}settings/", projects.settings, name="project-settings"),
+    path(f"{_PROJECT}edit/", projects.edit, name="project-edit"),
+    path(f"{_PROJECT}rename/", projects.rename, name="project-rename"),
+    path(f"{_PROJECT}suspend/", project_actions.suspend, name="project-suspend"),
+    path(f"{_PROJECT}resume/", project_actions.resume, name="project-resume"),
+    path(f"{_PROJECT}archive/", project_actions.archive, name="project-archive"),
+    path(f"{_PROJECT}restore/", project_actions.restore, name="project-restore"),
+    path(_PROJECT, projects.overview, name="project"),
+    path("pools/<str:reference>/grants/", grants.of_pool, name="pool-grants"),
+    path("pools/<str:reference>/grants/new/", grants.add, name="pool-grant-new"),
+    path("pools/<str:reference>/grants/<uuid:project_id>/remove/", grants.remove, name="pool-grant-remove"),
+    path("invitation/<str:secret>/", acceptance.invitation, name="invitation"),
+    path("invitations/", invitations.index, name="invitations"),
+    path("invitations/new/", invitations.new_on_platform, name="invitation-new"),
+    path("invitations/<uuid:invitation_id>/withdraw/", invitations.withdraw, name="invitation-withdraw"),
+    path("service-accounts/", service_accounts.index, name="service-accounts"),
+    path("service-accounts/new/", service_accounts.new_on_platform, name="service-account-new"),
+    path(_ACCOUNT, service_accounts.account, name="service-account"),
+    path(f"{_ACCOUNT}edit/", service_accounts.edit, name="service-account-edit"),
+    path(f"{_ACCOUNT}remove/", service_accounts.remove, name="service-account-remove"),
+    path(f"{_ACCOUNT}switch/<slug:state>/", service_accounts.switch, name="service-account-switch"),
+    path("users/", users.index, name="users"),
+    path("users/new/", users.new, name="user-new"),
+    path(_USER, users.user, name="user"),
+    path(f"{_USER}edit/", users.edit, name="user-edit"),
+    path(f"{_USER}roles/", users.platform_roles, name="user-roles"),
+    path(f"{_USER}password/", users.reset, name="user-password"),
+    path(f"{_USER}sessions/end/", users.end_sessions, name="user-sessions-end"),
+    path(f"{_USER}switch/<slug:state>/", users.switch, name="user-switch"),
+    path("roles/", roles.index, name="roles"),
+    path("sso-groups/", sso_groups.index, name="sso-groups"),
+    path("sso-groups/new/", sso_groups.new, name="sso-group-new"),
+    path("sso-groups/<uuid:group_id>/remove/", sso_groups.remove, name="sso-group-remove"),
+    path("tokens/", tokens.index, name="tokens"),
+    path("tokens/new/", tokens.new, name="token-new"),
+    path("tokens/<uuid:token_id>/rotate/", tokens.rotate, name="token-rotate"),
+    path("tokens/<uuid:token_id>/revoke/", tokens.revoke, name="token-revoke"),
+]
