@@ -48,7 +48,7 @@ class Events(base.View):
         params, _, limit = parsing.listing(request)
         after = filters.read(params, {"after": filters.phrase}).get("after")
         feed = events.after(cursor=after, limit=limit, access=auth.access(request))
-        query = urlencode({"after": feed.cursor, "limit": limit})
+        query = urlencode([("after", feed.cursor), ("limit", limit)])
         following = None if feed.is_complete else request.build_absolute_uri(f"?{query}")
         body = {"results": feed.rows, "next": following, "cursor": feed.cursor}
         return base.unless_known(request, feed.version, lambda: Response(body))

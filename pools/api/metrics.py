@@ -15,6 +15,7 @@ class Fleet:
         """Yield one family a figure; every sample names its pool."""
         yield from _pools()
         yield _capacity()
+        yield from _logs()
 
 
 def _pools() -> Iterator[Metric]:
@@ -47,3 +48,18 @@ def _capacity() -> Metric:
         for state, milli in share.by_state.items():
             family.add_metric((share.pool, share.model, share.profile, state), milli / 1000)
     return family
+
+
+def _logs() -> Iterator[Metric]:
+    rows = GaugeMetricFamily("ocenter_log_unsealed_rows", "Rows that no seal proves yet.", labels=("stream",))
+    age = GaugeMetricFamily("ocenter_log_unsealed_age_seconds", "Of the oldest such row.", labels=("stream",))
+    is_ok = GaugeMetricFamily("ocenter_log_check_ok", "1: the last check found audit and ledger unaltered.")
+    ago = GaugeMetricFamily("ocenter_log_check_age_seconds", "Since the last check of audit and ledger.")
+    now = timezone.now()
+    for log in metrics.logs(now):
+        rows.add_metric((log.stream,), log.unsealed_rows)
+        age.add_metric((log.stream,), log.unsealed_seconds)
+    if check := metrics.last_check(now):
+        is_ok.add_metric((), float(check.is_ok))
+        ago.add_metric((), check.seconds)
+    yield from (rows, age, is_ok, ago)

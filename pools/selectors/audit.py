@@ -114,7 +114,9 @@ def _pieces(query: QuerySet[Any, Any]) -> Iterator[AuditRow]:
 
 
 def _presented(query: QuerySet[AuditEvent]) -> QuerySet[Any, Any]:
-    return query.values(*_COLUMNS, xid=XID, project=project_path())
+    columns: dict[str, Any] = {"xid": XID, "project": project_path()}
+    found: QuerySet[Any, Any] = query.values(*_COLUMNS, **columns)
+    return found
 
 
 def _with_seals(rows: list[dict[str, Any]]) -> list[AuditRow]:

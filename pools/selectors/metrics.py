@@ -7,7 +7,9 @@ import msgspec
 from django.db.models import F, QuerySet, Sum
 
 from pools.domain import freshness
+from pools.domain.seals import STREAMS
 from pools.models import CapacityRollup, PoolSync
+from pools.selectors import seals, verification
 
 STATES = ("claimed", "held", "shadow", "faulty", "free")
 
@@ -34,6 +36,32 @@ class ShareFigures(msgspec.Struct, frozen=True, kw_only=True):
     by_state: dict[str, int]
 
 
+class LogFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a log is not proved yet; ``unsealed_seconds`` is the age of the oldest such row."""
+
+    stream: str
+    unsealed_rows: int
+    unsealed_seconds: float
+
+
+class CheckFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """How the last check of the logs ended, and how long ago."""
+
+    is_ok: bool
+    seconds: float
+
+
+def logs(now: datetime) -> list[LogFigures]:
+    """Return how the sealing of each log stands. Two queries a log."""
+    return [_of_log(stream, *seals.tail(stream), now) for stream in STREAMS]
+
+
+def last_check(now: datetime) -> CheckFigures | None:
+    """Return how the last check of the logs ended; None before the first. Two queries."""
+    result = verification.last().result
+    return CheckFigures(is_ok=result.is_ok, seconds=(now - result.verified_at).total_seconds()) if result else None
+
+
 def pools(now: datetime) -> list[PoolFigures]:
     """Return how every pool stands. One query."""
     rows = PoolSync.objects.filter(pool__removed_at=None).select_related("pool", "last_run").order_by("pool__name")
@@ -56,6 +84,11 @@ def shares() -> list[ShareFigures]:
         )
         for row in sums.order_by("pool__name", "slug", "profile")
     ]
+
+
+def _of_log(stream: str, rows: int, since_at: datetime | None, now: datetime) -> LogFigures:
+    seconds = (now - since_at).total_seconds() if since_at else 0.0
+    return LogFigures(stream=stream, unsealed_rows=rows, unsealed_seconds=seconds)
 
 
 def _figures(row: PoolSync, now: datetime) -> PoolFigures:

@@ -96,6 +96,18 @@ def complete_rows(stream: str, place: tuple[int, int], limit: int) -> list[Row]:
         return [_row(row) for row in cursor.fetchall()]
 
 
+def tail(stream: str) -> tuple[int, datetime | None]:
+    """Return how many rows are not sealed yet, and the instant of the oldest. Two queries."""
+    place = last(stream)[1]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*), min(at) FROM {_known(stream)} WHERE (xid, id) > (%s::xid8, %s)",
+            [str(place[0]), place[1]],
+        )
+        count, since = cursor.fetchone()
+    return count, since
+
+
 def transaction_now() -> int:
     """Return the number of the oldest transaction that still runs, or of the next one."""
     with connection.cursor() as cursor:

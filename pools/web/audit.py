@@ -36,6 +36,9 @@ _FILTERS: Final = (
     Filter("q", gettext_lazy("Search"), is_wide=True),
 )
 
+_TOLD_ABOVE: Final = ("streams", "verified_at")
+"""What the row of a check holds for the panel with the last one."""
+
 
 @require_safe
 @pages.signed_in
@@ -78,7 +81,9 @@ def _presented(row: AuditRow, altered: Collection[int], proved: int) -> dict[str
 
 
 def _object(value: Any) -> dict[str, Any] | None:
-    return value if value is None or isinstance(value, dict) else {"value": value}
+    if not isinstance(value, dict):
+        return value if value is None else {"value": value}
+    return {name: inner for name, inner in value.items() if name not in _TOLD_ABOVE}
 
 
 def _check(last: Verification) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from pools.domain.actors import SYSTEM
-from pools.services import tokens
-from tests import factories
+from pools.services import tokens, verification
+from tests import factories, logs
 from tests.factories import Clock, Shows, device, holding, pool, synced, use
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,3 +45,17 @@ class TestMetrics:
 
         assert "ocenter_pool_observed_age_seconds{" not in text
         assert 'ocenter_pool_stale{kind="simulated",pool="never-seen"} 1.0' in text
+
+    def test_tell_what_of_the_logs_is_not_proved_and_how_the_last_check_ended(self, client, admin):
+        logs.empty()
+        logs.sealed(3)
+        client.force_login(admin)
+        before = client.get("/metrics").content.decode()
+        verification.run(actor=SYSTEM, now=timezone.now())
+
+        text = client.get("/metrics").content.decode()
+
+        assert "ocenter_log_check_ok" in before and "ocenter_log_check_ok 1.0" not in before
+        assert 'ocenter_log_unsealed_rows{stream="audit_event"} 1.0' in text, "the check's own row"
+        assert "ocenter_log_check_ok 1.0" in text and "ocenter_log_check_age_seconds 0" in text
+        logs.empty()

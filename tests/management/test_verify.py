@@ -45,7 +45,7 @@ class TestVerify:
     @pytest.mark.parametrize(
         ("tamper", "words"),
         [
-            ("UPDATE audit_event SET actor = '' WHERE id = {row}", "Row {row} of audit_event, sealed in 2, was changed"),
+            ("UPDATE audit_event SET actor = 'x' WHERE id = {row}", "{row} of audit_event, sealed in 2, was changed"),
             ("DELETE FROM audit_event WHERE id = {row}", "Row {row} of audit_event, sealed in 2, was deleted"),
             ("DELETE FROM seal WHERE number = 2", "Seal 2 of audit_event was deleted"),
             ("UPDATE seal SET signature = 'x' WHERE number = 2", "Seal 2 of audit_event has no valid signature"),
