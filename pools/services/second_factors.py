@@ -21,4 +21,5 @@ def rotate() -> int:
     for row in rows:
         for name in row.data.keys() & {"secret", "seed"}:
             row.data[name] = credentials.encrypt_text(credentials.decrypt_text(row.data[name]))
-    return Authenticator.objects.bulk_update(rows, ["data"])
+    Authenticator.objects.bulk_update(rows, ["data"])
+    return len(rows)

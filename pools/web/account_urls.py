@@ -30,7 +30,7 @@ urlpatterns = [
     path(f"{_RESET}sent/", account.password_reset_done, name="account_reset_password_done"),
     path(f"{_RESET}done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
     re_path(
-        rf"^{_RESET}key/(?P<uidb36>[0-9a-f]{{32}})-(?P<key>[\w-]+)/$",
+        rf"^{_RESET}key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[\w-]+)/$",
         account.password_reset_from_key,
         name="account_reset_password_from_key",
     ),

@@ -12,7 +12,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_logged_out
 from django.dispatch import receiver
 from django.forms import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
@@ -77,7 +77,7 @@ class Accounts(DefaultAccountAdapter):
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         self._refused(request, "password", credentials)
 
-    def pre_login(self, request: HttpRequest, user: Any, **about: Any) -> HttpResponse | None:
+    def pre_login(self, request: HttpRequest, user: Any, **about: Any) -> Any:
         if Backend().user_can_authenticate(user):
             return super().pre_login(request, user, **about)
         clear_login(request)
@@ -130,6 +130,7 @@ def _began(request: HttpRequest, user: Any, sociallogin: Any = None, **_signal: 
     if sociallogin is not None:
         groups = sociallogin.account.extra_data.get("groups", ())
         sso.follow(user_id=user.pk, groups=groups, actor=who, now=pages.now())
+    request.session.save()  # allauth forgets sessions that it does not find stored
     request.session[KEPT_IN_SESSION] = sessions.began(
         session_key=str(request.session.session_key),
         user_id=user.pk,
@@ -144,6 +145,7 @@ def _began(request: HttpRequest, user: Any, sociallogin: Any = None, **_signal: 
 @receiver(password_changed)
 def _rekeyed(request: HttpRequest, **_signal: Any) -> None:
     if (session_id := request.session.get(KEPT_IN_SESSION)) is not None:
+        request.session.save()
         sessions.rekeyed(session_id=session_id, session_key=str(request.session.session_key))
 
 

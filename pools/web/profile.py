@@ -48,8 +48,9 @@ def profile(request: HttpRequest) -> HttpResponse:
 @pages.allowed("me", "remove")
 def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
     """End one of one's own sessions."""
+    user: Any = request.user
     try:
-        sessions.end(user_id=request.user.pk, session_id=session_id, actor=pages.actor(request), now=pages.now())
+        sessions.end(user_id=user.pk, session_id=session_id, actor=pages.actor(request), now=pages.now())
     except SessionMissing:
         messages.info(request, _("This session had ended already."))
     else:
@@ -61,8 +62,9 @@ def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
 @pages.allowed("me", "remove")
 def end_others(request: HttpRequest) -> HttpResponse:
     """End all of one's own sessions but this one."""
+    user: Any = request.user
     current = request.session.get(KEPT_IN_SESSION)
-    count = sessions.end_all(user_id=request.user.pk, actor=pages.actor(request), now=pages.now(), but=current)
+    count = sessions.end_all(user_id=user.pk, actor=pages.actor(request), now=pages.now(), but=current)
     messages.success(request, _("Sessions ended: %(count)s.") % {"count": count})
     return redirect("profile")
 

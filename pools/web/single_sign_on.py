@@ -4,8 +4,9 @@ The ID token's signature, issuer, audience, expiry and nonce are checked, userin
 (OpenID Connect Core 1.0, 3.1.3.7 and 5.3.2). No token of the provider is stored; of its claims only the groups are.
 """
 
+from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from allauth.account.utils import get_next_redirect_url
@@ -33,7 +34,9 @@ from pools.web import accounts, pages
 log = structlog.get_logger(__name__)
 
 _NEEDED: Final = {"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"}
-_limited: Final = ratelimit.decorator(app="allauth.account", action="login", limit_get=True)
+_limited: Final[Callable[[pages.View], pages.View]] = ratelimit.decorator(
+    app="allauth.account", action="login", limit_get=True
+)
 
 
 def nonce(state: str) -> str:
@@ -62,6 +65,12 @@ class Adapter(OpenIDConnectOAuth2Adapter):
         if str(config["issuer"]).rstrip("/") != self.get_provider().app.settings["server_url"].rstrip("/"):
             raise OAuth2Error("The provider's description names another issuer.")
         return config
+
+    @property
+    def basic_auth(self) -> bool:
+        """The specification's default, which allauth takes last (OpenID Connect Discovery 1.0, section 3)."""
+        methods = self.openid_config.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        return bool(self.get_provider().app.secret) and "client_secret_basic" in methods
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> Any:
         if not kwargs["response"].get("id_token"):
@@ -138,9 +147,10 @@ def begin(request: HttpRequest, provider_id: str) -> HttpResponse:
         return redirect("overview")
     provider = _provider(request, provider_id)
     try:
-        return provider.redirect(request, AuthProcess.LOGIN, next_url=get_next_redirect_url(request))
+        response = provider.redirect(request, AuthProcess.LOGIN, next_url=get_next_redirect_url(request))
     except (OAuth2Error, RequestException) as error:
-        return render_authentication_error(request, provider, exception=error)
+        response = render_authentication_error(request, provider, exception=error)
+    return cast("HttpResponse", response)
 
 
 @never_cache
@@ -149,9 +159,10 @@ def end(request: HttpRequest, provider_id: str) -> HttpResponse:
     """Come back from the provider."""
     provider = _provider(request, provider_id)
     try:
-        return OAuth2CallbackView.adapter_view(Adapter(request, provider_id))(request)
+        response = OAuth2CallbackView.adapter_view(Adapter(request, provider_id))(request)
     except (OAuth2Error, RequestException) as error:
-        return render_authentication_error(request, provider, exception=error)
+        response = render_authentication_error(request, provider, exception=error)
+    return cast("HttpResponse", response)
 
 
 def _provider(request: HttpRequest, provider_id: str) -> Any:

@@ -25,7 +25,9 @@ def visits(answer: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReque
                     request.LANGUAGE_CODE = request.user.language
                 if (zone := _zone(request.user.time_zone)) is not None:
                     during.enter_context(timezone.override(zone))
-            return answer(request)
+            response = answer(request)
+            response.headers.setdefault("Content-Language", translation.get_language() or settings.LANGUAGE_CODE)
+            return response
 
     return visit
 

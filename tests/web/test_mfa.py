@@ -134,7 +134,7 @@ class TestAnApp:
         assert "Too many wrong tries" in page.content.decode()
 
     def test_is_kept_encrypted_also_after_the_keys_changed(self, client, ada):
-        secret, codes = enrolled(client)
+        secret, _codes = enrolled(client)
         row = Authenticator.objects.get(type="totp")
         stored = row.data["secret"]
 
@@ -145,7 +145,7 @@ class TestAnApp:
         assert credentials.decrypt_text(row.data["secret"]) == secret
 
     def test_can_be_disconnected(self, client, ada, clock):
-        secret, codes = enrolled(client)
+        _secret, codes = enrolled(client)
         clock.shift(60)
         log_in(client)
         client.post("/login/code/", {"code": codes[0]})
