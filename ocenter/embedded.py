@@ -118,6 +118,9 @@ class Postgres:
             "timezone": "UTC",
             "log_timezone": "UTC",
             "jit": "off",
+            # A statement that fails would stand in the log with its values: ids of sessions, hashes, ciphertexts.
+            "log_min_error_statement": "panic",
+            "log_error_verbosity": "terse",
         }
         if not self.is_durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

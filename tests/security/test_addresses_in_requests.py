@@ -55,9 +55,7 @@ class TestAnOpenRedirect:
 
         kept = console.post("/preferences/", {"theme": "dark", "next": target})
         words = console.post("/i18n/setlang/", {"language": "zh-hans", "next": target})
-        login = Client().post(
-            "/login/", {"login": "root", "username": "root", "password": "a long enough pass phrase", "next": target}
-        )
+        login = Client().post("/login/", {"username": "root", "password": "a long enough pass phrase", "next": target})
 
         for answer in (kept, words, login):
             assert answer.status_code in (302, 404) and not leads_away(answer.get("Location", "/"))

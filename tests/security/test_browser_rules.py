@@ -110,9 +110,7 @@ class TestOverHttps:
         admin.save()
 
         page = client.get("/login/", secure=True)
-        answer = client.post(
-            "/login/", {"login": "root", "username": "root", "password": "a long enough pass phrase"}, secure=True
-        )
+        answer = client.post("/login/", {"username": "root", "password": "a long enough pass phrase"}, secure=True)
 
         assert answer.status_code == 302
         for name in (settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME):
