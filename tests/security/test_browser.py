@@ -29,7 +29,11 @@ def injected(page, full):
         answer = route.fetch()
         route.fulfill(response=answer, body=answer.text().replace("</main>", f"{INJECTED}</main>"))
 
-    page.on("request", lambda request: page.foreign.append(request.url) if "elsewhere" in request.url else None)
+    def serve_elsewhere(route):
+        page.foreign.append(route.request.url)
+        route.fulfill(body="window.injected = 'foreign'")
+
+    page.route("https://elsewhere.example/**", serve_elsewhere)
     page.route("**/pools/", bring_in)
     page.goto("/pools/")
     page.evaluate("html => document.querySelector('main').insertAdjacentHTML('beforeend', html)", INJECTED)
@@ -48,13 +52,6 @@ class TestInjectedCode:
         injected.wait_for_timeout(300)
 
         assert injected.evaluate("window.injected") is None
-
-    def test_cannot_make_code_of_text(self, injected):
-        refused = injected.evaluate(
-            "() => { try { return Function('return 1')() } catch (error) { return error.name } }"
-        )
-
-        assert refused == "EvalError"
 
     def test_sends_nothing_elsewhere(self, injected):
         injected.evaluate("document.querySelector('#away').submit()")
