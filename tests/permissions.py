@@ -16,7 +16,7 @@ from pools.domain import roles
 from pools.selectors import access
 from tests import factories
 
-Reach = Literal["anywhere", "platform", "pool", "project", "above", "mine", "anybody"]
+Reach = Literal["anywhere", "platform", "pool", "project", "within", "above", "mine", "anybody", "theirs"]
 Verdict = Literal["let in", "unknown", "forbidden", "log in"]
 
 # Where a project role is held, seen from the project acme/vision that is asked for.
@@ -34,8 +34,10 @@ class Address(msgspec.Struct, frozen=True):
 
     ``reach`` is of what: ``anywhere`` a list or the making of something, for which a right somewhere is enough;
     ``platform`` an object of the platform, of which others may not even know; ``pool`` a pool, of which those know
-    whose project may use it; ``project`` something in a project; ``above`` what is for the project above to decide;
-    ``mine`` what belongs to whoever is logged in; ``anybody`` what needs no log-in.
+    whose project may use it; ``project`` something in a project; ``within`` something of a project that has an
+    address of its own, of which those know who may read such things there; ``above`` what is for the project above;
+    ``mine`` what belongs to whoever is logged in; ``theirs`` the same, asked for what is somebody else's; ``anybody``
+    what needs no log-in.
     """
 
     method: str
@@ -76,6 +78,8 @@ def verdict(case: Case) -> Verdict:
         return "log in"
     if address.reach == "mine":
         return "let in"
+    if address.reach == "theirs":
+        return "unknown"
     may = address.verb in roles.RIGHTS[role].get(address.noun, ())
     if address.reach == "anywhere":
         return "let in" if may else "forbidden"
@@ -86,6 +90,8 @@ def verdict(case: Case) -> Verdict:
         knows = is_of_platform or case.place in ("own", "parent", "child")
         return _told(may and knows and (is_of_platform or address.verb == "read"), knows=knows)
     knows = is_of_platform or case.place in ("own", "parent")
+    if address.reach == "within":
+        knows = knows and "read" in roles.RIGHTS[role].get(address.noun, ())
     decides = is_of_platform or case.place == "parent" if address.reach == "above" else knows
     return _told(may and decides, knows=knows)
 

@@ -80,12 +80,11 @@ def of(noun: str = "project", verb: str = "read", *, post: str = "", above: bool
 def presented(row: ProjectRow, size: ProjectSize = project_sizes.NOTHING) -> dict[str, Any]:
     """Return a project as a plain dict.
 
-    Added: reference, depth (0 for a tenant), above, is_inherited_state, members, pools, children.
+    Added: reference, above, is_inherited_state, members, pools, children.
     """
     project = msgspec.structs.asdict(row)
     return project | {
         "reference": str(row.id) if row.state == "archived" else row.path,
-        "depth": row.path.count("/"),
         "above": row.path.rpartition("/")[0],
         "is_inherited_state": row.state != row.effective_state,
         **msgspec.structs.asdict(size),

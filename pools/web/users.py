@@ -103,7 +103,9 @@ def new(request: HttpRequest) -> HttpResponse:
         )
     if not outcome.is_done:
         return forms.answer(request, form, values, outcome)
-    messages.success(request, _("%(user)s is there. Now give a role, and a link for the password.") % values)
+    messages.success(
+        request, _("%(user)s is there. Now give a role, and a link for the password.") % {"user": values["username"]}
+    )
     return redirect("user", user_id=outcome.result.pk)
 
 

@@ -1,32 +1,93 @@
 """The console: every page and every form, for everybody."""
 
 import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from django.test import Client
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
 from pools.models import ChipModel, Device, Node, SyncRun
-from pools.services import partitions
-from pools.web import urls
+from pools.selectors import tokens as seen
+from pools.services import invitations, partitions, service_accounts, sso_groups, tokens
+from pools.web import account_urls, urls
 from tests import factories
-from tests.factories import Clock, Shows, node
+from tests.factories import ALICE, Clock, Shows, node
 from tests.permissions import Address, PermissionTest, Reach, Verdict
 
 _OF_STATUS: dict[int, Verdict] = {403: "forbidden", 404: "unknown"}
 
 
-def _page(path: str, noun: str, reach: Reach = "platform", *, get: str = "read", post: str = "") -> list[Address]:
+def _page(path: str, noun: str = "", reach: Reach = "platform", *, get: str = "read", post: str = "") -> list[Address]:
     methods = {"GET": get, "POST": post}
     return [Address(method, path, noun, verb, reach) for method, verb in methods.items() if verb]
+
+
+_IN = "projects/{project}/"
+_MEMBER = f"{_IN}members/{{user}}/"
+_ACCOUNT = "service-accounts/{account}/"
+_USER = "users/{user}/"
+_ACCESS = (
+    *_page("projects/", "project", "anywhere"),
+    *_page("projects/new/", "project", get="create", post="create"),
+    *_page(_IN, "project", "project"),
+    *_page(f"{_IN}new/", "project", "project", get="create", post="create"),
+    *_page(f"{_IN}pools/", "pool", "project"),
+    *_page(f"{_IN}pools/new/", "grant", "project", get="edit", post="edit"),
+    *_page(f"{_IN}members/", "member", "project"),
+    *_page(f"{_IN}members/new/", "member", "project", get="create", post="create"),
+    *_page(f"{_MEMBER}edit/", "member", "project", get="edit", post="edit"),
+    *_page(f"{_MEMBER}remove/", "member", "project", get="remove", post="remove"),
+    *_page(f"{_IN}invitations/", "invitation", "project"),
+    *_page(f"{_IN}invitations/new/", "invitation", "project", get="create", post="create"),
+    *_page(f"{_IN}service-accounts/", "service_account", "project"),
+    *_page(f"{_IN}service-accounts/new/", "service_account", "project", get="create", post="create"),
+    *_page(f"{_IN}settings/", "project", "project"),
+    *_page(f"{_IN}edit/", "project", "project", get="edit", post="edit"),
+    *_page(f"{_IN}rename/", "project", "above", get="edit", post="edit"),
+    *_page(f"{_IN}suspend/", "project", "above", get="operate", post="operate"),
+    *_page(f"{_IN}resume/", "project", "above", get="operate", post="operate"),
+    *_page(f"{_IN}archive/", "project", "above", get="remove", post="remove"),
+    *_page(f"{_IN}restore/", "project", "above", get="remove", post="remove"),
+    *_page("pools/{pool}/grants/", "grant"),
+    *_page("pools/{pool}/grants/new/", "grant", get="edit", post="edit"),
+    *_page("pools/{pool}/grants/{project}/remove/", "grant", get="edit", post="edit"),
+    *_page("invitation/{secret}/", reach="anybody", post="read"),
+    *_page("invitations/", "invitation"),
+    *_page("invitations/new/", "invitation", get="create", post="create"),
+    *_page("invitations/{invitation}/withdraw/", "invitation", "project", get="remove", post="remove"),
+    *_page("service-accounts/", "service_account"),
+    *_page("service-accounts/new/", "service_account", get="create", post="create"),
+    *_page(_ACCOUNT, "service_account", "within"),
+    *_page(f"{_ACCOUNT}edit/", "service_account", "within", get="edit", post="edit"),
+    *_page(f"{_ACCOUNT}remove/", "service_account", "within", get="remove", post="remove"),
+    *_page(f"{_ACCOUNT}switch/off/", "service_account", "within", get="edit", post="edit"),
+    *_page("users/", "user"),
+    *_page("users/new/", "user", get="create", post="create"),
+    *_page(_USER, "user"),
+    *_page(f"{_USER}edit/", "user", get="edit", post="edit"),
+    *_page(f"{_USER}roles/", "platform_role", get="edit", post="edit"),
+    *_page(f"{_USER}password/", "user", get="edit", post="edit"),
+    *_page(f"{_USER}sessions/end/", "session", get="remove", post="remove"),
+    *_page(f"{_USER}switch/off/", "user", get="edit", post="edit"),
+    *_page("roles/", "me", "mine"),
+    *_page("sso-groups/", "sso_group"),
+    *_page("sso-groups/new/", "sso_group", get="create", post="create"),
+    *_page("sso-groups/{group}/remove/", "sso_group", get="remove", post="remove"),
+    *_page("tokens/", "me", "mine"),
+    *_page("tokens/new/", "me", "mine", get="create", post="create"),
+    *_page("tokens/{token}/rotate/", "token", get="create", post="create"),
+    *_page("tokens/{token}/revoke/", "token", get="remove", post="remove"),
+)
 
 
 class TestTheConsole(PermissionTest):
     """People come with the cookie of their log-in."""
 
     __test__ = True
-    CASES_AT_LEAST = 1_000
+    CASES_AT_LEAST = 3_000
     ADDRESSES = (
         *_page("", "me", "mine"),
         *_page("map/{pool}/0/", "device"),
@@ -65,6 +126,7 @@ class TestTheConsole(PermissionTest):
         *_page("system/", "system"),
         *_page("audit/", "audit", "anywhere"),
         *_page("audit/verify/", "audit", get="", post="read"),
+        *_ACCESS,
     )
 
     @classmethod
@@ -83,7 +145,7 @@ class TestTheConsole(PermissionTest):
             "node": str(Node.objects.get().pk),
             "device": str(Device.objects.all()[0].pk),
             "model": ChipModel.objects.all()[0].slug,
-            "project": str(factories.project("acme/vision").pk),
+            **_people(now),
         }
 
     def ask(self, address: Address, user: Any) -> Any:
@@ -97,17 +159,49 @@ class TestTheConsole(PermissionTest):
         return _OF_STATUS.get(response.status_code, "let in")
 
     def known_addresses(self) -> set[str]:
-        return {_worded(pattern) for pattern in urls.urlpatterns}
+        return set(_routes(urls.urlpatterns))
 
     def named_addresses(self) -> set[str]:
-        return {re.sub(r"/(pause|0)/$", "/{word}/", address.path) for address in self.ADDRESSES}
+        return {re.sub(r"/(pause|0|off)/$", "/{word}/", address.path) for address in self.ADDRESSES}
 
     def comparable(self, response: Any) -> Any:
         return response.content
 
 
+def _people(now: datetime) -> dict[str, str]:
+    """Make somebody with everything that there can be of a person in a project."""
+    vision, ada = factories.project("acme/vision"), factories.person("ada")
+    factories.project("acme/vision", member=ada)
+    invitation, secret = invitations.invite(
+        project_id=vision.pk, email="eve@example.org", role="viewer", actor=ALICE, now=now
+    )
+    account = service_accounts.make(project_id=vision.pk, name="ci", role="viewer", actor=ALICE, now=now)
+    group = sso_groups.make(name="staff", project_id=vision.pk, role="viewer", actor=ALICE, now=now)
+    token = tokens.make(username="ada", name="hers", actor=ALICE, now=now)
+    return {
+        "project": str(vision.pk),
+        "user": str(ada.pk),
+        "invitation": str(invitation.pk),
+        "secret": secret,
+        "account": str(account.pk),
+        "group": str(group.pk),
+        "token": str(seen.made(token, now).id),
+    }
+
+
+def _routes(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[str]:
+    """Yield the routes of the console, without those of log-in, which allauth decides on."""
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            yield _worded(pattern)
+        elif pattern.urlconf_module is not account_urls:
+            yield from _routes(pattern.url_patterns)
+
+
 def _worded(pattern: URLPattern) -> str:
     """Return a route with our words in place of its converters."""
     words = {"reference": "pool", "pool_id": "pool", "run_id": "run", "node_id": "node", "device_id": "device"}
-    words |= {"slug": "model", "number": "word", "action": "word"}
-    return re.sub(r"<\w+:(\w+)>", lambda name: f"{{{words.get(name[1], name[1])}}}", str(pattern.pattern))
+    words |= {"slug": "model", "number": "word", "action": "word", "state": "word", "project_id": "project"}
+    words |= {f"{name}_id": name for name in ("user", "invitation", "account", "group", "token")}
+    route = str(pattern.pattern).replace("<project:reference>", "{project}")
+    return re.sub(r"<\w+:(\w+)>", lambda name: f"{{{words.get(name[1], name[1])}}}", route)
