@@ -545,7 +545,8 @@ class TestASweep:
 
         observe = ("OBSERVE_POOL", "observe.simulated", {"pool_id": str(due_pool.pool.id)})
         check = ("CHECK_POOL", "observe.simulated", {"pool_id": str(waiting.pool.id)})
-        assert hints == [observe, check] * 2
+        verify = ("VERIFY_LOGS", "default", {})  # nobody ever checked the logs
+        assert hints == [observe, check, verify] * 2
 
     def test_lets_go_of_drafts_that_nobody_took_up(self, tmp_path, clock):
         draft = Simulation(tmp_path, clock, is_active=False)
