@@ -1,5 +1,6 @@
 """/pools/{pool}/grants"""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from django.utils import timezone
@@ -24,7 +25,7 @@ class Grants(base.View):
     def get(self, request: Request, pool: str) -> Response:
         pool_id = references.pool_id(pool, auth.access(request), noun="grant")
         params, cursor, limit = parsing.listing(request)
-        return base.listing(request, seen.page(pool_id=pool_id, params=params, cursor=cursor, limit=limit))
+        return _shown(request, pool_id, params, cursor, limit)
 
     @schema.operation(
         "grants.replace",
@@ -46,11 +47,11 @@ class Grants(base.View):
             actor=auth.actor(request),
             now=timezone.now(),
         )
-        return _shown(request, pool_id)
+        return _shown(request, pool_id, {}, None, LIMIT_MOST)
 
 
-def _shown(request: Request, pool_id: UUID) -> Response:
+def _shown(request: Request, pool_id: UUID, params: Mapping[str, str], cursor: str | None, limit: int) -> Response:
     tag = base.etag(request, versions.of_pool(pool_id, timezone.now()))
-    answer = base.listing(request, seen.page(pool_id=pool_id, params={}, cursor=None, limit=LIMIT_MOST))
-    answer["ETag"] = tag
+    answer = base.listing(request, seen.page(pool_id=pool_id, params=params, cursor=cursor, limit=limit))
+    answer["ETag"] = tag  # the pool's: a grant is a change of the pool
     return answer

@@ -32,7 +32,7 @@ class TestTheDescription:
         paths = yaml.safe_load(described)["paths"]
 
         patterns = [str(pattern.pattern) for pattern in urls.urlpatterns if isinstance(pattern.pattern, RoutePattern)]
-        routes = {re.sub(r"<str:(\w+)>", r"{\1}", pattern) for pattern in patterns}
+        routes = {re.sub(r"<(?:str|path):(\w+)>", r"{\1}", pattern) for pattern in patterns}
         assert {path.removeprefix("/api/v1/") for path in paths} == routes
 
     def test_speaks_openapi_3_1_and_points_at_nothing_that_is_not_there(self, described):
