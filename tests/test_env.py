@@ -102,6 +102,40 @@ class TestEnvironment:
         assert [key.get_secret_value() for key in parsed.credential_keys] == [FERNET, FERNET]
 
 
+class TestSingleSignOn:
+    @pytest.mark.parametrize("issuer", ["http://id.example.org", "id.example.org", "https://id.example.org?x=1"])
+    def test_wants_the_address_of_an_issuer(self, monkeypatch, issuer):
+        monkeypatch.setenv("OCENTER_OIDC_ISSUER", issuer)
+        monkeypatch.setenv("OCENTER_OIDC_CLIENT_ID", "ocenter")
+
+        with pytest.raises(env.EnvMistakes, match="OCENTER_OIDC_ISSUER: must be the provider's https address"):
+            env.load()
+
+    @pytest.mark.parametrize(("given", "missing"), [("ISSUER", "CLIENT_ID"), ("CLIENT_ID", "ISSUER")])
+    def test_is_whole_or_not_at_all(self, monkeypatch, given, missing):
+        monkeypatch.setenv(f"OCENTER_OIDC_{given}", "https://id.example.org")
+
+        with pytest.raises(env.EnvMistakes, match=f"OCENTER_OIDC_{missing}: is needed with OCENTER_OIDC_{given}"):
+            env.load()
+
+    def test_takes_its_secret_from_a_file(self, monkeypatch, tmp_path):
+        (tmp_path / "secret").write_text("s3cret\n")
+        monkeypatch.setenv("OCENTER_OIDC_CLIENT_SECRET_FILE", str(tmp_path / "secret"))
+
+        parsed = env.load()
+
+        assert parsed.oidc_client_secret and parsed.oidc_client_secret.get_secret_value() == "s3cret"
+
+
+class TestTheMailServer:
+    @pytest.mark.parametrize("url", ["mail.example.org", "smtp://", "http://mail", "smtp://h:port", "smtp://h:0"])
+    def test_wants_an_address_of_one(self, monkeypatch, url):
+        monkeypatch.setenv("OCENTER_EMAIL_URL", url)
+
+        with pytest.raises(env.EnvMistakes, match="OCENTER_EMAIL_URL: is not a mail server"):
+            env.load()
+
+
 class TestSecretFromAFile:
     def test_counts_as_the_variable(self, monkeypatch, tmp_path):
         (tmp_path / "url").write_text("postgresql://u:p@h/d\n")

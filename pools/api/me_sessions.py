@@ -52,9 +52,8 @@ class MySession(base.View):
 
     @schema.operation("sessions.end_mine", "End one of one's own sessions", answer=None, status=204, refusals=(404,))
     def delete(self, request: Request, session: str) -> Response:
-        if not session.isascii() or not session.isdigit() or len(session) > 18:
-            raise SessionMissing
-        sessions.end(user_id=_own_id(request), session_id=int(session), actor=auth.actor(request), now=timezone.now())
+        number = int(session) if session.isascii() and session.isdigit() and len(session) <= 18 else 0
+        sessions.end(user_id=_own_id(request), session_id=number, actor=auth.actor(request), now=timezone.now())
         return Response(status=204)
 
 

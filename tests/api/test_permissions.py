@@ -63,6 +63,10 @@ class TestRest(PermissionTest):
         *_all("/sso-groups", "sso_group", "anywhere", get="read", post="create"),
         *_all("/sso-groups/{group}", "sso_group", "platform", get="read", delete="remove"),
         *_all("/me", "me", "mine", get="read", patch="edit"),
+        *_all("/me/sessions", "me", "mine", get="read"),
+        *_all("/me/sessions/{session}", "me", "theirs", delete="remove"),
+        *_all("/users/{user}/sessions", "session", "platform", delete="remove"),
+        *_all("/users/{user}/password-reset", "user", "platform", post="edit"),
         *_all("/sync-runs", "sync_run", "anywhere", get="read"),
         *_all("/sync-runs/{run}", "sync_run", "platform", get="read"),
         *_all("/sync-runs/{run}/changes", "sync_run", "platform", get="read"),
@@ -104,6 +108,7 @@ class TestRest(PermissionTest):
         group = sso_groups.make(project_id=None, name="staff", role="auditor", **by)
         return {
             "user": "vera",
+            "session": "1",
             "invitation": str(invitation.pk),
             "account": str(account.pk),
             "group": str(group.pk),

@@ -2,11 +2,14 @@
 
 import re
 import time
+from io import StringIO
 
 import pytest
 import time_machine
+from allauth.mfa import app_settings
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.core.management import CommandError, call_command
 
 from pools.models import AuditEvent
 from pools.services import credentials, second_factors
@@ -43,7 +46,7 @@ def ada(db):
 
 
 def code(secret, at=AT):
-    return format_hotp_value(hotp_value(secret, at // 30))
+    return format_hotp_value(hotp_value(secret, at // app_settings.TOTP_PERIOD))
 
 
 def log_in(client):
@@ -110,7 +113,8 @@ class TestAnApp:
         row = AuditEvent.objects.filter(action="session.refused", object_id=str(ada.pk)).latest("id")
         assert row.after["because"] == "code"
 
-    def test_takes_each_code_once(self, client, ada, clock):
+    def test_takes_each_code_once(self, client, ada, clock, settings):
+        settings.MFA_TOTP_PERIOD = 600  # that a code was used is kept for one, by the clock of the cache
         secret, _ = enrolled(client)
         clock.shift(60)
         log_in(client)
@@ -154,6 +158,20 @@ class TestAnApp:
         client.post("/account/second-factor/app/remove/")
 
         assert not Authenticator.objects.exists() and actions(ada)[-1] == "user.second_factor_removed"
+
+
+class TestWhoLostEverything:
+    def test_is_let_in_again_by_a_command(self, client, ada):
+        enrolled(client)
+
+        call_command("second-factor", "--remove", "ada", stdout=StringIO())
+
+        log_in(client)
+        assert client.get("/profile/").status_code == 200 and actions(ada)[-1] == "user.second_factor_removed"
+
+    def test_has_to_be_somebody(self, db):
+        with pytest.raises(CommandError, match="There is no such user"):
+            call_command("second-factor", "--remove", "nobody")
 
 
 class TestRecoveryCodes:
