@@ -155,6 +155,8 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "ocenter",
+        "VERSION": 2,  # the first one was not JSON
+        "OPTIONS": {"serializer": "ocenter.cache.Json"},
     }
 }
 

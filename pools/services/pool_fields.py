@@ -19,8 +19,9 @@ def manifest(kind: str) -> Manifest:
     """Return the manifest of a kind. Raises Invalid."""
     try:
         return catalog.manifest(kind)
-    except Permanent as error:
-        raise Invalid(fields=(FieldError("kind", "unknown_kind", str(error)),)) from None
+    except Permanent:
+        detail = f"There is no such kind. Known kinds: {', '.join(catalog.MANIFESTS)}."
+        raise Invalid(fields=(FieldError("kind", "unknown_kind", detail),)) from None
 
 
 def grain(manifest: Manifest, mode: str) -> str:

@@ -2,10 +2,12 @@
 
 import base64
 import json
+import pickle
 from uuid import UUID, uuid4
 
 import pytest
 from celery import current_app
+from django.core.cache import cache
 from django.db import connection
 from kombu.exceptions import ContentDisallowed
 from kombu.serialization import loads, prepare_accept_content
@@ -86,3 +88,40 @@ class TestAWorker:
         for kind in ("application/x-python-serialize", "application/x-yaml"):
             with pytest.raises(ContentDisallowed):
                 loads(b"", kind, "binary", accept=prepare_accept_content(app.conf.accept_content))
+
+
+class Opens:
+    """Makes a file when somebody reads it as a pickle."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()
+
+
+class TestTheCache:
+    def test_runs_no_code_that_somebody_put_into_it(self, tmp_path):
+        proof = tmp_path / "was-read"
+        cache.set("known", 1)
+        client = cache._cache.get_client()
+        client.set(cache.make_key("known"), pickle.dumps(Opens(proof)))
+
+        with pytest.raises(ValueError):
+            cache.get("known")
+
+        assert not proof.exists()
+        cache.delete("known")
+
+    @pytest.mark.parametrize("value", [0, 7, -1, 1.5, True, None, "7", "text", [1.5, "a"], {"a": [None, {}]}])
+    def test_gives_back_what_it_was_given(self, value):
+        cache.set("kept", value, 5)
+
+        assert cache.get("kept", "absent") == value and type(cache.get("kept")) is type(value)
+        cache.delete("kept")
+
+    def test_counts(self):
+        cache.set("count", 1, 5)
+
+        assert cache.incr("count") == 2 and cache.get("count") == 2
+        cache.delete("count")

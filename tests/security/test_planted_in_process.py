@@ -1,4 +1,4 @@
-"""The quick look for planted secrets, for every run of the tests: one process, the same platforms that quote everything.
+"""The quick look for planted secrets, in every run of the tests: one process, and platforms that quote everything.
 
 What a whole installation leaves behind is looked through by test_planted_secrets.py.
 """

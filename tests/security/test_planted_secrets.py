@@ -248,7 +248,7 @@ def _mistakes(watched, caller):
         {"credential": {"kubeconfig": {"token": misplaced}}},
         {"credential": {"token": [misplaced]}},
         {"credential": misplaced},
-        {"kind": "none", "credential": {"token": misplaced}},
+        {"kind": misplaced, "credential": {"token": misplaced}},
         {"labels": misplaced, "region": [misplaced]},
     ):
         answer = watched.ask(caller, "POST", "/api/v1/pools", json=pool | wrong)
