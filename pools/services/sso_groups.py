@@ -7,7 +7,7 @@ from pools.domain.actors import Actor
 from pools.domain.errors import FieldError, Invalid, ProjectArchived, SsoGroupExists, SsoGroupMissing
 from pools.models import RoleBinding, SsoGroup
 from pools.selectors import access
-from pools.services import audit, members, projects, writing
+from pools.services import audit, members, projects, users, writing
 
 NAME_LONGEST = 255
 
@@ -36,7 +36,7 @@ def make(*, name: str, project_id: UUID | None, role: str, actor: Actor, now: da
 def remove(*, group_id: UUID, actor: Actor, now: datetime) -> None:
     """Let a group no longer give its role: at once when no other group gives it there, else from each next log-in on.
 
-    Raises SsoGroupMissing.
+    Raises SsoGroupMissing, UserLastAdmin.
     """
     group = SsoGroup.objects.select_for_update(of=("self",)).select_related("project").filter(pk=group_id).first()
     if group is None:
@@ -44,7 +44,8 @@ def remove(*, group_id: UUID, actor: Actor, now: datetime) -> None:
     group.delete()
     # Who is in which group only log-in tells, so while another group gives the role nobody loses it here.
     if not SsoGroup.objects.filter(project=group.project, role=group.role).exists():
-        RoleBinding.objects.filter(project=group.project, role=group.role, source="sso").delete()
+        with users.an_admin_is_left():
+            RoleBinding.objects.filter(project=group.project, role=group.role, source="sso").delete()
     group.pk = group_id
     _record(actor, "sso_group.removed", group, now)
     access.forget()

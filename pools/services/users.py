@@ -51,7 +51,7 @@ def edit(
     for name, value in changed.items():
         setattr(user, name, value)
     user.generation += 1
-    with _an_admin_is_left():
+    with an_admin_is_left():
         user.save(update_fields=[*changed, "generation"])
     if changed.get("is_active") is False:
         sessions.end_in_transaction(user, because="switched_off", actor=actor, now=now)
@@ -73,7 +73,7 @@ def set_platform_roles(
         detail = f'"{unknown[0][:64]}" is not known. Allowed are {", ".join(table.PLATFORM_ROLES)}.'
         raise Invalid(fields=(FieldError("roles", "not_a_choice", detail),))
     user, wanted = _locked(user_id, generation), set(roles)
-    with _an_admin_is_left():
+    with an_admin_is_left():
         bindings = RoleBinding.objects.filter(user=user, project=None, source="hand")
         before = set(bindings.values_list("role", flat=True))
         if before == wanted:
@@ -90,7 +90,7 @@ def set_platform_roles(
     return user
 
 
-# --- shared with invitations ------------------------------------------------------------------------------------------
+# --- shared with invitations and groups -------------------------------------------------------------------------------
 
 
 def store_new(user: User) -> None:
@@ -118,17 +118,8 @@ def record_created(actor: Actor, user: User, now: datetime) -> None:
     audit.record(actor, "user.created", "user", user.pk, user.username, None, after, now)
 
 
-def _locked(user_id: UUID, generation: int | None) -> User:
-    user = User.objects.select_for_update(no_key=True).filter(pk=user_id, kind="person").first()
-    if user is None:
-        raise UserMissing
-    if generation is not None and user.generation != generation:
-        raise UserChanged
-    return user
-
-
 @contextmanager
-def _an_admin_is_left() -> Iterator[None]:
+def an_admin_is_left() -> Iterator[None]:
     """Raise UserLastAdmin when the write within leaves nobody who may do everything and can log in.
 
     The lock comes first: of two administrators who take each other's role at once, the second sees the write of the
@@ -141,6 +132,15 @@ def _an_admin_is_left() -> Iterator[None]:
     yield
     if had_one and not left.exists():
         raise UserLastAdmin
+
+
+def _locked(user_id: UUID, generation: int | None) -> User:
+    user = User.objects.select_for_update(no_key=True).filter(pk=user_id, kind="person").first()
+    if user is None:
+        raise UserMissing
+    if generation is not None and user.generation != generation:
+        raise UserChanged
+    return user
 
 
 def _clean(name: str, value: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from pools.domain.errors import (
     DomainError,
@@ -63,6 +63,11 @@ class Tree(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         transaction.savepoint_rollback(self.mark)
+
+    @initialize(depth=st.sampled_from([0, 2, 7]), name=NAMES)
+    def begin_with_a_chain(self, depth, name):
+        for _ in range(depth):
+            self.make_below_the_deepest(name)
 
     @rule(name=NAMES)
     def make_a_tenant(self, name):

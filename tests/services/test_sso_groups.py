@@ -2,7 +2,7 @@
 
 import pytest
 
-from pools.domain.errors import Invalid, ProjectArchived, SsoGroupExists, SsoGroupMissing
+from pools.domain.errors import Invalid, ProjectArchived, SsoGroupExists, SsoGroupMissing, UserLastAdmin
 from pools.models import AuditEvent, RoleBinding, SsoGroup
 from pools.selectors import access
 from pools.services import projects, sso, sso_groups
@@ -75,6 +75,13 @@ class TestRemoving:
         remove(first)
 
         assert RoleBinding.objects.filter(user=ann, role="auditor").exists()
+
+    def test_leaves_somebody_who_may_do_everything(self):
+        group = make(role="admin")
+        sso.follow(user_id=person("ann").pk, groups=["staff"], actor=ALICE, now=NOW)
+
+        with pytest.raises(UserLastAdmin):
+            remove(group)
 
     def test_twice_is_too_much(self):
         group = make()
