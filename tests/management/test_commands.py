@@ -149,6 +149,19 @@ class TestToken:
         with pytest.raises(CommandError, match="number of days"):
             run("token", f"--days={days}")
 
+    def test_may_be_narrowed_to_verbs_nouns_and_pools(self):
+        factories.person("admin", "admin")
+        lab = factories.pool("lab")
+
+        token = run("token", "--verb", "read", "--verb", "edit", "--noun", "pool", "--pool", "lab").strip()
+
+        scope = tokens.access_of(token, timezone.now()).scope
+        assert (scope.verbs, scope.nouns, scope.pools) == ({"read", "edit"}, {"pool"}, {lab.pk})
+        with pytest.raises(CommandError, match="Is read meant"):
+            run("token", "--verb", "raed")
+        with pytest.raises(CommandError, match=r"scope\.projects"):
+            run("token", "--project", "nowhere")
+
     def test_is_worthless_once_its_name_is_revoked_while_others_hold(self):
         factories.person("admin", "admin")
         leaked, other = run("token", "--name", "leaked").strip(), run("token", "--name", "other").strip()
@@ -157,8 +170,8 @@ class TestToken:
 
         now = timezone.now()
         assert said.startswith("1 tokens") and tokens.access_of(leaked, now) is None and tokens.access_of(other, now)
-        told = AuditEvent.objects.get(action="token.revoked")
-        assert told.object_name == "leaked" and told.actor.endswith("@manage.py")
+        told = AuditEvent.objects.get(action="token.revoked", object_name="leaked")
+        assert told.actor.endswith("@manage.py")
         with pytest.raises(CommandError, match='no token named "leaked"'):
             run("token", "--revoke", "leaked")
 
