@@ -1,8 +1,12 @@
 """Where connectors may connect to, in every way to write, hide or change an address. The servers are real."""
 
 import ipaddress
+import json
 import socket
+import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import stamina
@@ -21,6 +25,7 @@ from tests.connectors.contract import refused
 from tests.connectors.openstack.double import served
 from tests.connectors.server import LOOPBACK, Answer, Authority, json_answer, serving
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 ONLY_ONE = Outgoing(allowed=places(["127.0.0.1"]))
 """Leaves the rest of the loopback network, 127.0.0.2 too, as forbidden as all of it is by default."""
 ONLY_THE_PROXY = Outgoing(allowed=places(["proxy.example"]))
@@ -282,3 +287,17 @@ class TestRulesOfTheOperator:
         assert places(["::1", "10.0.0.0/8", "Pool.Example."]) == addresses.Places(
             (ipaddress.ip_network("::1"), ipaddress.ip_network("10.0.0.0/8")), frozenset({"pool.example"})
         )
+
+
+class TestTheShell:
+    def test_asks_for_leave_too(self, server, tmp_path):
+        file = tmp_path / "pool.json"
+        file.write_text(json.dumps({"settings": {"api_url": server.url}, "credential": {"token": "t"}}))
+        check = [sys.executable, "-m", "connectors", "check", "--kind", "kubernetes", "--settings", str(file)]
+
+        told = [
+            json.loads(subprocess.run([*check, *more], cwd=CHECKOUT, capture_output=True).stdout)["error"]
+            for more in ([], ["--allow", "127.0.0.1"])
+        ]
+
+        assert told[0] == "address_denied" != told[1] and server.requests

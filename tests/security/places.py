@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
-import redis
 from psycopg import sql
 
 
@@ -23,7 +23,7 @@ def rows(connection: psycopg.Connection) -> Iterator[tuple[str, str]]:
         yield "pg_stat_activity", query
 
 
-def keys(client: "redis.Redis") -> Iterator[tuple[str, bytes]]:
+def keys(client: Any) -> Iterator[tuple[str, bytes]]:
     """Yield (key, all that it holds) of one database of Valkey or Redis."""
     readers = {
         b"string": client.get,

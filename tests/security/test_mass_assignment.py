@@ -71,6 +71,6 @@ class TestABody:
         assert {"settings.state", "settings.identity", "credential.id", "credential.pool_id"} <= fields
 
 
-class _Known(dict):
+class _Known(dict[str, str]):
     def __missing__(self, name):
         return urls.SOME_ID
