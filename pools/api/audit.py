@@ -40,7 +40,8 @@ class Export(base.View):
     @schema.operation(
         "audit.export",
         "Take the audit along as JSON lines, the oldest first",
-        answer=None,
+        answer=audit.AuditRow,
+        media_type="application/x-ndjson",
         refusals=(422,),
         parameters=_FILTERS,
     )

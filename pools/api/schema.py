@@ -68,6 +68,7 @@ def operation(
     summary: str,
     *,
     answer: type | None,
+    media_type: str = "application/json",
     status: int = 200,
     body: Any = None,
     refusals: Collection[int] = (),
@@ -85,7 +86,7 @@ def operation(
     problems = {
         (code, errors.MEDIA_TYPE): OpenApiResponse(errors.Problem) for code in sorted({*_READING, *refusals, 500})
     }
-    answered: dict[Any, Any] = {(status, "application/json"): answer} if answer else {status: None}
+    answered: dict[Any, Any] = {(status, media_type): answer} if answer else {status: None}
     if is_conditional:
         answered[304] = OpenApiResponse(description="It is still what the ETag in If-None-Match stands for.")
         parameters = [*parameters, IF_NONE_MATCH]

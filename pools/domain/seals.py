@@ -71,14 +71,14 @@ class Seal(Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(parts)
 
 
-class Head(Struct, frozen=True, kw_only=True):
+class SealHead(Struct, frozen=True, kw_only=True):
     """The last seal of a stream by number and root: all that somebody has to keep elsewhere to prove what was there."""
 
     number: int
     root: str
 
 
-def made(stream: str, rows: Sequence[Row], previous: Head | None, *, key_id: str, now: datetime) -> Seal:
+def made(stream: str, rows: Sequence[Row], previous: SealHead | None, *, key_id: str, now: datetime) -> Seal:
     """Return the unsigned seal of rows of one month, in their order, behind the previous one."""
     leaves = [row.leaf for row in rows]
     return Seal(

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from pools.domain import merkle
 from pools.domain.errors import gettext_noop
-from pools.domain.seals import NO_ROOT, Head, Row, Seal
+from pools.domain.seals import NO_ROOT, Row, Seal, SealHead
 
 BACKDATED_BY: Final = timedelta(days=1)
 """A row that claims to be this much older than the seal before its own: no transaction lasts as long."""
@@ -38,7 +38,7 @@ SENTENCES: Final = {
 """What is wrong, by kind; `manage.py verify` and the console say it with row, stream and seal."""
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class LogFinding(Struct, frozen=True, kw_only=True):
     """What is wrong: the first of its kind by row and seal, and how many there are of the kind."""
 
     kind: str
@@ -49,7 +49,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     detail: str
 
 
-class StreamResult(Struct, frozen=True, kw_only=True):
+class LogResult(Struct, frozen=True, kw_only=True):
     """What the check of a stream found.
 
     ``rows`` are sealed ones that are there; ``head`` is None without any seal; ``gone_through`` is the last month whose
@@ -59,11 +59,11 @@ class StreamResult(Struct, frozen=True, kw_only=True):
     stream: str
     rows: int
     seals: int
-    head: Head | None
+    head: SealHead | None
     gone_through: date | None
     unsealed_rows: int
     unsealed_since_at: datetime | None
-    findings: list[Finding]
+    findings: list[LogFinding]
 
 
 class Known(NamedTuple):
@@ -73,21 +73,21 @@ class Known(NamedTuple):
     root: str
 
 
-class Findings:
+class LogFindings:
     """The first of each kind, and their count."""
 
     def __init__(self, stream: str) -> None:
         self._stream = stream
-        self._found: dict[str, Finding] = {}
+        self._found: dict[str, LogFinding] = {}
 
     def add(self, kind: str, *, seal: int | None = None, row: int | None = None, count: int = 1) -> None:
         first = self._found.get(kind)
         if first is None:
             detail = SENTENCES[kind] % {"stream": self._stream, "seal": seal, "row": row}
-            first = Finding(kind=kind, stream=self._stream, seal=seal, row=row, count=0, detail=detail)
+            first = LogFinding(kind=kind, stream=self._stream, seal=seal, row=row, count=0, detail=detail)
         self._found[kind] = msgspec.structs.replace(first, count=first.count + count)
 
-    def all(self) -> list[Finding]:
+    def all(self) -> list[LogFinding]:
         return list(self._found.values())
 
 
@@ -123,7 +123,7 @@ class _Misplaced:
         if len(kept) < _REMEMBERED:
             kept.setdefault(row, seal)
 
-    def tell(self, findings: Findings) -> None:
+    def tell(self, findings: LogFindings) -> None:
         moved = self.absent.keys() & self.strange.keys()
         for row in sorted(moved):
             findings.add("row_changed", row=row, seal=self.absent[row])
@@ -142,12 +142,12 @@ def check(
     gone_through: date | None,
     is_signed: Callable[[Seal], bool],
     known: Collection[Known] = (),
-) -> StreamResult:
+) -> LogResult:
     """Compare a stream's rows, in the order of (xid, id), with its seals, in the order of their numbers.
 
     ``gone_through`` is the last month whose rows may be gone; ``known`` are seals that must be there. Memory: one seal.
     """
-    findings, misplaced, ahead = Findings(stream), _Misplaced(), _Rows(rows)
+    findings, misplaced, ahead = LogFindings(stream), _Misplaced(), _Rows(rows)
     roots: dict[int, str] = {}
     row_count, seal_count, last = 0, 0, None
     for seal in seals:
@@ -168,8 +168,8 @@ def check(
         if roots.get(each.number) != each.root:
             findings.add("seal_lost", seal=each.number)
     unsealed, since = _tail(ahead)
-    head = Head(number=last.number, root=last.root.hex()) if last else None
-    return StreamResult(
+    head = SealHead(number=last.number, root=last.root.hex()) if last else None
+    return LogResult(
         stream=stream,
         rows=row_count,
         seals=seal_count,
@@ -192,7 +192,7 @@ def _sealed(seal: Seal) -> Iterator[tuple[int, bytes] | None]:
     yield from zip(seal.ids, leaves, strict=False) if merkle.root(leaves) == seal.root else (None,)
 
 
-def _continues(seal: Seal, last: Seal | None, findings: Findings) -> bool:
+def _continues(seal: Seal, last: Seal | None, findings: LogFindings) -> bool:
     number, root = (last.number + 1, last.root) if last else (1, NO_ROOT)
     if seal.number != number:
         findings.add("seal_deleted", seal=number, count=max(seal.number - number, 1))
@@ -206,7 +206,7 @@ def _compare(
     seal: Seal,
     ahead: _Rows,
     before: datetime | None,
-    findings: Findings,
+    findings: LogFindings,
     misplaced: _Misplaced,
     *,
     may_be_gone: bool,

@@ -9,7 +9,7 @@ import msgspec
 from django.db import connection
 
 from pools.domain import filters, merkle
-from pools.domain.seals import STREAMS, Head, Row, Seal
+from pools.domain.seals import STREAMS, Row, Seal, SealHead
 from pools.selectors import pages
 from pools.selectors.pages import Page
 
@@ -65,7 +65,7 @@ def page(*, params: Mapping[str, str], cursor: str | None, limit: int) -> Page[S
     return Page(rows[:limit], pages.encode([rows[limit - 1].id]) if len(rows) > limit else None)
 
 
-def last(stream: str) -> tuple[Head | None, tuple[int, int]]:
+def last(stream: str) -> tuple[SealHead | None, tuple[int, int]]:
     """Return the stream's last seal and the place (xid, id) where it ends."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -76,7 +76,7 @@ def last(stream: str) -> tuple[Head | None, tuple[int, int]]:
             [stream],
         )
         row = cursor.fetchone()
-    return (Head(number=row[0], root=row[1]), (int(row[2]), row[3])) if row else (None, BEGINNING)
+    return (SealHead(number=row[0], root=row[1]), (int(row[2]), row[3])) if row else (None, BEGINNING)
 
 
 def root(stream: str, number: int) -> str | None:

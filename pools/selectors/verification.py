@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from pools.domain.verification import StreamResult
+from pools.domain.verification import LogResult
 from pools.models import AuditEvent
 
 KIND: Final = "audit"
@@ -15,19 +15,19 @@ VERIFIED, REQUESTED = "audit.verified", "audit.verification_requested"
 EVERY: Final = timedelta(days=1)
 
 
-class Result(Struct, frozen=True, kw_only=True):
+class CheckResult(Struct, frozen=True, kw_only=True):
     """What a check found. ``asked_by`` is who asked for it, ``system`` once a day."""
 
     is_ok: bool
     verified_at: datetime
     asked_by: str
-    streams: list[StreamResult]
+    streams: list[LogResult]
 
 
 class Verification(Struct, frozen=True, kw_only=True):
     """The last check; ``result`` is null before the first. ``requested_at`` is null unless one is waited for."""
 
-    result: Result | None
+    result: CheckResult | None
     requested_at: datetime | None
     requested_by: str | None
 
@@ -43,7 +43,7 @@ def last() -> Verification:
     verified, requested = _newest(RESULT), _newest(REQUEST)
     is_waiting = requested is not None and (verified is None or verified.id < requested.id)
     return Verification(
-        result=msgspec.convert(verified.after, Result) if verified else None,
+        result=msgspec.convert(verified.after, CheckResult) if verified else None,
         requested_at=requested.at if requested and is_waiting else None,
         requested_by=requested.actor if requested and is_waiting else None,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pools.domain.errors import CheckpointInvalid
-from pools.domain.seals import STREAMS, Head
+from pools.domain.seals import STREAMS, SealHead
 from pools.domain.verification import Known
 from pools.selectors import seals as sealed
 from pools.services import seal_keys
@@ -17,7 +17,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     ocenter_checkpoint: int = 1
     at: datetime
-    heads: dict[str, Head]
+    heads: dict[str, SealHead]
     key_id: str
     public_key: str
     signature: str = ""

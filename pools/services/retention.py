@@ -38,7 +38,7 @@ def clean(*, keep_days: Mapping[str, int], now: datetime) -> dict[str, int]:
 
 
 def _drop(table: str, keep_days: int, now: datetime) -> int:
-    """Drop the oldest months first; stop at one that is not proved, for what is said of a month is said of all before."""
+    """Drop the oldest months first; stop at one that is not proved, for a statement is about all months before too."""
     count = 0
     for month in partitions.older(table, keep_days=keep_days, now=now):
         if not partitions.drop(table, month, now=now):

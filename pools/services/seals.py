@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from redis.exceptions import RedisError
 
 from pools.domain import seals
-from pools.domain.seals import STREAMS, Head, Row, Seal
+from pools.domain.seals import STREAMS, Row, Seal, SealHead
 from pools.selectors import seals as sealed
 from pools.services import seal_keys, writing
 
@@ -99,16 +99,16 @@ def _insert(made: Seal, signature: bytes) -> None:
 # --- what is remembered outside of the database: who can rewrite it can take away its last seals and make others ------
 
 
-def noted(stream: str) -> Head | None:
+def noted(stream: str) -> SealHead | None:
     """Return the newest seal that a sealer remembers to have made; None when nobody remembers any."""
     try:
         number, root = cache.get(_key(stream), (0, ""))
     except RedisError:
         return None
-    return Head(number=number, root=root) if number else None
+    return SealHead(number=number, root=root) if number else None
 
 
-def note(stream: str, head: Head | None) -> None:
+def note(stream: str, head: SealHead | None) -> None:
     """Remember this as the newest seal, whatever was remembered before: the database was restored from a backup."""
     if head is None:
         cache.delete(_key(stream))
@@ -124,7 +124,7 @@ def _note(made: Seal) -> None:
         log.error("seal_lost", stream=made.stream, seal=before.number, root=before.root)
         return
     try:
-        note(made.stream, Head(number=made.number, root=made.root.hex()))
+        note(made.stream, SealHead(number=made.number, root=made.root.hex()))
     except RedisError:
         log.warning("seal_not_noted", stream=made.stream, seal=made.number)
 

@@ -14,10 +14,10 @@ from pools import dispatch
 from pools.domain import verification as rules
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.seals import STREAMS
-from pools.domain.verification import Findings, Known, StreamResult
+from pools.domain.verification import Known, LogFindings, LogResult
 from pools.selectors import seals as sealed
 from pools.selectors import verification as known_results
-from pools.selectors.verification import Result
+from pools.selectors.verification import CheckResult
 from pools.services import audit, drops, seal_keys, seals, writing
 
 _LOCK: Final = 0x76657266  # "verf"
@@ -31,7 +31,7 @@ def request(*, actor: Actor, now: datetime) -> None:
 
 
 @writing.transaction
-def run_due(*, now: datetime) -> Result | None:
+def run_due(*, now: datetime) -> CheckResult | None:
     """Check everything if that is due and nobody is at it."""
     if not _take_turn():
         return None
@@ -40,7 +40,7 @@ def run_due(*, now: datetime) -> Result | None:
 
 
 @writing.transaction
-def run(*, actor: Actor, now: datetime, known: Mapping[str, Known] | None = None) -> Result:
+def run(*, actor: Actor, now: datetime, known: Mapping[str, Known] | None = None) -> CheckResult:
     """Check everything now. ``known`` are seals by stream that somebody kept elsewhere and that must be there."""
     return _run(actor, now, actor.name, known or {})
 
@@ -56,16 +56,16 @@ def accept_restore(*, actor: Actor, now: datetime) -> None:
     audit.record(actor, "audit.restored", known_results.KIND, known_results.RESTORE, "", *pair, now)
 
 
-def _run(actor: Actor, now: datetime, asked_by: str, known: Mapping[str, Known]) -> Result:
+def _run(actor: Actor, now: datetime, asked_by: str, known: Mapping[str, Known]) -> CheckResult:
     streams = [_check(stream, known.get(stream)) for stream in STREAMS]
     is_ok = not any(stream.findings for stream in streams)
-    result = Result(is_ok=is_ok, verified_at=now, asked_by=asked_by, streams=streams)
+    result = CheckResult(is_ok=is_ok, verified_at=now, asked_by=asked_by, streams=streams)
     stored = msgspec.to_builtins(result)
     audit.record(actor, known_results.VERIFIED, known_results.KIND, known_results.RESULT, "", None, stored, now)
     return result
 
 
-def _check(stream: str, kept: Known | None) -> StreamResult:
+def _check(stream: str, kept: Known | None) -> LogResult:
     noted = seals.noted(stream)
     told = Known(noted.number, noted.root) if noted else None
     with sealed.everything(stream) as (all_seals, all_rows):
@@ -78,7 +78,7 @@ def _check(stream: str, kept: Known | None) -> StreamResult:
             is_signed=seal_keys.has_sealed,
             known=[each for each in (kept, told) if each],
         )
-    more = Findings(stream)
+    more = LogFindings(stream)
     for row in unsigned:
         more.add("drop_unsigned", row=row)
     head, (last_xid, _) = sealed.last(stream)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from pools.domain.verification import SENTENCES, Finding
+from pools.domain.verification import SENTENCES, LogFinding
 from pools.selectors import audit
 from pools.selectors import verification as verifications
 from pools.selectors.audit import AuditRow
@@ -101,7 +101,7 @@ def _check(last: Verification) -> dict[str, Any]:
     }
 
 
-def _sentence(finding: Finding) -> dict[str, Any]:
+def _sentence(finding: LogFinding) -> dict[str, Any]:
     words = _(SENTENCES[finding.kind]) % msgspec.structs.asdict(finding)
     return {"words": words, "more": finding.count - 1, "row": finding.row}
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pools.domain.actors import SYSTEM
 from pools.domain.scopes import Scope
 from pools.selectors import audit as reads
-from pools.services import audit, partitions, seals, tokens, verification
+from pools.services import audit, grants, partitions, seals, tokens, verification
 from tests import factories, logs
 from tests.api.conftest import Api
 from tests.factories import ALICE, NOW
@@ -64,6 +64,17 @@ class TestAnAuditor:
         (row,) = answer.data["results"]
         assert (row["actor"], row["at"], row["project"]) == ("alice", "2026-11-25T12:00:00Z", "acme/vision")
         assert row["after"] == {"project": "acme/vision"} and row["request_id"] == "req-1"
+
+    def test_learns_it_of_what_the_service_really_writes(self, auditor, site):
+        lab = factories.pool("real-lab")
+        grants.add(pool_id=lab.pk, project_id=site["vision"].pk, actor=ALICE, now=NOW)
+        grants.remove(pool_id=lab.pk, project_id=site["vision"].pk, actor=ALICE, now=NOW)
+
+        rows = auditor.get("/audit?pool=real-lab&project=acme/vision").data["results"]
+
+        assert [(row["action"], row["actor"]) for row in rows] == [
+            ("pool.grant_revoked", "alice"), ("pool.granted", "alice"),
+        ]  # fmt: skip
 
     def test_sees_by_which_seal_each_row_is_proved(self, auditor):
         logs.run("TRUNCATE audit_event")

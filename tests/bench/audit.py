@@ -1,6 +1,7 @@
 """What proof costs: sealing audit rows, finding that there is nothing to seal, and checking all of them."""
 
 import resource
+from collections.abc import Callable
 from functools import partial
 
 from django.utils import timezone
@@ -53,10 +54,11 @@ def _check(frame: Frame, rows: int) -> None:
 def _looks(frame: Frame) -> None:
     rounds = 20
     last = events.after(cursor=events.NOW, limit=100, access=SYSTEM).cursor
-    for name, look in {
+    looks: dict[str, Callable[[], object]] = {
         "audit_page_cpu_ms": partial(audit.page, params={}, cursor=None, limit=50, access=SYSTEM),
         "events_idle_poll_cpu_ms": partial(events.after, cursor=last, limit=100, access=SYSTEM),
-    }.items():
+    }
+    for name, look in looks.items():
         samples = frame.meter().repeat(look, rounds)
         frame.results.record(name, 1e3 * samples.median(), f"{samples}; without HTTP")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pools.domain import merkle, seals, verification
-from pools.domain.seals import Head, Row, Seal
+from pools.domain.seals import Row, Seal, SealHead
 from pools.domain.verification import Known
 from tests.factories import NOW
 
@@ -42,7 +42,7 @@ def log(*counts: int) -> Log:
         part = rows[begin : begin + count]
         seal = seals.made("audit_event", part, head, key_id="k", now=part[-1].at)
         made.append(msgspec.structs.replace(seal, signature=signature(seal)))
-        head, begin = Head(number=seal.number, root=seal.root.hex()), begin + count
+        head, begin = SealHead(number=seal.number, root=seal.root.hex()), begin + count
     return Log(rows, made)
 
 
@@ -136,13 +136,13 @@ class TestALog:
         changed = whole.rows[place]
         first = seal_of(whole, changed)
         whole.rows[place] = changed._replace(leaf=merkle.leaf(b"rewritten"))
-        head = Head(number=first - 1, root=whole.seals[first - 2].root.hex()) if first > 1 else None
+        head = SealHead(number=first - 1, root=whole.seals[first - 2].root.hex()) if first > 1 else None
         for number in range(first, len(whole.seals) + 1):
             old = whole.seals[number - 1]
             rows = [each for each in whole.rows if each.id in old.ids]
             new = seals.made("audit_event", rows, head, key_id="k", now=old.sealed_at)
             whole.seals[number - 1] = new
-            head = Head(number=number, root=new.root.hex())
+            head = SealHead(number=number, root=new.root.hex())
 
         result = check(whole)
 
@@ -158,7 +158,7 @@ class TestALog:
     def test_with_a_row_that_says_it_is_older_than_its_place_names_it(self):
         whole = log(3, 3)
         late = Row(50, 99, NOW - timedelta(days=2), b"l" * 32)
-        head = Head(number=2, root=whole.seals[-1].root.hex())
+        head = SealHead(number=2, root=whole.seals[-1].root.hex())
         seal = seals.made("audit_event", [late], head, key_id="k", now=NOW)
         whole = Log([*whole.rows, late], [*whole.seals, msgspec.structs.replace(seal, signature=signature(seal))])
 

@@ -127,7 +127,7 @@ class TestACheckpoint:
 
 def test_a_restored_backup_is_accepted_once_a_person_says_so():
     logs.sealed(2, 2)
-    head = seals.Head(number=3, root="ab" * 32)
+    head = seals.SealHead(number=3, root="ab" * 32)
     seals.note("audit_event", head)
     assert "Seal 3 of audit_event was there with another root or is gone" in refused()
 

@@ -7,7 +7,7 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from pools.domain.verification import StreamResult
+from pools.domain.verification import LogResult
 from pools.management.commands import _edge
 from pools.services import checkpoints, seal_keys, verification
 
@@ -57,7 +57,7 @@ class Command(BaseCommand):
             raise CommandError("The log is not what was sealed.")
         self.stdout.write("Everything that is sealed is unaltered.")
 
-    def _tell(self, stream: StreamResult, now: Any) -> None:
+    def _tell(self, stream: LogResult, now: Any) -> None:
         head = f", up to seal {stream.head.number} with the root {stream.head.root}" if stream.head else ""
         self.stdout.write(f"{stream.stream}: {stream.rows:,} rows in {stream.seals:,} seals{head}.")
         if stream.gone_through:
