@@ -145,7 +145,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = access_words.WORDS | {
         "health_reason": (_("Reason of the health"), ""),
         "link_group": (_("Link group"), ""),
         "numa_node": (_("NUMA node"), ""),
-        "uses": (_("Users"), ""),
+        "uses": (pgettext_lazy("device", "Users"), ""),
         "attributes": (_("Attributes"), ""),
         "topology": (_("Topology"), ""),
         "topology_path": (_("Topology"), ""),
