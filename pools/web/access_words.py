@@ -25,7 +25,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "viewer": (_("viewer"), ""),
     },
     "role_source": {
-        "hand": (_("given by hand"), ""),
+        "hand": (_("by hand"), ""),
         "sso": (_("by single sign-on"), "info"),
     },
     "account_state": {
@@ -80,7 +80,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
 
 ROLES: Final[dict[str, "str | Promise"]] = {
     "admin": _("Does everything: pools, projects, people and their roles."),
-    "operator": _("Runs the pools and decides which projects may use them; sees projects, and people not."),
+    "operator": _("Runs the pools and decides which projects may use them; sees projects and their members."),
     "auditor": _("Reads everything, the audit included, and changes nothing."),
     "finance": _("Reads what is there and which project may use it, for accounting."),
     "owner": _("Answers for the project: makes and archives what is below it, and gives every role."),

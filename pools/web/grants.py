@@ -85,8 +85,8 @@ def remove(request: HttpRequest, reference: str, project_id: UUID) -> HttpRespon
     except ProjectMissing:
         raise Http404 from None
     form = Form(
-        heading=_("Take %(pool)s from %(project)s") % {"pool": pool["name"], "project": project.path},
-        submit=_("Take the grant"),
+        heading=_("Withdraw %(pool)s from %(project)s") % {"pool": pool["name"], "project": project.path},
+        submit=_("Withdraw the grant"),
         back=reverse("pool-grants", args=(pool["reference"],)),
         back_label=pool["name"],
         here="pools",

@@ -115,6 +115,7 @@ def givable(access: Access, place: Place | None) -> list[str]:
 def _may(access: Access, place: Place) -> dict[str, bool]:
     is_open = place.row["state"] != "archived"
     return {
+        "see_above": bool(place.row["above"]) and place.may_above(access, "read"),
         "make_below": is_open and place.may(access, "project", "create"),
         "edit": is_open and place.may(access, "project", "edit"),
         "edit_above": is_open and place.may_above(access, "edit"),

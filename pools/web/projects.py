@@ -50,6 +50,7 @@ _ABOUT: Final = (
 )
 _CHILDREN_SHOWN: Final = 20
 _POOLS_SHOWN: Final = 500
+_POOLS_ON_OVERVIEW: Final = 10
 
 
 @require_safe
@@ -113,12 +114,14 @@ def new(request: HttpRequest, place: Place) -> HttpResponse:
 def overview(request: HttpRequest, place: Place) -> HttpResponse:
     """What the project is, what is below it and what it may use."""
     access = pages.access(request)
+    may_read_pools = place.may(access, "pool", "read")
     below = reads.page(params={"parent": str(place.row["id"])}, cursor=None, limit=_CHILDREN_SHOWN, access=access)
     size = project_sizes.of([place.row["id"]]).get(place.row["id"], project_sizes.NOTHING)
     context = {
         "size": msgspec.structs.asdict(size),
         "below": list(map(_sized(below.rows), below.rows)),
         "more_below": max(0, size.children - len(below.rows)),
+        "pools": _pools(request, place, _POOLS_ON_OVERVIEW) if may_read_pools else [],
     }
     return project_page.tab(request, "project", place, context)
 
@@ -127,24 +130,7 @@ def overview(request: HttpRequest, place: Place) -> HttpResponse:
 @project_page.of("pool")
 def pools(request: HttpRequest, place: Place) -> HttpResponse:
     """The pools that the project may use, and by which grants."""
-    page = granted.granted_page(
-        params={},
-        cursor=None,
-        limit=_POOLS_SHOWN,
-        now=pages.now(),
-        access=pages.access(request),
-        project=place.model,
-    )
-    givers = grants.givers([row.id for row in page.rows], place.model)
-    rows = [
-        {
-            **msgspec.structs.asdict(row),
-            "kind_label": words.kind(row.kind),
-            "grants": [msgspec.structs.asdict(grant) for grant in givers.get(row.id, ())],
-        }
-        for row in page.rows
-    ]
-    context = {"rows": rows, "knows_pools": pages.access(request).everywhere("pool", "read")}
+    context = {"rows": _pools(request, place, _POOLS_SHOWN)}
     return project_page.tab(request, "project-pools", place, context)
 
 
@@ -196,6 +182,23 @@ def rename(request: HttpRequest, place: Place) -> HttpResponse:
     )
     values = forms.sent(request, form.fields, {"name": place.row["name"]})
     return _edited(request, place, form, values, {"name": values["name"]})
+
+
+def _pools(request: HttpRequest, place: Place, limit: int) -> list[dict[str, Any]]:
+    access = pages.access(request)
+    page = granted.granted_page(
+        params={}, cursor=None, limit=limit, now=pages.now(), access=access, project=place.model
+    )
+    givers = grants.givers([row.id for row in page.rows], place.model)
+    return [
+        {
+            **msgspec.structs.asdict(row),
+            "kind_label": words.kind(row.kind),
+            "grants": [msgspec.structs.asdict(grant) for grant in givers.get(row.id, ())],
+            "has_page": access.everywhere("pool", "read"),
+        }
+        for row in page.rows
+    ]
 
 
 def _new(request: HttpRequest, form: Form, place: Place | None) -> HttpResponse:

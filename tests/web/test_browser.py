@@ -8,9 +8,12 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from pools.domain.actors import SYSTEM
 from pools.models import Device, Pool
 from pools.reconcile import checks, inventory
-from tests.factories import Clock
+from pools.services import invitations, service_accounts, sso_groups, tokens
+from tests import factories
+from tests.factories import ALICE, Clock
 from tests.web.conftest import make_fleet
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -25,6 +28,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+PASSWORD = "correct horse battery"
 PAGES = (
     "/",
     "/pools/",
@@ -41,6 +45,26 @@ PAGES = (
     "/system/",
     "/add-pool/",
     "/add-pool/kubernetes/",
+    "/projects/",
+    "/projects/new/",
+    "/projects/acme/",
+    "/projects/acme/vision/pools/",
+    "/projects/acme/vision/members/",
+    "/projects/acme/vision/members/new/",
+    "/projects/acme/vision/invitations/",
+    "/projects/acme/vision/service-accounts/",
+    "/projects/acme/vision/settings/",
+    "/projects/acme/vision/archive/",
+    "/pools/lab/grants/",
+    "/users/",
+    "/users/new/",
+    "/invitations/",
+    "/service-accounts/",
+    "/sso-groups/",
+    "/sso-groups/new/",
+    "/roles/",
+    "/tokens/",
+    "/tokens/new/",
 )
 
 
@@ -81,7 +105,16 @@ def _is_policy(message):
 
 @pytest.fixture
 def full(transactional_db):
-    return make_fleet(Clock(timezone.now()))
+    made = make_fleet(Clock(timezone.now()))
+    ada, now = factories.person("ada", email="ada@example.org"), timezone.now()
+    vision = factories.project("acme/vision", manager=ada)
+    factories.granted(made["lab"], factories.project("acme"))
+    invited = {"email": "eve@example.org", "role": "viewer"}
+    invitations.invite(project_id=vision.pk, **invited, actor=ALICE, now=now)
+    service_accounts.make(project_id=vision.pk, name="ci", role="viewer", actor=ALICE, now=now)
+    sso_groups.make(name="staff", project_id=vision.pk, role="viewer", actor=ALICE, now=now)
+    tokens.make(username="root", name="laptop", actor=SYSTEM, now=now)
+    return made
 
 
 def prefer(page, **cookies):
@@ -140,6 +173,84 @@ class TestTheWayToAPool:
 
         assert 304 in answers and set(answers) <= {200, 304}
         assert page.locator("[data-live]").count() == 1
+
+
+@pytest.fixture
+def visitor(chromium, live_server):
+    """A page of a browser that nobody has used yet."""
+    context = chromium.new_context(base_url=live_server.url, viewport={"width": 1440, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+class TestTheWayToAccess:
+    def test_leads_from_a_tenant_to_a_token_that_works_until_it_is_revoked(self, page, visitor, full):
+        send = "main form .actions .button:first-child"
+        page.goto("/projects/new/")
+        page.fill("[name=name]", "globex")
+        page.click(send)
+        page.goto("/projects/globex/invitations/new/")
+        page.fill("[name=email]", "olga@example.org")
+        page.select_option("[name=role]", "owner")
+        page.click(send)
+        link = page.input_value("#secret")
+        page.goto("/users/new/")
+        page.fill("[name=username]", "max")
+        page.click(send)
+
+        visitor.goto(link)
+        visitor.fill("[name=username]", "olga")
+        visitor.fill("[name=password]", PASSWORD)
+        visitor.click("text=Make the account")
+        visitor.wait_for_url("**/login/")
+        visitor.fill("[name=username]", "olga")
+        visitor.fill("[name=password]", PASSWORD)
+        visitor.click("button.primary")
+        visitor.wait_for_url("**/projects/")
+        visitor.goto("/projects/globex/new/")
+        visitor.fill("[name=name]", "vision")
+        visitor.click(send)
+        visitor.wait_for_url("**/projects/globex/vision/members/")
+        page.goto("/projects/globex/members/new/")
+        page.fill("[name=user]", "max")
+        page.select_option("[name=role]", "viewer")
+        page.click(send)
+        visitor.goto("/projects/globex/vision/members/new/")
+        visitor.fill("[name=user]", "max")
+        visitor.select_option("[name=role]", "manager")
+        visitor.click(send)
+        visitor.wait_for_url("**/projects/globex/vision/members/")
+        members = visitor.locator("tbody th").all_inner_texts()
+
+        visitor.goto("/tokens/new/")
+        visitor.fill("[name=name]", "laptop")
+        visitor.click(send)
+        token = visitor.input_value("#secret")
+        works = _status(visitor, token)
+        visitor.goto("/tokens/")
+        visitor.click("tbody a:has-text('Revoke')")
+        visitor.click(send)
+        visitor.wait_for_url("**/tokens/")
+
+        assert members == ["max", "max", "olga"]
+        assert (works, _status(visitor, token)) == (200, 401)
+        assert token not in visitor.content()
+
+    def test_copies_what_is_shown_once(self, page, full):
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.goto("/tokens/new/")
+        page.fill("[name=name]", "laptop")
+        page.click("main form .actions .button:first-child")
+
+        page.click("[data-copy=secret]")
+        page.wait_for_selector("text=Copied")
+
+        assert page.evaluate("navigator.clipboard.readText()") == page.input_value("#secret")
+
+
+def _status(page, token):
+    """Return how REST answers to the token."""
+    return page.request.get("/api/v1/models", headers={"Authorization": f"Bearer {token}"}).status
 
 
 class TestKeys:
