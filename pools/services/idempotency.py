@@ -44,7 +44,8 @@ def claim(*, user_id: UUID, key: str, fingerprint: bytes, now: datetime) -> Kept
 
     Raises KeyInProgress when another one takes longer than 10 s, KeyReused when the key was for another request.
     """
-    params: dict[str, Any] = {"user_id": user_id, "key": key, "fingerprint": fingerprint, "now": now, "old": now - KEPT_FOR}
+    params: dict[str, Any] = {"user_id": user_id, "key": key, "fingerprint": fingerprint}
+    params |= {"now": now, "old": now - KEPT_FOR}
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = '{_WAITS}'")
         try:
