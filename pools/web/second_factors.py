@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import qrcode
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.recovery_codes.views import ViewRecoveryCodesView
 from allauth.mfa.signals import authentication_failed, authenticator_added, authenticator_removed, authenticator_reset
@@ -12,6 +13,7 @@ from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
+from qrcode.image.svg import SvgPathFillImage
 
 from pools.services import credentials, second_factors
 from pools.web import accounts, pages
@@ -23,6 +25,10 @@ class SecondFactors(DefaultMFAAdapter):
     error_messages = DefaultMFAAdapter.error_messages | {
         "incorrect_code": _("This code is wrong, was used already or is too old. Wait for the next one."),
     }
+
+    def build_totp_svg(self, url: str) -> str:
+        """Black on white also where the page is dark: apps read it no other way."""
+        return str(qrcode.make(url, image_factory=SvgPathFillImage).to_string(encoding="unicode"))
 
     def encrypt(self, text: str) -> str:
         return credentials.encrypt_text(text)

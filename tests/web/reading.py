@@ -50,7 +50,8 @@ class Page(HTMLParser):
     def own_links(self):
         """Addresses of this console, without their fragments."""
         parts = [urlsplit(link) for link in self.links]
-        return {f"{part.path}?{part.query}".rstrip("?") for part in parts if not part.netloc and part.path}
+        own = [part for part in parts if not part.scheme and not part.netloc and part.path]
+        return {f"{part.path}?{part.query}".rstrip("?") for part in own}
 
 
 def read(address, content):
