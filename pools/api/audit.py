@@ -72,7 +72,7 @@ class Seals(_OfThePlatform):
 
     rights = {"GET": ("audit", "read")}
 
-    @schema.listing("audit.seals", "List seals, the newest first", seals.SealRow, seals.FILTERS)
+    @schema.listing("audit.seals", "List seals, the newest first", seals.SealRow, seals.FILTERS, refusals=(404,))
     def get(self, request: Request) -> Response:
         params, cursor, limit = parsing.listing(request)
         return base.listing(request, seals.page(params=params, cursor=cursor, limit=limit))
@@ -83,7 +83,9 @@ class OneVerification(_OfThePlatform):
 
     rights = {"GET": ("audit", "read"), "POST": ("audit", "read")}
 
-    @schema.operation("audit.verification", "Show the last check of audit and ledger", answer=Verification)
+    @schema.operation(
+        "audit.verification", "Show the last check of audit and ledger", answer=Verification, refusals=(404,)
+    )
     def get(self, request: Request) -> Response:
         return Response(verifications.last())
 
@@ -93,7 +95,7 @@ class OneVerification(_OfThePlatform):
         body=parsing.Nothing,
         answer=Verification,
         status=202,
-        refusals=(400, 413, 415, 422),
+        refusals=(404,),
     )
     def post(self, request: Request) -> Response:
         parsing.body(parsing.Nothing, request)

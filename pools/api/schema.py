@@ -115,6 +115,7 @@ def listing(
     row: type,
     filters: Mapping[str, Any],
     *,
+    refusals: Collection[int] = (),
     is_conditional: bool = False,
     deprecated_at: datetime | None = None,
     sunset_at: datetime | None = None,
@@ -130,7 +131,7 @@ def listing(
         name,
         summary,
         answer=list_of(row),
-        refusals=(422,),
+        refusals=refusals,
         parameters=[*named, *paging],
         is_conditional=is_conditional,
         row=row,
@@ -141,24 +142,31 @@ def listing(
 
 def framed(result: dict[str, Any], **_more: Any) -> dict[str, Any]:
     """Add to the description what all operations share: limits, fields, keys, dry runs, reasons."""
-    result["components"] |= {"parameters": _SHARED, "responses": {"Throttled": _THROTTLED}}
-    for operations in result["paths"].values():
+    result["components"] |= {"parameters": _SHARED, "responses": {"Refused": _REFUSED, "Throttled": _THROTTLED}}
+    for path, operations in result["paths"].items():
         for method, operation in operations.items():
             is_read = method == "get"
             shared = ("fields",) if is_read else ("idempotency_key", "dry_run", "reason")
             references = [{"$ref": f"#/components/parameters/{name}"} for name in shared]
             operation["parameters"] = [*operation.get("parameters", []), *references]
-            for status in (422,) if is_read else (409, 413, 415, 422):
-                operation["responses"].setdefault(str(status), _PROBLEM)
+            found = (404,) if "{" in path else ()
+            for status in (*found, *_ANYWHERE, *(() if is_read else _IN_WRITES)):
+                operation["responses"].setdefault(str(status), {"$ref": "#/components/responses/Refused"})
             operation["responses"]["429"] = {"$ref": "#/components/responses/Throttled"}
+            operation["responses"] = dict(sorted(operation["responses"].items()))
     return result
 
 
-_PROBLEM: Final = {
-    "description": "",
+_ANYWHERE: Final = (406, 414, 422, 503)
+_IN_WRITES: Final = (400, 409, 411, 413, 415)
+_REFUSED: Final = {
+    "description": "What was refused, by its status: 400 a body that is no JSON, 404 what is not there or not to be "
+    "known, 406 an Accept without JSON, 409 what contradicts something else, 411 a body without its length, 413 too "
+    "long a body, 414 too long an address, 415 a body that is no JSON by its Content-Type, 422 wrong values with the "
+    "fields, 503 a database that does not answer at the moment.",
     "content": {errors.MEDIA_TYPE: {"schema": {"$ref": _REFERENCE + "Problem"}}},
 }
-_THROTTLED: Final = _PROBLEM | {
+_THROTTLED: Final = _REFUSED | {
     "description": "Too many requests this minute. All answers tell in RateLimit-Limit, RateLimit-Remaining and "
     "RateLimit-Reset (seconds) what is left.",
     "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
