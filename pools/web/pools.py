@@ -13,13 +13,13 @@ from pools.web import charts, device_view, listing, node_view, pages, pool_actio
 from pools.web.listing import Filter
 
 _TABS: Final = (
-    ("pool", _("Overview")),
-    ("pool-capacity", _("Capacity")),
-    ("pool-nodes", _("Nodes")),
-    ("pool-devices", _("Devices")),
-    ("pool-runs", _("Sync runs")),
-    ("pool-grants", _("Grants")),
-    ("pool-settings", _("Settings")),
+    ("pool", _("Overview"), "pool"),
+    ("pool-capacity", _("Capacity"), "pool"),
+    ("pool-nodes", _("Nodes"), "node"),
+    ("pool-devices", _("Devices"), "device"),
+    ("pool-runs", _("Sync runs"), "sync_run"),
+    ("pool-grants", _("Grants"), "grant"),
+    ("pool-settings", _("Settings"), "pool"),
 )
 _KINDS: Final = tuple((manifest.kind, _(manifest.label)) for manifest in catalog.MANIFESTS.values())
 _FILTERS: Final = (
@@ -144,7 +144,12 @@ def settings(request: HttpRequest, reference: str) -> HttpResponse:
 
 def tab(request: HttpRequest, here: str, pool: dict[str, Any], context: dict[str, Any]) -> HttpResponse:
     """Render one of the pool's tabs: templates/pools/tab_<name>.html."""
-    tabs = [{"name": name, "label": label, "is_here": name == here} for name, label in _TABS]
+    access = pages.access(request)
+    tabs = [
+        {"name": name, "label": label, "is_here": name == here}
+        for name, label, noun in _TABS
+        if access.everywhere(noun, "read")
+    ]
     template = f"pools/tab_{here.removeprefix('pool').removeprefix('-') or 'overview'}.html"
     return pages.page(
         request, template, {"pool": pool, "tabs": tabs, "moves": pool_actions.allowed(pool), **context}, here="pools"

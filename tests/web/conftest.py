@@ -9,10 +9,10 @@ from django.test import Client
 from django.utils import timezone
 
 from connectors.contract import ConnectorError, CounterFact, Transient
-from pools.domain.actors import Actor
+from pools.domain.actors import SYSTEM, Actor
 from pools.models import Device, DeviceTwin, PoolSync
 from pools.reconcile import inventory
-from pools.services import partitions, pools, turns
+from pools.services import invitations, partitions, pools, service_accounts, sso_groups, tokens, turns
 from tests import factories
 from tests.factories import Clock, Shows, device, holding, node, use
 
@@ -85,6 +85,18 @@ def make_fleet(clock):
         "failed_run": failed_run,
         "lab_run": PoolSync.objects.get(pool=lab).last_run_id,
     }
+
+
+def make_people(pool):
+    """The tenant acme, which may use the pool, with somebody and something of everything in acme/vision."""
+    ada, now = factories.person("ada", email="ada@example.org"), timezone.now()
+    vision = factories.project("acme/vision", manager=ada)
+    factories.granted(pool, factories.project("acme"))
+    invited = {"email": "eve@example.org", "role": "viewer"}
+    invitations.invite(project_id=vision.pk, **invited, actor=factories.ALICE, now=now)
+    service_accounts.make(project_id=vision.pk, name="ci", role="viewer", actor=factories.ALICE, now=now)
+    sso_groups.make(name="staff", project_id=vision.pk, role="viewer", actor=factories.ALICE, now=now)
+    tokens.make(username="root", name="laptop", actor=SYSTEM, now=now)
 
 
 def observed(pool, connector, clock):

@@ -8,13 +8,10 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from pools.domain.actors import SYSTEM
 from pools.models import Device, Pool
 from pools.reconcile import checks, inventory
-from pools.services import invitations, service_accounts, sso_groups, tokens
-from tests import factories
-from tests.factories import ALICE, Clock
-from tests.web.conftest import make_fleet
+from tests.factories import Clock
+from tests.web.conftest import make_fleet, make_people
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -106,14 +103,7 @@ def _is_policy(message):
 @pytest.fixture
 def full(transactional_db):
     made = make_fleet(Clock(timezone.now()))
-    ada, now = factories.person("ada", email="ada@example.org"), timezone.now()
-    vision = factories.project("acme/vision", manager=ada)
-    factories.granted(made["lab"], factories.project("acme"))
-    invited = {"email": "eve@example.org", "role": "viewer"}
-    invitations.invite(project_id=vision.pk, **invited, actor=ALICE, now=now)
-    service_accounts.make(project_id=vision.pk, name="ci", role="viewer", actor=ALICE, now=now)
-    sso_groups.make(name="staff", project_id=vision.pk, role="viewer", actor=ALICE, now=now)
-    tokens.make(username="root", name="laptop", actor=SYSTEM, now=now)
+    make_people(made["lab"])
     return made
 
 
