@@ -20,7 +20,7 @@ from pools.selectors import verification as verifications
 from pools.selectors.audit import AuditRow
 from pools.selectors.verification import Verification
 from pools.services import verification
-from pools.web import differences, listing, pages
+from pools.web import differences, listing, pages, words
 from pools.web.listing import Filter
 
 _FILTERS: Final = (
@@ -102,8 +102,8 @@ def _check(last: Verification) -> dict[str, Any]:
 
 
 def _sentence(finding: LogFinding) -> dict[str, Any]:
-    words = _(SENTENCES[finding.kind]) % msgspec.structs.asdict(finding)
-    return {"words": words, "more": finding.count - 1, "row": finding.row}
+    facts = msgspec.structs.asdict(finding) | {"stream": words.label("log", finding.stream)}
+    return {"words": _(SENTENCES[finding.kind]) % facts, "more": finding.count - 1, "row": finding.row}
 
 
 def _proved(last: Verification | None) -> int:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connectors import catalog
 from pools.domain.errors import DomainError
-from pools.web import access_words
+from pools.web import access_words, audit_words
 
 Word = tuple["str | Promise", str]
 
@@ -80,7 +80,9 @@ WORDS: Final[dict[str, dict[str, Word]]] = access_words.WORDS | {
         "retired": (_("retired"), ""),
         "held": (_("loss waits for a decision"), "warn"),
     },
-    "object_kind": {
+    "log": audit_words.STREAMS,
+    "object_kind": audit_words.OBJECT_KINDS
+    | {
         "pool": (_("Pool"), ""),
         "node": (_("Node"), ""),
         "device": (_("Device"), ""),
@@ -121,7 +123,8 @@ WORDS: Final[dict[str, dict[str, Word]]] = access_words.WORDS | {
         "yes": (_("yes"), ""),
         "no": (_("no"), ""),
     },
-    "field": {
+    "field": audit_words.FIELDS
+    | {
         "name": (_("Name"), ""),
         "ref": (_("Reference"), ""),
         "node": (_("Node"), ""),

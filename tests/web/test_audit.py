@@ -79,7 +79,7 @@ class TestAnAuditor:
 
         words, _ = seen(auditor)
 
-        assert "not what was sealed" in words and f"Row {row} of audit_event, sealed in 1, was changed." in words
+        assert "not what was sealed" in words and f"Row {row} of the audit, sealed in 1, was changed." in words
         assert words.count(" altered ") == 1 and "proved" not in words
 
     def test_takes_along_what_was_filtered(self, auditor):
