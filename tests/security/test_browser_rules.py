@@ -76,7 +76,7 @@ class TestEveryAnswer:
         for route, answer in answers(console, values):
             assert answer.get("X-Frame-Options") == "DENY", route
             assert answer.get("X-Content-Type-Options") == "nosniff", route
-            assert answer.get("Referrer-Policy") == "same-origin", route
+            assert answer.get("Referrer-Policy") in ("same-origin", "strict-origin"), route
             assert answer.get("Cross-Origin-Opener-Policy") == "same-origin", route
             assert "camera=()" in answer.get("Permissions-Policy", ""), route
             assert "Access-Control-Allow-Origin" not in answer, route

@@ -14,6 +14,11 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 FORM = "application/x-www-form-urlencoded"
 
 
+def changes():
+    """How many changes the audit knows; that somebody read it stands there too."""
+    return AuditEvent.objects.exclude(action="audit.exported").count()
+
+
 @pytest.fixture
 def victim(admin):
     """The administrator's browser, in which another site's page asks: with cookies, and without our token."""
@@ -62,7 +67,7 @@ class TestAForgedRequest:
         assert ours.status_code == 302 and theirs.status_code == 403
 
     def test_by_a_link_or_a_picture_changes_nothing(self, console, fleet):
-        before = AuditEvent.objects.count()
+        before = changes()
 
         for address in urls.every():
             for path in (
@@ -71,4 +76,4 @@ class TestAForgedRequest:
             ):
                 Client.get(console, path) if "<" not in path else None
 
-        assert AuditEvent.objects.count() == before
+        assert changes() == before

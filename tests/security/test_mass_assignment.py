@@ -7,6 +7,7 @@ from django.apps import apps
 from drf_spectacular.generators import SchemaGenerator
 
 from pools.models import ApiToken
+from tests import factories
 from tests.security import urls
 
 pytestmark = pytest.mark.django_db
@@ -40,21 +41,34 @@ def operations():
 
 
 class TestABody:
-    def test_with_another_column_is_refused_by_name_at_every_address(self, api, fleet, operations):
-        values = {"pool": "begun", "run": str(fleet["held_run"]), "token": str(ApiToken.objects.get().pk)}
+    @pytest.fixture
+    def values(self, fleet, token):
+        """What stands in addresses, so that each leads to something that the caller may change."""
+        vision = factories.project("vision", member=factories.person("alice"))
+        robot = factories.person("robot", kind="service", project=vision)
+        return _Known(
+            pool="begun",
+            run=str(fleet["held_run"]),
+            token=str(ApiToken.objects.get().pk),
+            project="vision",
+            user="alice",
+            account=str(robot.pk),
+        )
+
+    def test_with_another_column_is_refused_by_name_at_every_address(self, api, operations, values):
         unproven = []
         for method, path, shape in operations:
-            forbidden = [name for name in itertools.chain(COLUMNS, MORE) if name not in shape.get("properties", {})]
-            where = path.format_map(_Known(values))
+            forbidden = {name for name in itertools.chain(COLUMNS, MORE) if name not in shape.get("properties", {})}
 
-            answer = api(method, where, dict.fromkeys(forbidden, "x"))
+            answer = api(method, path.format_map(values), dict.fromkeys(forbidden, "x"))
 
-            refused = {error["field"] for error in answer.data["errors"] if error["code"] == "unknown_field"}
-            named = {name[:64] for name in forbidden} <= {name.removeprefix("credential.") for name in refused}
-            if answer.status_code != 422 or not named:
-                unproven.append((method, path, answer.status_code, answer.data["code"]))
+            named = {error["field"].removeprefix("credential.") for error in answer.data.get("errors", ())}
+            codes = {error["code"] for error in answer.data.get("errors", ())}
+            is_a_list = shape.get("type") == "array" and codes == {"bad_type"}
+            if answer.status_code != 422 or not (is_a_list or named >= forbidden):
+                unproven.append((method, path, answer.status_code, answer.data.get("code"), sorted(named)[:5], codes))
 
-        assert len(operations) >= 10 and unproven == []
+        assert len(operations) >= 30 and unproven == []
 
     def test_cannot_bring_columns_inside_of_what_is_offered(self, api):
         body = {
@@ -66,7 +80,7 @@ class TestABody:
 
         answer = api.post("/pools", body)
 
-        fields = {error["field"] for error in answer.data["errors"]}
+        fields = {error["field"] for error in answer.data.get("errors", ())}
         assert answer.status_code == 422
         assert {"settings.state", "settings.identity", "credential.id", "credential.pool_id"} <= fields
 

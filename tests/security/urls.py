@@ -23,7 +23,7 @@ class Address(Struct, frozen=True):
         """Return an address of that pattern; ``values`` by the parameter's name, the rest is made up."""
         values = values or {}
         return _PARAMETER.sub(
-            lambda found: values.get(found["name"]) or SAMPLES[found["converter"] or "str"], self.route
+            lambda found: values.get(found["name"]) or SAMPLES.get(found["converter"] or "str", "acme"), self.route
         )
 
     @property
