@@ -29,7 +29,7 @@ def _rights_are_looked_up_anew(monkeypatch):
     """A test's transaction never commits, so nothing tells that rights changed; and no test pays for asking."""
     from pools.selectors import access
 
-    access.forget()
+    access._kept.clear()
     monkeypatch.setattr(access, "ASKED_EVERY_SECONDS", 3600.0)
 
 

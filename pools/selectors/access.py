@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from pools.domain import scopes
@@ -70,8 +70,13 @@ class _Kept:
 
 
 _kept = _Kept()
-forget = _kept.clear
-"""Look everything up again. Services that change rights call it, so that their own process knows at once."""
+
+
+def forget() -> None:
+    """Look everything up again. Services that change rights call it, so that their own process knows at once."""
+    _kept.clear()
+    # Another thread may have looked between now and the commit, and kept what was true until then.
+    transaction.on_commit(_kept.clear)
 
 
 def of_user(user_id: UUID) -> Access | None:

@@ -51,6 +51,7 @@ class Site:
             "OCENTER_DATABASE_URL": self.postgres.url(addresses.APP, self.secrets.app_password),
             "OCENTER_OWNER_DATABASE_URL": self.postgres.url(addresses.OWNER, self.secrets.owner_password),
             "OCENTER_BROKER_URL": addresses.valkey_url(self.valkey.sockets),
+            "OCENTER_OUTGOING_ALLOW": "127.0.0.0/8",  # where the doubles of platforms are
             "DJANGO_SETTINGS_MODULE": "ocenter.settings",
         }
 
