@@ -19,9 +19,9 @@ from pools.services import passwords, sessions
 
 
 class ResetLink(msgspec.Struct, frozen=True, kw_only=True):
-    """A link by which a user chooses a new password: shown once, works once."""
+    """A link by which a user chooses a new password: shown once, works once; null in a repeated answer."""
 
-    link: str
+    link: str | None
     expires_at: datetime
 
 
@@ -37,7 +37,9 @@ class MySessions(base.View):
 
     rights = {"GET": ("me", "read")}
 
-    @schema.listing("sessions.list_mine", "List one's own sessions", known.SessionRow, {})
+    @schema.operation(
+        "sessions.list_mine", "List one's own sessions", answer=schema.list_of(known.SessionRow), row=known.SessionRow
+    )
     def get(self, request: Request) -> Response:
         current = request._request.session.get(KEPT_IN_SESSION)
         rows = known.of_user(_own_id(request), timezone.now(), current)

@@ -147,7 +147,9 @@ class Roles(base.View):
 
     rights = {"GET": (roles.MINE, "read")}
 
-    @schema.listing("roles.list", "List the roles and what each may do", RoleRights, {})
+    @schema.operation(
+        "roles.list", "List the roles and what each may do", answer=schema.list_of(RoleRights), row=RoleRights
+    )
     def get(self, request: Request) -> Response:
         rows = [
             RoleRights(

@@ -48,6 +48,21 @@ class TestTheDescription:
             for method, operation in operations.items():
                 assert {"401", "403", "500"} <= operation["responses"].keys(), (method, path)
 
+    @pytest.mark.parametrize(
+        ("name", "field"),
+        [("TokenMade", "token"), ("InvitationMade", "link"), ("UserMade", "link"), ("ResetLink", "link")],
+    )
+    def test_allows_null_for_a_secret_that_no_copy_of_an_answer_has(self, described, name, field):
+        described_field = yaml.safe_load(described)["components"]["schemas"][name]["properties"][field]
+
+        assert {"type": "null"} in described_field["anyOf"]
+
+    @pytest.mark.parametrize("path", ["/api/v1/kinds", "/api/v1/roles", "/api/v1/me/sessions"])
+    def test_has_no_pages_for_a_list_that_is_always_whole(self, described, path):
+        parameters = yaml.safe_load(described)["paths"][path]["get"].get("parameters", [])
+
+        assert not {"limit", "cursor"} & {each.get("name") for each in parameters}
+
 
 class TestSwagger:
     def test_is_served_from_here_and_keeps_the_consoles_policy(self, admin):
