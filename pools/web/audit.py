@@ -36,6 +36,7 @@ _FILTERS: Final = (
     Filter("q", gettext_lazy("Search"), is_wide=True),
 )
 
+_STATES: Final = {"pool": "pool_state", "project": "project_state", "sync_run": "run_state"}
 _TOLD_ABOVE: Final = ("streams", "verified_at")
 """What the row of a check holds for the panel with the last one."""
 
@@ -77,7 +78,8 @@ def _presented(row: AuditRow, altered: Collection[int], proved: int) -> dict[str
     elif row.seal is not None and row.seal <= proved:
         proof = "proved"
     shown = msgspec.structs.asdict(row)
-    return shown | {"fields": differences.fields(_object(row.before), _object(row.after)), "proof": proof}
+    words_of = {"role": "role", "state": _STATES.get(row.object_kind, "")}
+    return shown | {"fields": differences.fields(_object(row.before), _object(row.after), words_of), "proof": proof}
 
 
 def _object(value: Any) -> dict[str, Any] | None:

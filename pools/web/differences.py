@@ -9,6 +9,7 @@ from pools.selectors.changes import ChangeRow
 from pools.web import figures, words
 
 _LONGEST: Final = 300
+_NO_WORDS: Final[Mapping[str, str]] = {}
 _MEMORY: Final = ("memory_mib", "memory_used_mib", "shadow_mib")
 
 
@@ -26,15 +27,20 @@ def presented(change: ChangeRow | Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def fields(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[dict[str, str | None]]:
-    """Return the fields of both sides, in one order; a side that has no such field is None."""
+def fields(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, vocabularies: Mapping[str, str] = _NO_WORDS
+) -> list[dict[str, str | None]]:
+    """Return the fields of both sides, in one order; a side that has no such field is None.
+
+    ``vocabularies`` names the words for the values of a field.
+    """
     before, after = before or {}, after or {}
     names = dict.fromkeys([*before, *after])
     return [
         {
             "name": words.label("field", name),
-            "before": shown(name, before[name]) if name in before else None,
-            "after": shown(name, after[name]) if name in after else None,
+            "before": shown(name, before[name], vocabularies.get(name)) if name in before else None,
+            "after": shown(name, after[name], vocabularies.get(name)) if name in after else None,
         }
         for name in names
     ]
@@ -50,7 +56,7 @@ def grouped(changes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"action": action, "changes": groups[action]} for action in known]
 
 
-def shown(name: str, value: Any) -> str:
+def shown(name: str, value: Any, vocabulary: str | None = None) -> str:
     """Return a value as text of bounded length."""
     if value is None or value in ("", [], {}):
         return "–"
@@ -59,5 +65,7 @@ def shown(name: str, value: Any) -> str:
     if isinstance(value, int):
         known = None if name == "memory_mib" and value == 0 else value  # no platform has cards or hosts without any
         return figures.memory(known) if name in _MEMORY else f"{value:,}"
+    if vocabulary and isinstance(value, str):
+        return words.label(vocabulary, value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
