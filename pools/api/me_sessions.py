@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pools.api import auth, base, schema
+from pools.api import auth, base, parsing, schema
 from pools.domain.errors import Denied, SessionMissing, UserMissing
 from pools.selectors import references
 from pools.selectors import sessions as known
@@ -82,12 +82,14 @@ class PasswordReset(base.View):
     @schema.operation(
         "users.reset_password",
         "Make a link by which a user chooses a new password",
+        body=parsing.Nothing,
         answer=ResetLink,
         status=201,
-        refusals=(404, 409),
+        refusals=(400, 404, 409, 413, 415, 422),
     )
     def post(self, request: Request, user: str) -> Response:
         user_id = references.user_id(user, auth.access(request), verb="edit")
+        parsing.body(parsing.Nothing, request)
         key = passwords.make_reset_link(user_id=user_id, actor=auth.actor(request), now=timezone.now())
         path = reverse("account_reset_password_from_key", kwargs={"uidb36": key.user_id.hex, "key": key.token})
         return Response(ResetLink(link=request.build_absolute_uri(path), expires_at=key.expires_at), status=201)

@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 from django.apps import apps
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from pools.models import ApiToken
+from pools.services import service_accounts
 from tests import factories
 from tests.security import urls
 
@@ -45,7 +47,9 @@ class TestABody:
     def values(self, fleet, token):
         """What stands in addresses, so that each leads to something that the caller may change."""
         vision = factories.project("vision", member=factories.person("alice"))
-        robot = factories.person("robot", kind="service", project=vision)
+        robot = service_accounts.make(
+            project_id=vision.pk, name="robot", role="viewer", actor=factories.ALICE, now=timezone.now()
+        )
         return _Known(
             pool="begun",
             run=str(fleet["held_run"]),
@@ -64,7 +68,7 @@ class TestABody:
 
             named = {error["field"].removeprefix("credential.") for error in answer.data.get("errors", ())}
             codes = {error["code"] for error in answer.data.get("errors", ())}
-            is_a_list = shape.get("type") == "array" and codes == {"bad_type"}
+            is_a_list = shape.get("type") == "array" and codes == {"not_a_list"}
             if answer.status_code != 422 or not (is_a_list or named >= forbidden):
                 unproven.append((method, path, answer.status_code, answer.data.get("code"), sorted(named)[:5], codes))
 
