@@ -174,7 +174,7 @@ class PermissionTest(TestCase):
 
     def absent(self, path: str) -> str:
         """Return the address with nothing that there is in it."""
-        nothing = {word: "01900000-0000-7000-8000-000000000000" for word in self.names}
+        nothing = dict.fromkeys(self.names, "01900000-0000-7000-8000-000000000000")
         return path.format(**nothing)
 
     def _seen(self, address: Address, user: Any) -> tuple[int, Any, int]:

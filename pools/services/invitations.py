@@ -9,7 +9,6 @@ from uuid import UUID
 from django.contrib.auth import password_validation
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 
 from pools.domain.access import Access
 from pools.domain.actors import Actor
@@ -40,7 +39,7 @@ def invite(*, project_id: UUID | None, email: str, role: str, actor: Actor, now:
     project = projects.locked(project_id) if project_id else None
     email = email.strip().lower()
     try:
-        validate_email(email)
+        User._meta.get_field("email").run_validators(email)  # its form and its length
     except ValidationError:
         raise Invalid(fields=(FieldError("email", "bad_value", "This is no e-mail address."),)) from None
     if project is None:

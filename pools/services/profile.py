@@ -6,7 +6,6 @@ from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 
 from pools.domain.actors import Actor
 from pools.domain.errors import FieldError, Invalid, UserMissing
@@ -43,7 +42,7 @@ def _wrong(wanted: dict[str, str]) -> list[FieldError]:
         wrong.append(FieldError("display_name", "too_long", "At most 150 characters are taken."))
     if wanted["email"]:
         try:
-            validate_email(wanted["email"])
+            User._meta.get_field("email").run_validators(wanted["email"])  # its form and its length
         except ValidationError:
             wrong.append(FieldError("email", "bad_value", "This is no e-mail address."))
     if wanted["language"] and wanted["language"] not in dict(settings.LANGUAGES):

@@ -7,7 +7,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from pools.domain import roles as table
@@ -152,7 +151,7 @@ def _clean(name: str, value: Any) -> Any:
 def _mistakes(*, email: str = "", display_name: str = "", is_active: bool = True) -> Iterator[FieldError]:
     if email:
         try:
-            validate_email(email)
+            User._meta.get_field("email").run_validators(email)  # its form and its length
         except ValidationError:
             yield FieldError("email", "bad_value", "This is no e-mail address.")
     if len(display_name) > _DISPLAY_NAME_LONGEST:

@@ -1,16 +1,18 @@
 """Forms that are no pool's: their fields as plain dicts, what comes of sending one, and the page around them."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext as _
 
 from pools.domain.errors import DomainError, FieldError, Invalid
 from pools.web import access_words, pages, words
 
 Text = Any  # str, or one that is translated when it is shown
+_MEANT: Final = re.compile(r"Is (\S+) meant\?$")
 Refusals = Mapping[type[DomainError], str]
 
 
@@ -88,7 +90,12 @@ def sent(request: HttpRequest, form_fields: tuple[Field, ...], stored: Mapping[s
     """Return the values to show: those that were sent, or those that are stored."""
     if request.method != "POST":
         return {each.name: stored.get(each.name, "") for each in form_fields}
-    return {each.name: request.POST.get(each.name, "").strip() for each in form_fields}
+    return {each.name: text(request.POST.get(each.name, "")) for each in form_fields}
+
+
+def text(given: str) -> str:
+    """Return what somebody wrote without what PostgreSQL cannot store and nobody writes on purpose."""
+    return given.replace("\x00", "").strip()
 
 
 def generation(request: HttpRequest) -> int | None:
@@ -137,8 +144,14 @@ def mistake(wrong: FieldError) -> str:
     name = _field_of(wrong)
     for key in (f"{name}.{wrong.code}", name, wrong.code):
         if key in access_words.MISTAKES:
-            return str(access_words.MISTAKES[key])
-    return gettext(wrong.detail) if wrong.detail else ""
+            return f"{access_words.MISTAKES[key]} {_meant(wrong.detail)}".rstrip()
+    return _(wrong.detail) if wrong.detail else ""
+
+
+def _meant(detail: str) -> str:
+    """Return which name may have been meant, where the detail says so (`domain.filters`)."""
+    found = _MEANT.search(detail)
+    return _("Is %(name)s meant?") % {"name": found[1]} if found else ""
 
 
 def labels_of(text: str) -> dict[str, str]:

@@ -76,7 +76,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @pages.allowed(roles.MINE, "create")
 def new(request: HttpRequest) -> HttpResponse:
     """Make a token of oneself, or of the service account that the address names."""
-    account = request.GET.get("service_account", "").strip()
+    account = forms.text(request.GET.get("service_account", ""))
     access = pages.access(request)
     try:
         username = reads.service_account(account, access) if account else access.user_name
@@ -171,16 +171,17 @@ def revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
 
 
 def _make(request: HttpRequest, username: str) -> str:
-    post, now, access = request.POST, pages.now(), pages.access(request)
+    now, access = pages.now(), pages.access(request)
+    given = forms.sent(request, _FIELDS, {})
     wanted = TokenScope(
-        **{name: post.getlist(name) or None for name in _LISTS},
-        **{name: _split(post.get(name, "")) for name in ("projects", "pools")},
+        **{name: request.POST.getlist(name) or None for name in _LISTS},
+        **{name: _split(given[name]) for name in ("projects", "pools")},
     )
     return tokens.make(
         username=username,
-        name=post.get("name", ""),
+        name=given["name"],
         scope=reads.scope(wanted, access),
-        expires_at=_expires_at(post.get("days", ""), now),
+        expires_at=_expires_at(request.POST.get("days", ""), now),
         actor=pages.actor(request),
         now=now,
     )

@@ -220,5 +220,6 @@ class TestPools:
         wrong_pool = console.post("/projects/acme/pools/new/", {"pool": "lap"})
 
         assert (wrong_project.status_code, wrong_pool.status_code) == (422, 422)
+        assert "Is acme meant?" in wrong_project.content.decode()
         assert 'aria-invalid="true"' in wrong_project.content.decode()
         assert 'aria-invalid="true"' in wrong_pool.content.decode()
