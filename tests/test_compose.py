@@ -93,7 +93,8 @@ class TestServices:
         assert {key for name in OURS for key in SERVICES[name]["environment"]} <= known
 
     def test_ask_the_operator_only_for_variables_that_ocenter_knows_and_for_the_published_address(self):
-        known = {f"OCENTER_{field.upper()}" for field in env.Env.model_fields}
+        fields = {f"OCENTER_{field.upper()}" for field in env.Env.model_fields}
+        known = fields | {f"{field}_FILE" for field in fields}
 
         asked = set(re.findall(r"(?<!\$)\$\{(\w+)", (CHECKOUT / "docker-compose.yml").read_text()))
 

@@ -121,7 +121,7 @@ def live(request: HttpRequest, template: str, context: Mapping[str, Any], *, is_
 def shell(request: HttpRequest, here: str) -> dict[str, Any]:
     """Return what the frame shows.
 
-    Shape: {navigation, may_search, here, theme, next_theme, language, path, user_name, unwell, is_down}.
+    Shape: {navigation, may_search, may_operate, here, theme, next_theme, language, path, user_name, unwell, is_down}.
     """
     theme = request.COOKIES.get(THEME_COOKIE, "auto")
     theme = theme if theme in THEMES else "auto"
@@ -130,6 +130,7 @@ def shell(request: HttpRequest, here: str) -> dict[str, Any]:
     return {
         "navigation": _navigation(rights),
         "may_search": rights.everywhere("node", "read"),
+        "may_operate": rights.everywhere("pool", "operate"),
         "here": here,
         "theme": theme,
         "next_theme": THEMES[(THEMES.index(theme) + 1) % len(THEMES)],

@@ -282,3 +282,16 @@ class TestErrors:
         page = client.post("/pools/lab/sync/")
 
         assert page.status_code == 403 and "The form was too old" in page.content.decode()
+
+
+class TestAnAuditor:
+    def test_reads_everything_and_is_offered_nothing_that_would_be_refused(self, fleet):
+        client = Client()
+        client.force_login(factories.person("ada", "auditor"))
+
+        pages = [client.get(address).content.decode() for address in ("/pools/", "/pools/lab/", "/pools/begun/")]
+        held = client.get(f"/sync-runs/{fleet['held_run']}/").content.decode()
+
+        assert "lab" in pages[0] and "waits for your decision" in held
+        for offered in ("/add-pool/", "/sync/", "/edit/", "/remove/", "/approve/"):
+            assert not any(offered in page for page in (*pages, held)), offered
