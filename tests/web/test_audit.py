@@ -68,7 +68,7 @@ class TestAnAuditor:
 
         words, _ = seen(auditor, "/audit/?actor=alice&action=pool.edited")
 
-        assert "unaltered" in words and "3 rows of audit and ledger in 1 seals, checked for alice" in words
+        assert "unaltered" in words and "Rows of audit and ledger: 3, in seals: 1. Checked for alice" in words
         assert words.count("proved") == 3 and words.count("not sealed yet") == 2
 
     def test_reads_which_row_is_not_what_was_sealed(self, auditor):

@@ -91,6 +91,23 @@ class TestTheChineseConsole:
 
         assert "状态为“已暂停”的资源池不能变为“已暂停”" in page
 
+    def test_says_what_is_wrong_with_a_password(self, console, admin):
+        console.cookies[settings.LANGUAGE_COOKIE_NAME] = "zh-hans"
+        admin.email = "root.of.all@example.org"
+        admin.set_password("a password of some length")
+        admin.save()
+        console.force_login(admin)
+
+        pages = [
+            console.post(
+                "/account/password/change/",
+                {"oldpassword": "a password of some length", "password1": weak, "password2": weak},
+            ).content.decode()
+            for weak in ("short", "password1234", admin.email)
+        ]
+
+        assert "至少需要 12 个字符" in pages[0] and "太常见" in pages[1] and "太相似" in pages[2]
+
     def test_follows_the_browser_without_a_cookie(self, client, db):
         page = client.get("/login/", headers={"Accept-Language": "zh-CN,zh;q=0.9"})
 
