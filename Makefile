@@ -10,7 +10,7 @@ PYTEST := $(BIN)/pytest -q
 CHECKED := ocenter pools connectors tests manage.py
 export PYTHON UV_VERSION VENV
 
-.PHONY: help run demo clean-demo test test-full lint lock bench secrets
+.PHONY: help run demo clean-demo test test-full fuzz lint lock bench secrets
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -26,10 +26,13 @@ clean-demo: $(VENV)/runtime  ## remove the simulated fleet and nothing else
 	@$(BIN)/python manage.py demo --remove
 
 test: $(VENV)/development  ## unit, database and contract tests
-	$(PYTEST) -n $(TEST_WORKERS) -m "not browser and not backend and not crash and not slow"
+	$(PYTEST) -n $(TEST_WORKERS) -m "not browser and not backend and not crash and not slow and not fuzz"
 
-test-full: $(VENV)/development  ## browser, backend, crash and slow tests, each group with its time
-	@$(BIN)/python -m tests.groups browser backend crash slow
+test-full: $(VENV)/development  ## browser, backend, crash, slow and fuzz tests, each group with its time
+	@$(BIN)/python -m tests.groups browser backend crash slow fuzz
+
+fuzz: $(VENV)/development  ## ask the API 20,000 made-up requests: make fuzz [REQUESTS=20000] [SEED=...]
+	OCENTER_TEST_FUZZ_REQUESTS=$(or $(REQUESTS),20000) OCENTER_TEST_FUZZ_SEED=$(SEED) $(PYTEST) -s -m fuzz
 
 lint: $(VENV)/development  ## style, types, import rules, templates, translations
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Runs groups of tests one after the other, each with its time, and says loudly what a machine lacks.
 
-`python -m tests.groups browser backend crash slow`
+`python -m tests.groups browser backend crash slow fuzz`
 """
 
 import os
@@ -18,7 +18,8 @@ NO_POSTGRESQL_15 = (
 )
 
 # Its longest file mostly waits, for intervals and turns that are what they are; the others fill that time.
-OPTIONS = {"crash": ("-n", "2", "--dist", "loadfile")}
+# Of made-up requests one wants to see the seed.
+OPTIONS = {"crash": ("-n", "2", "--dist", "loadfile"), "fuzz": ("-s",)}
 
 
 def main(groups: list[str]) -> int:

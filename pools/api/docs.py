@@ -8,7 +8,7 @@ from pools.api import auth
 
 
 class Description(SpectacularAPIView):
-    """OpenAPI 3.1 as YAML, or JSON by ?format=json."""
+    """OpenAPI 3.1 as YAML, or as JSON for who accepts application/json."""
 
     authentication_classes = [auth.Bearer, auth.Session]
     permission_classes = [IsAuthenticated]

@@ -1,0 +1,107 @@
+"""A platform with tenants that are all alike: each has a word that stands in every name of its own and nowhere else."""
+
+from typing import NamedTuple
+
+from allauth.usersessions.models import UserSession
+from django.utils import timezone
+
+from pools.domain import roles
+from pools.domain.actors import SYSTEM, Actor
+from pools.models import ApiToken, ChipModel, Device, Node, Pool, Project, SyncRun, User
+from pools.services import grants, invitations, partitions, service_accounts, sso_groups, tokens
+from tests import factories
+from tests.factories import EVERYTHING, Clock, Shows, use
+from tests.web.conftest import observed
+
+
+class Tenant(NamedTuple):
+    """``tokens`` are secrets by role; ``things`` are ids, names and paths by the parameter of an address.
+
+    Those who ask are not among the things, for they would end themselves.
+    """
+
+    word: str
+    tokens: dict[str, str]
+    things: dict[str, list[str]]
+
+
+class World(NamedTuple):
+    """``admin`` is a token of the platform's administrator; ``shared`` are things that belong to nobody."""
+
+    admin: str
+    tenants: list[Tenant]
+    shared: dict[str, list[str]]
+
+    def things(self) -> dict[str, list[str]]:
+        """Return all that may stand for the parameter of an address."""
+        every = [tenant.things for tenant in self.tenants]
+        return {name: [each for things in every for each in things[name]] for name in every[0]} | self.shared
+
+
+def made(*words: str) -> World:
+    """Make a tenant for each of the words, on the platform in the database that is connected."""
+    now = timezone.now()
+    partitions.ensure(now=now)
+    root = f"root-{words[0]}"
+    factories.person(root, "admin")
+    return World(
+        admin=tokens.make(username=root, name="fuzz", actor=SYSTEM, now=now),
+        tenants=[_tenant(word) for word in words],
+        shared={"kind": ["simulated", "kubernetes"], "model": [ChipModel.objects.values_list("slug")[0][0]]},
+    )
+
+
+def _tenant(word: str) -> Tenant:
+    now = timezone.now()
+    path = f"{word}/vision-{word}"
+    people = {role: _person(f"{role}-{word}", word) for role in roles.PROJECT_ROLES}
+    guest = _person(f"guest-{word}", word)
+    root, below = factories.project(word, **people), factories.project(path, member=guest)
+    Project.objects.filter(pk__in=[root.pk, below.pk]).update(display_name=f"We of {word}", labels={"who": word})
+    by = {"actor": Actor(name=f"owner-{word}", reason=f"because of {word}", access=EVERYTHING), "now": now}
+    pool = _pool(word)
+    grants.add(pool_id=pool.pk, project_id=root.pk, **by)
+    invitation, _ = invitations.invite(project_id=below.pk, email=f"new@{word}.example", role="viewer", **by)
+    account = service_accounts.make(project_id=below.pk, name=f"ci-{word}", role="member", **by)
+    group = sso_groups.make(project_id=root.pk, name=f"group-{word}", role="viewer", **by)
+    for user in (guest, account):
+        tokens.make(username=user.username, name=f"token-{word}", **by | {"actor": SYSTEM})
+    browser = f"browser of {word}"
+    session = UserSession.objects.create(user=guest, ip="192.0.2.7", session_key=browser, user_agent=browser)
+    own = {
+        "project": [root, below, root.path, below.path],
+        "pool": [pool, pool.name],
+        "user": [people["manager"], guest, guest.username],
+        "account": [account, account.username],
+        "invitation": [invitation],
+        "group": [group],
+        "token": ApiToken.objects.filter(user__in=[guest, account]),
+        "session": [session],
+        "run": SyncRun.objects.filter(pool=pool),
+        "node": Node.objects.filter(pool=pool),
+        "device": Device.objects.filter(pool=pool),
+    }
+    return Tenant(
+        word,
+        {
+            role: tokens.make(username=user.username, name="fuzz", actor=SYSTEM, now=now)
+            for role, user in people.items()
+        },
+        {name: [each if isinstance(each, str) else str(each.pk) for each in found] for name, found in own.items()},
+    )
+
+
+def _person(name: str, word: str) -> User:
+    return factories.person(name, email=f"{name}@{word}.example", display_name=f"{name} of {word}")
+
+
+def _pool(word: str) -> Pool:
+    made = factories.pool(f"pool-{word}", region=f"region-{word}", labels={"who": word})
+    held = factories.holding(
+        f"n-{word}",
+        factories.device(f"d0-{word}", index=0, uses=(use(f"holder of {word}"),)),
+        factories.device(f"d1-{word}", index=1),
+        labels={"who": word},
+    )
+    observed(made, Shows(held), Clock(timezone.now()))
+    return made
