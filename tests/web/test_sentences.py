@@ -49,7 +49,7 @@ def warned_of(tree: ast.Module) -> Iterator[str]:
         collector = node.func.value
         if node.func.attr not in ("append", "add", "insert", "setdefault"):
             continue
-        if (getattr(collector, "attr", None) or getattr(collector, "id", "")).lstrip("_") not in COLLECTORS:
+        if str(getattr(collector, "attr", getattr(collector, "id", ""))).lstrip("_") not in COLLECTORS:
             continue
         for given in node.args:
             text = named.get(given.id, given) if isinstance(given, ast.Name) else given
