@@ -41,7 +41,7 @@ def readyz(_request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer what this process knows of itself; to the roles of the platform (token or log-in) also the fleet, pool by pool."""
+    """Answer what this process knows of itself; to who may read every pool (token or log-in) also the fleet."""
     text = generate_latest()
     if auth.access_of_plain(request).everywhere("pool", "read"):
         fleet = CollectorRegistry(auto_describe=False)

@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connections, transaction
@@ -192,7 +193,7 @@ class TestAnOwner:
         assert sorted(line["action"] for line in lines) == ["member.added", "pool.granted"]
 
 
-def exported(api, query) -> list[dict]:
+def exported(api, query) -> list[dict[str, Any]]:
     response = api._client.get(f"/api/v1/audit/export{query}", headers=api._headers)
     assert response["Content-Type"] == "application/x-ndjson"
     return [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]

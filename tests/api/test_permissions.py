@@ -1,7 +1,7 @@
 """REST: every operation of the description, for everybody."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django.test import Client
 from django.utils import timezone
@@ -25,6 +25,7 @@ class TestRest(PermissionTest):
     """Callers come with a token."""
 
     __test__ = True
+    tokens: ClassVar[dict[Any, str]]
     CASES_AT_LEAST = 600
     ADDRESSES = (
         *_all("/kinds", "kind", "anywhere", get="read"),
@@ -102,7 +103,7 @@ class TestRest(PermissionTest):
         factories.person("somebody")
         tokens.make(username="somebody", name="theirs", actor=SYSTEM, now=now)
         vision = factories.project("acme/vision", viewer=factories.person("vera"))
-        by = {"actor": SYSTEM, "now": now}
+        by: Any = {"actor": SYSTEM, "now": now}
         invitation, _ = invitations.invite(project_id=vision.pk, email="new@example.com", role="viewer", **by)
         account = service_accounts.make(project_id=vision.pk, name="ci", role="viewer", **by)
         group = sso_groups.make(project_id=None, name="staff", role="auditor", **by)

@@ -1,6 +1,7 @@
 """A platform with tenants that are all alike: each has a word that stands in every name of its own and nowhere else."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from allauth.usersessions.models import UserSession
 from django.utils import timezone
@@ -58,17 +59,17 @@ def _tenant(word: str) -> Tenant:
     guest = _person(f"guest-{word}", word)
     root, below = factories.project(word, **people), factories.project(path, member=guest)
     Project.objects.filter(pk__in=[root.pk, below.pk]).update(display_name=f"We of {word}", labels={"who": word})
-    by = {"actor": Actor(name=f"owner-{word}", reason=f"because of {word}", access=EVERYTHING), "now": now}
+    by: Any = {"actor": Actor(name=f"owner-{word}", reason=f"because of {word}", access=EVERYTHING), "now": now}
     pool = _pool(word)
     grants.add(pool_id=pool.pk, project_id=root.pk, **by)
     invitation, _ = invitations.invite(project_id=below.pk, email=f"new@{word}.example", role="viewer", **by)
     account = service_accounts.make(project_id=below.pk, name=f"ci-{word}", role="member", **by)
     group = sso_groups.make(project_id=root.pk, name=f"group-{word}", role="viewer", **by)
     for user in (guest, account):
-        tokens.make(username=user.username, name=f"token-{word}", **by | {"actor": SYSTEM})
+        tokens.make(username=user.username, name=f"token-{word}", actor=SYSTEM, now=now)
     browser = f"browser of {word}"
     session = UserSession.objects.create(user=guest, ip="192.0.2.7", session_key=browser, user_agent=browser)
-    own = {
+    own: dict[str, Iterable[Any]] = {
         "project": [root, below, root.path, below.path],
         "pool": [pool, pool.name],
         "user": [people["manager"], guest, guest.username],

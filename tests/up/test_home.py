@@ -1,8 +1,8 @@
 """The home folder is private, and what it holds is never half written."""
 
 import json
-from dataclasses import asdict, replace
 import stat
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.test import Client
 from django.urls import URLPattern, URLResolver
@@ -87,6 +87,7 @@ class TestTheConsole(PermissionTest):
     """People come with the cookie of their log-in."""
 
     __test__ = True
+    clients: ClassVar[dict[Any, Client]]
     CASES_AT_LEAST = 3_000
     ADDRESSES = (
         *_page("", "me", "mine"),
@@ -159,7 +160,7 @@ class TestTheConsole(PermissionTest):
         return _OF_STATUS.get(response.status_code, "let in")
 
     def known_addresses(self) -> set[str]:
-        return set(_routes(urls.urlpatterns))
+        return set(_routes([each for each in urls.urlpatterns if isinstance(each, URLPattern | URLResolver)]))
 
     def named_addresses(self) -> set[str]:
         return {re.sub(r"/(pause|0|off)/$", "/{word}/", address.path) for address in self.ADDRESSES}
