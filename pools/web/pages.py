@@ -40,7 +40,7 @@ NAVIGATION: Final = (
     ("models", "model", _("Chip models"), "model", False),
     ("twins", "twin", _("Seen twice"), "device", True),
     ("system", "system", _("System"), "system", True),
-    ("audit", "key", _("Audit"), "audit", False),
+    ("audit", "clock", _("Audit"), "audit", False),
 )
 
 
