@@ -86,5 +86,5 @@ urlpatterns = [
     path("audit/seals", audit.Seals.as_view()),
     path("audit/verification", audit.OneVerification.as_view()),
     path("events", events.Events.as_view()),
-    re_path(r"^.*$", base.Nowhere.as_view()),
+    re_path(r"^", base.Nowhere.as_view()),  # all the rest, ends of lines in it too
 ]

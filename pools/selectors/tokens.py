@@ -105,11 +105,18 @@ def reachable(token_id: UUID, access: Access, verb: str) -> UUID:
 
 
 def service_account(reference: str, access: Access) -> str:
-    """Return the name of the service account with this name or id. Raises Invalid when the caller knows none such."""
+    """Return the name of the service account with this name or id, which a token is to be made for.
+
+    Raises Invalid when the caller knows none such, and when it is switched off.
+    """
     query = User.objects.filter(_accounts(access, "read", ""), _named("", [reference]))
-    name = query.values_list("username", flat=True).first()
-    if name is None:
+    found = query.values_list("username", "is_active").first()
+    if found is None:
         raise Invalid(fields=(FieldError("service_account", "unknown", "There is no such service account."),))
+    name, is_active = found
+    if not is_active:
+        detail = "This service account is switched off; switch it on first."
+        raise Invalid(fields=(FieldError("service_account", "inactive", detail),))
     return name
 
 

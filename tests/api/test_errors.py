@@ -16,6 +16,7 @@ class TestAddresses:
         ("method", "path", "status", "code"),
         [
             ("GET", "/nothing", 404, "not_found"),
+            ("GET", "/projects/a%0Ab/members", 404, "not_found"),
             ("GET", "/pools/", 404, "not_found"),
             ("GET", "/pools/absent", 404, "pool.not_found"),
             ("GET", "/pools/%00", 404, "pool.not_found"),

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from pools.domain.actors import SYSTEM
-from pools.models import ApiToken, AuditEvent, IdempotencyKey
+from pools.models import ApiToken, AuditEvent, IdempotencyKey, User
 from pools.services import tokens
 from tests.api.conftest import Api
 from tests.factories import person, project
@@ -99,6 +99,18 @@ class TestMaking:
         project("acme", viewer=ann)
 
         assert api_of(ann).post("/tokens", {"name": "ci", "service_account": str(bot.pk)}).status_code == 403
+
+    def test_for_a_service_account_that_is_switched_off_says_so(self, ann, bot):
+        project("acme", owner=ann)
+        User.objects.filter(pk=bot.pk).update(is_active=False)
+
+        refused = api_of(ann).post("/tokens", {"name": "ci", "service_account": "bot"})
+
+        assert refused.status_code == 422
+        assert (refused.data["errors"][0]["field"], refused.data["errors"][0]["code"]) == (
+            "service_account",
+            "inactive",
+        )
 
     def test_for_a_service_account_of_others_looks_as_for_none(self, ann, bot):
         project("umbrella", owner=ann)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from connectors import catalog
+from connectors.addresses import Outgoing
 from connectors.contract import (
     Check,
     Connector,
@@ -105,7 +106,7 @@ class Prepared(Connector):
 
     shown: ClassVar[Iterable[Page]] = ()
 
-    def __init__(self, settings: Mapping[str, Any], credential: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], credential: Mapping[str, Any], outgoing: Outgoing) -> None:
         """A connector is made of its pool's settings; this one has none."""
 
     def identity(self) -> Identity:

@@ -198,11 +198,14 @@ class TestAMessageThatRunsCode:
         broker = redis.Redis(unix_socket_path=str(addresses.valkey_sockets(installation.home) / "valkey.sock"))
         body = base64.b64encode(pickle.dumps(((), {"pool_id": Opens(proof)}, {}))).decode()
 
+        installation.until(lambda: installation.ready()["ready"])
+
         broker.lpush("default", json.dumps(_message(body, "application/x-python-serialize")))
         log = installation.home / "logs" / "worker.log"
         installation.until(lambda: "ContentDisallowed" in log.read_text() or "isallowed" in log.read_text())
 
-        assert not proof.exists() and installation.ready()["ready"]
+        (worker,) = (child for child in installation.ready()["processes"] if child["name"] == "worker")
+        assert not proof.exists() and (worker["state"], worker["restarts"]) == ("running", 0)
         pickle.loads(base64.b64decode(body))
         assert proof.exists(), "the message would have done nothing anyway"
 
