@@ -155,8 +155,12 @@ def ask(operation, mode, address, session, headers, wrong, seed):
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
     def send(case):
         case.headers.pop("Host", None)  # decides who answers, and tests/security/test_live_server.py tries others
+        # Who asks for some fields gets no whole struct, which OpenAPI has no words for; tests/api/test_frame.py has it.
+        unfit = [checks.response_schema_conformance] if case.query.get("fields") else []
         try:
-            answer = case.call_and_validate(base_url=address, session=session, headers=headers, checks=CHECKS)
+            answer = case.call_and_validate(
+                base_url=address, session=session, headers=headers, checks=CHECKS, excluded_checks=unfit
+            )
         except FailureGroup as group:
             for failure in group.exceptions:
                 wrong.setdefault((operation.label, failure.title, failure.message[:80]), str(group))
