@@ -28,6 +28,7 @@ def address(site, django_db_blocker):
     until(lambda: _answers(found), web.said)
     with django_db_blocker.unblock(), django_as_application(site.postgres, site.secrets):
         yield found
+    assert _answers(found), f"the server is gone: {web.said()[-5000:]}"
     web.end()
 
 
