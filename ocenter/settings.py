@@ -198,7 +198,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]  # of nobody: there
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105  # a class
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105  # the name of a class
 ACCOUNT_FORMS = {
     "login": "pools.web.account_forms.LogInForm",
     "reset_password": "pools.web.account_forms.AskForResetForm",

@@ -1,6 +1,9 @@
 """Second factors: their secrets are encrypted with the keys of credentials, and every change leaves an audit row."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
 
 from allauth.mfa.models import Authenticator
 
@@ -9,10 +12,43 @@ from pools.domain.errors import UserMissing
 from pools.models import User
 from pools.services import audit, credentials, sessions, writing
 
+_CODES: Final = Authenticator.Type.RECOVERY_CODES.value
+
+
+@contextmanager
+def noting(*, actor: Actor, now: datetime) -> Iterator[None]:
+    """One transaction around what allauth does to the actor's own second factors, with an audit row for each change.
+
+    allauth's signals come after its commit, when a process that dies would leave a change that no row tells of.
+    Raises UserMissing when nobody is logged in.
+    """
+    if actor.access.user_id is None:
+        raise UserMissing
+    with writing.request():
+        # Of two requests at once each would take the other's change for its own.
+        user = User.objects.select_for_update(no_key=True).get(pk=actor.access.user_id)
+        before = _keys(user)
+        yield
+        after = _keys(user)
+        for kind in sorted(before.keys() | after.keys(), reverse=True):  # the app before the codes that come with it
+            if kind not in after:
+                _record(actor, "user.second_factor_removed", kind, now)
+            elif before.get(kind) != after[kind]:
+                made = "user.recovery_codes_made" if kind == _CODES else "user.second_factor_added"
+                _record(actor, made, kind, now)
+
 
 @writing.transaction
-def noted(*, action: str, kind: str, actor: Actor, now: datetime) -> None:
-    """Note what the actor did to a second factor of their own, such as ``user.second_factor_added``."""
+def codes_read(*, actor: Actor, now: datetime) -> None:
+    """Note that the actor was shown recovery codes."""
+    _record(actor, "user.recovery_codes_read", _CODES, now)
+
+
+def _keys(user: User) -> dict[str, int]:
+    return dict(Authenticator.objects.filter(user=user).values_list("type", "pk"))
+
+
+def _record(actor: Actor, action: str, kind: str, now: datetime) -> None:
     audit.record(actor, action, "user", actor.access.user_id or "", actor.name, None, {"kind": kind}, now)
 
 

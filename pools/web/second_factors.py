@@ -1,11 +1,12 @@
 """Codes of an authenticator app and recovery codes: ocenter's rules for django-allauth's second factors."""
 
+from functools import wraps
 from typing import Any
 
 import qrcode
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.recovery_codes.views import ViewRecoveryCodesView
-from allauth.mfa.signals import authentication_failed, authenticator_added, authenticator_removed, authenticator_reset
+from allauth.mfa.signals import authentication_failed
 from django.contrib.auth.decorators import login_required
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +18,7 @@ from qrcode.image.svg import SvgPathFillImage
 
 from pools.services import credentials, second_factors
 from pools.web import accounts, pages
+from pools.web.pages import View
 
 
 class SecondFactors(DefaultMFAAdapter):
@@ -50,24 +52,21 @@ class ReadCodes(ViewRecoveryCodesView):
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context_data(**given)
         if context["can_view_codes"]:
-            _note(self.request, "user.recovery_codes_read", "recovery_codes")
+            second_factors.codes_read(actor=pages.actor(self.request), now=pages.now())
         return context
 
 
-def _note(request: HttpRequest, action: str, kind: str) -> None:
-    second_factors.noted(action=action, kind=kind, actor=pages.actor(request), now=pages.now())
+def noted(view: View) -> View:
+    """Let what allauth changes and the audit rows of it commit together, or not at all."""
 
+    @wraps(view)
+    def run(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return view(request, *args, **kwargs)
+        with second_factors.noting(actor=pages.actor(request), now=pages.now()):
+            return view(request, *args, **kwargs)
 
-@receiver(authenticator_added)
-@receiver(authenticator_reset)
-def _made(request: HttpRequest, authenticator: Any, **_signal: Any) -> None:
-    is_codes = authenticator.type == "recovery_codes"
-    _note(request, "user.recovery_codes_made" if is_codes else "user.second_factor_added", authenticator.type)
-
-
-@receiver(authenticator_removed)
-def _removed(request: HttpRequest, authenticator: Any, **_signal: Any) -> None:
-    _note(request, "user.second_factor_removed", authenticator.type)
+    return run
 
 
 @receiver(authentication_failed)

@@ -229,12 +229,9 @@ class TestADatabaseRestarted:
         if point == "inside a copy":
             _interrupt_copy(monkeypatch, restarting.here)
         if point == "inside a merge":
-            is_it = lambda cursor, name, *more: name == "refresh_new_cards"  # noqa: E731
-            monkeypatch.setattr(sql, "run", _after(sql.run, restarting.here, is_it))
+            monkeypatch.setattr(sql, "run", _after(sql.run, restarting.here, _runs("refresh_new_cards")))
         if point == "inside the conclusion":
-            monkeypatch.setattr(
-                sql, "run", _after(sql.run, restarting.here, lambda cursor, name, *more: name == "settle")
-            )
+            monkeypatch.setattr(sql, "run", _after(sql.run, restarting.here, _runs("settle")))
         if point == "before the end":
             real = turns.finish
             monkeypatch.setattr(turns, "finish", lambda *args, **more: (restarting.here(), real(*args, **more)))
@@ -264,6 +261,11 @@ class TestADatabaseRestarted:
 
         assert SyncRun.objects.filter(pool=lab.pool).latest("queued_at").state == "running"
         assert_as_undisturbed(lab, undisturbed)
+
+
+def _runs(wanted):
+    """Return what tells whether a call of sql.run is of the wanted statements."""
+    return lambda cursor, name, *more: name == wanted
 
 
 def _after(real, then, is_it):

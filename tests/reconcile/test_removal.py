@@ -163,8 +163,13 @@ class TestARemoval:
         running = meeting.start(lab.run_if_due)
         assert is_there.wait(PATIENCE_SECONDS)
         wipe = credentials.wipe
-        here = lambda *args: (has_locked.set(), until_one_waits(running), wipe(*args))  # noqa: E731
-        monkeypatch.setattr(credentials, "wipe", here)
+
+        def wipe_while_the_run_waits(*args):
+            has_locked.set()
+            until_one_waits(running)
+            wipe(*args)
+
+        monkeypatch.setattr(credentials, "wipe", wipe_while_the_run_waits)
 
         remove(lab)
 

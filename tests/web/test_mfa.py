@@ -3,6 +3,7 @@
 import re
 import time
 from io import StringIO
+from unittest.mock import Mock
 
 import pytest
 import time_machine
@@ -87,6 +88,18 @@ class TestAnApp:
         assert len(codes) == 10 and actions(ada) == [
             "user.second_factor_added", "user.recovery_codes_made", "user.recovery_codes_read",
         ]  # fmt: skip
+
+    def test_is_not_connected_without_the_row_that_tells_of_it(self, client, ada, monkeypatch):
+        log_in(client)
+        client.post("/account/confirm/", {"password": PASSWORD})
+        page = client.get("/account/second-factor/app/")
+        secret = re.search(r"<code>([A-Z2-7]{32})</code>", page.content.decode())[1]
+        monkeypatch.setattr(second_factors.audit, "record", Mock(side_effect=RuntimeError("the disk is full")))
+
+        with pytest.raises(RuntimeError):
+            client.post("/account/second-factor/app/", {"code": code(secret)})
+
+        assert not Authenticator.objects.exists() and actions(ada) == []
 
     def test_is_not_connected_by_a_wrong_code(self, client, ada):
         log_in(client)
