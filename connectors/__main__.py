@@ -73,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--settings", required=True, type=Path, metavar="FILE", help="JSON or YAML")
     parser.add_argument("--allow", metavar="NETWORK", action="append", default=[], help="such as 127.0.0.0/8")
     parser.add_argument("--identity", metavar="KEY", help="refuse any other far end")
+    parser.add_argument("--installation", metavar="ID", default="", help="who makes and finds things there")
     parser.add_argument("--verbose", action="store_true", help="log every request")
     options = parser.parse_args(arguments)
     structlog.configure(
@@ -83,7 +84,12 @@ def main(arguments: list[str] | None = None) -> int:
         given = _read(options.settings)
         outgoing = Outgoing(allowed=places(options.allow))
         with session.connect(
-            options.kind, given.settings, given.credential, outgoing=outgoing, identity_key=options.identity
+            options.kind,
+            given.settings,
+            given.credential,
+            outgoing=outgoing,
+            installation=options.installation,
+            identity_key=options.identity,
         ) as connector:
             for answer in VERBS[options.verb](connector, given):
                 sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")

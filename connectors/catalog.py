@@ -12,12 +12,16 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from connectors import addresses
 from connectors.addresses import Outgoing
+from connectors.baremetal.manifest import MANIFEST as BAREMETAL
 from connectors.contract import Manifest, Permanent, Setting
 from connectors.kubernetes.manifest import MANIFEST as KUBERNETES
 from connectors.openstack.manifest import MANIFEST as OPENSTACK
 from connectors.simulated.manifest import MANIFEST as SIMULATED
+from connectors.vsphere.manifest import MANIFEST as VSPHERE
 
-MANIFESTS: Mapping[str, Manifest] = {manifest.kind: manifest for manifest in (KUBERNETES, OPENSTACK, SIMULATED)}
+MANIFESTS: Mapping[str, Manifest] = {
+    manifest.kind: manifest for manifest in (KUBERNETES, OPENSTACK, SIMULATED, BAREMETAL, VSPHERE)
+}
 
 
 class Problem(Struct, frozen=True):

@@ -32,7 +32,7 @@ Authorize = Callable[[bool], Mapping[str, str]]
 """Gives the headers that prove who we are. Called with True after a 401: fetch fresh ones, or return the same."""
 Query = Mapping[str, str | int] | None
 
-_log = structlog.get_logger("connectors.http")
+_LOG_NAME = "connectors.http"
 
 
 class Answer(Struct, frozen=True):
@@ -49,6 +49,7 @@ class Http:
     ``secrets`` never show up in a message, in ``platform_words`` or in a log. ``deadline_seconds`` bounds one call
     including its retries. Only GET is repeated, and only after a Transient that may be over soon. ``trust`` is the
     context of ``tls`` where several clients share one: making it costs 20 ms. ``outgoing`` limits its addresses.
+    ``is_public``: nothing secret goes there or comes back, so nobody needs a warning that there is no TLS.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class Http:
         read_seconds: float = READ_SECONDS,
         deadline_seconds: float = 180.0,
         max_body_bytes: int = 64 * 2**20,
+        is_public: bool = False,
     ) -> None:
         tls = tls or Tls()
         self.censor = Censor(secrets)
         self.byte_count = 0
-        self._trust_warnings = dangers(base_url, tls)
+        told = dangers(base_url, tls)
+        self._trust_warnings = () if is_public else told
         self.host = httpx.URL(base_url).netloc.decode()
         self.clock_ahead_seconds = 0.0
         self._authorize = authorize
@@ -86,7 +89,7 @@ class Http:
             follow_redirects=False,
         )
         for warning in self._trust_warnings:
-            _log.warning("connector.trust", host=self.host, warning=warning)
+            structlog.get_logger(_LOG_NAME).warning("connector.trust", host=self.host, warning=warning)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -229,7 +232,7 @@ class Http:
             timeout=httpx.Timeout(read_seconds, connect=min(self._connect_seconds, read_seconds)),
         )
         began = time.monotonic()
-        log = _log.bind(method=method, host=self.host, path=request.url.path)
+        log = structlog.get_logger(_LOG_NAME).bind(method=method, host=self.host, path=request.url.path)
         try:
             with self._failures_told():
                 response = self._client.send(request, stream=True)

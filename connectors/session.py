@@ -15,7 +15,7 @@ import structlog
 from connectors import catalog, contract
 from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.censor import Censor
-from connectors.contract import ConnectorError, Cursor, Manifest, Order, Page, Permanent, Target
+from connectors.contract import ConnectorError, Cursor, Manifest, Order, Page, Permanent, Reading, Target
 from connectors.facts import Checked, storable
 
 T = TypeVar("T")
@@ -28,19 +28,20 @@ def connect(
     credential: Mapping[str, Any],
     *,
     outgoing: Outgoing = BY_DEFAULT,
+    installation: str = "",
     identity_key: str | None = None,
     log: Any = None,
 ) -> Iterator[contract.Connector]:
     """Yield the connector of a pool; it is closed at the end.
 
-    ``outgoing`` limits its addresses. With ``identity_key`` the far end is asked first who it is. ``log`` is a
-    structlog logger to which pool and run are bound. Raises InvalidSettings, Permanent ``unknown_kind`` or
-    ``identity_changed``, and what the connector raises.
+    ``outgoing`` limits its addresses, ``installation`` goes into every marker. With ``identity_key`` the far end is
+    asked first who it is. ``log`` is a structlog logger to which pool and run are bound. Raises InvalidSettings,
+    Permanent ``unknown_kind`` or ``identity_changed``, and what the connector raises.
     """
     valid = catalog.validate(kind, settings, credential)
     censor = Censor(text for text in valid.credential.values() if isinstance(text, str))
     calls = _Calls(catalog.manifest(kind), censor, (log or structlog.get_logger("connectors")).bind(kind=kind))
-    session = _session(calls.call("open", lambda: _load(kind, valid, outgoing)), calls)
+    session = _session(calls.call("open", lambda: _load(kind, valid, outgoing, installation)), calls)
     try:
         if identity_key is not None and (found := session.identity()).key != identity_key:
             raise Permanent(
@@ -53,10 +54,10 @@ def connect(
         session.close()
 
 
-def _load(kind: str, valid: catalog.Valid, outgoing: Outgoing) -> contract.Connector:
+def _load(kind: str, valid: catalog.Valid, outgoing: Outgoing, installation: str) -> contract.Connector:
     module, _, name = catalog.manifest(kind).connector.partition(":")
     kind_of_connector = getattr(importlib.import_module(module), name)
-    connector: contract.Connector = kind_of_connector(valid.settings, valid.credential, outgoing)
+    connector: contract.Connector = kind_of_connector(valid.settings, valid.credential, outgoing, installation)
     return connector
 
 
@@ -103,6 +104,14 @@ class _Calls:
                 yield page
             if last is None:
                 raise _broken("the last page did not say that it is the last")
+
+    def changes(self, ask: Callable[[], Iterator[Page]]) -> Iterator[Page]:
+        """Check the pages of a watch, each of which is a short observation of its own."""
+        with self._told("watch"):
+            for page in ask():
+                if page.is_full or page.last is None:
+                    raise _broken("a page of a watch must be of changes, with its own last")
+                yield Checked().page(page)
 
     @contextmanager
     def _told(self, name: str, counts: Mapping[str, int] | None = None) -> Iterator[dict[str, Any]]:
@@ -189,8 +198,14 @@ class _Power(_Session, contract.CanPower):
 
 
 class _Telemeter(_Session, contract.CanTelemeter):
-    def telemetry(self) -> Mapping[str, Mapping[str, float]]:
-        return self._calls.call("telemetry", cast(contract.CanTelemeter, self._inner).telemetry)
+    def telemetry(self) -> Iterator[Reading]:
+        inner = cast(contract.CanTelemeter, self._inner)
+        return iter(self._calls.call("telemetry", lambda: [storable(reading) for reading in inner.telemetry()]))
+
+
+class _Watch(_Session, contract.CanWatch):
+    def watch(self, cursor: Cursor) -> Iterator[Page]:
+        return self._calls.changes(lambda: iter(cast(contract.CanWatch, self._inner).watch(cursor)))
 
 
 class _Resize(_Session, contract.CanResize):
@@ -198,7 +213,7 @@ class _Resize(_Session, contract.CanResize):
 
 
 class _GrantAccess(_Session, contract.CanGrantAccess):
-    def access(self, target: Target, orders: Sequence[Order]) -> Mapping[str, str]:
+    def access(self, target: Target, orders: Sequence[Order]) -> contract.Delivery:
         return self._calls.change("access", lambda: cast(contract.CanGrantAccess, self._inner).access(target, orders))
 
 
@@ -206,6 +221,7 @@ _FACES: Mapping[type, type[_Session]] = {
     contract.CanHold: _Hold,
     contract.CanPower: _Power,
     contract.CanTelemeter: _Telemeter,
+    contract.CanWatch: _Watch,
     contract.CanResize: _Resize,
     contract.CanGrantAccess: _GrantAccess,
 }

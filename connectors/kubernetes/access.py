@@ -35,6 +35,11 @@ class Access(Struct, frozen=True, kw_only=True):
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     @property
+    def ca_data(self) -> str:
+        """The certificate authority as a kubeconfig holds it."""
+        return base64.b64encode(self.tls.ca_pem.encode()).decode()
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be seen."""
         token = _read(self.token_path) if self.token_path else self.token

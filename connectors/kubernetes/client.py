@@ -59,14 +59,22 @@ class Kind(Struct, frozen=True):
 
 NODES = Kind("/api/v1/nodes", "NodeList")
 PODS = Kind("/api/v1/pods", "PodList", field_selector=ACTIVE_PODS)
-OUR_NAMESPACES = Kind("/api/v1/namespaces", "NamespaceList", label_selector="ocenter.io/allocation")
 CONFIG_MAPS = Kind("/api/v1/namespaces/kube-system/configmaps", "ConfigMapList", page_size=50)  # up to 1 MiB each
+
+
+def our_namespaces(installation: str) -> Kind:
+    """The namespaces that this installation gives out; another one's are a tenant's like any."""
+    return Kind("/api/v1/namespaces", "NamespaceList", label_selector=f"ocenter.io/installation={installation}")
 
 
 class Expired(Transient):
     """The snapshot that a list was reading is gone (HTTP 410), also after a new start."""
 
     code = "expired"
+
+
+class _Objects(Struct):
+    items: list[dict[str, Any]]
 
 
 class Listed(Struct):
@@ -144,6 +152,21 @@ class Client:
         """One ConfigMap, or None when there is none of that name."""
         answer = self.http.fetch(f"/api/v1/namespaces/{namespace}/configmaps/{name}", accept=(404,))
         return None if answer.status == 404 else self.http.decode(answer, ConfigMap)
+
+    def live(self, path: str) -> dict[str, Any] | None:
+        """One object as it is now, whole, or None when there is none of that name."""
+        answer = self.http.fetch(path, accept=(404,))
+        return None if answer.status == 404 else self.http.decode(answer, dict[str, Any])
+
+    def marked(self, path: str, label: str, text: str) -> list[dict[str, Any]]:
+        """All objects of a small collection with a label, whole. None where the cluster has no such collection."""
+        answer = self.http.fetch(path, params={"labelSelector": f"{label}={text}"}, accept=(404,))
+        return [] if answer.status == 404 else self.http.decode(answer, _Objects).items
+
+    def has_node(self, label: str, text: str) -> bool:
+        """Whether any node has a label with this text."""
+        query: dict[str, str | int] = {"labelSelector": f"{label}={text}", "limit": 1}
+        return bool(self.http.decode(self.http.fetch(NODES.path, params=query), _Objects).items)
 
     def may(self, attributes: dict[str, str]) -> bool:
         """Whether we have a right, told by {verb, group, resource, namespace, ...} as the API calls them."""

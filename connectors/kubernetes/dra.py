@@ -107,7 +107,7 @@ def holdings(claim: ResourceClaim, namespace_markers: Mapping[str, str]) -> Iter
         return
     meta = claim.metadata
     pod = next((consumer.name for consumer in claim.status.reserved_for if consumer.resource == "pods"), "")
-    marker = meta.labels.allocation or namespace_markers.get(meta.namespace)
+    marker = namespace_markers.get(meta.namespace)
     for result in allocation.devices.results:
         if not result.admin_access:
             consumed = {name: quantity.units(text) for name, text in result.consumed_capacity.items()}

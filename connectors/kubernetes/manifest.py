@@ -1,6 +1,7 @@
 """What a Kubernetes pool needs and can do, told without importing anything that talks to a cluster."""
 
 from connectors.contract import Manifest, Mode, Setting
+from connectors.telemetry.settings import TELEMETRY_SETTINGS
 
 SETTINGS = (
     Setting(
@@ -78,6 +79,14 @@ SETTINGS = (
         default=False,
     ),
     Setting(
+        name="on_conflict",
+        label="When others change what ocenter set",
+        help="report: the allocation needs attention and says who did it. repair: ocenter sets it again.",
+        type="choice",
+        choices=("report", "repair"),
+        default="report",
+    ),
+    Setting(
         name="page_size",
         label="Objects per page",
         help="How many objects one list call asks for.",
@@ -92,18 +101,22 @@ MANIFEST = Manifest(
     kind="kubernetes",
     label="Kubernetes",
     summary="Accelerators of a Kubernetes cluster: device plugins, MIG, HAMi, Volcano vGPU, Ascend and DRA.",
-    settings=SETTINGS,
+    settings=(*SETTINGS, *TELEMETRY_SETTINGS),
     modes=(
-        Mode(name="quota", grain="pool", label="Namespace with a resource quota"),
-        Mode(name="pods", grain="node", label="Reservation pods on a node"),
-        Mode(name="taint", grain="node", label="Whole nodes by taint"),
+        Mode(name="quota", grain="pool", target="namespace", per="allocation", label="Namespace with a resource quota"),
+        Mode(
+            name="kueue",
+            grain="pool",
+            target="namespace",
+            per="allocation",
+            label="Namespace with a quota for each model by Kueue",
+        ),
     ),
     connector="connectors.kubernetes.connector:Kubernetes",
     default_sync_interval_seconds=60,
-    capabilities=("observe",),
+    capabilities=("observe", "apply", "resize", "access", "telemetry", "watch"),
     missing={
-        "apply": "Pushing allocations to Kubernetes is not built yet; the pool can be watched.",
+        "hold": "A quota is a limit; the Kubernetes API keeps no capacity for anybody.",
         "power": "The Kubernetes API cannot switch hosts.",
-        "telemetry": "The Kubernetes API does not tell how busy cards are.",
     },
 )

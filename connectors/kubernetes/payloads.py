@@ -32,9 +32,10 @@ class ObjectList(Payload, Generic[Item]):
 
 
 class Labels(Payload):
-    """Our own marks on a pod, a claim or a namespace."""
+    """Our own marks on a namespace."""
 
     allocation: str = field(name="ocenter.io/allocation", default="")
+    installation: str = field(name="ocenter.io/installation", default="")
 
 
 class Meta(Payload):
@@ -77,6 +78,17 @@ class ReviewStatus(Payload):
 
 class AccessReview(Payload):
     status: ReviewStatus
+
+
+class TokenStatus(Payload):
+    token: str
+    expiration_timestamp: str
+
+
+class IssuedToken(Payload):
+    """The answer to a TokenRequest."""
+
+    status: TokenStatus
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------

@@ -43,6 +43,18 @@ def of(host: Host, vendor: str, resource_name: str) -> Product:
     return Product(vendor, model or resource_name.partition("/")[2] or resource_name)
 
 
+def model_label(vendor: str) -> str:
+    """The label by which nodes with a model can be selected; empty where none has the model's name as its text."""
+    return "" if vendor == "huawei" else next(iter(_MODEL_LABELS.get(vendor, ())), "")
+
+
+def label_text(model: str, profile: str, resource_name: str) -> str:
+    """What that label says where the resource offers whole cards, shares of them, or MIG devices under one name."""
+    if not profile or resource_name.partition("/")[2].startswith("mig-"):
+        return model
+    return f"{model}-SHARED" if profile.startswith("shared-") else f"{model}-MIG-{profile}"
+
+
 def unit_milli(vendor: str, profile: str, model: str) -> int:
     """How many thousandths of a card one unit of a cut takes, rounded down; 0 where its name does not tell."""
     if vendor == "nvidia" and (match := _MIG_SLICES.search(profile)):

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from connectors.contract import Denied, Permanent
 from connectors.kubernetes import ascend, dra, usage
-from connectors.kubernetes.client import CONFIG_MAPS, OUR_NAMESPACES, PODS, Client, Kind
+from connectors.kubernetes.client import CONFIG_MAPS, PODS, Client, Kind, our_namespaces
 from connectors.kubernetes.mapping import Around
 from connectors.kubernetes.payloads import ConfigMap, Namespace, Node, Pod, ResourceClaim, ResourceSlice
 
@@ -25,11 +25,11 @@ class Look(Struct):
     versions: dict[str, str] = {}
 
 
-def look(client: Client, api_time: datetime | None) -> Look:
+def look(client: Client, api_time: datetime | None, installation: str) -> Look:
     """Read pods, slices and claims. Raises what the client raises, but for a kind that is forbidden."""
     found = Look(Around(api_time=api_time))
-    markers = _markers(client)
-    if not _unless_forbidden(lambda: _read_pods(client, found, markers)):
+    markers = our_markers(client, installation)
+    if not unless_forbidden(lambda: _read_pods(client, found, markers)):
         reason = "Its use is unknown: the account may not list pods."
         found.around.use, found.around.use_unknown = {}, reason
         found.gaps.append("Pods may not be listed, so nobody knows what is in use.")
@@ -38,21 +38,21 @@ def look(client: Client, api_time: datetime | None) -> Look:
         return found
     slices, claims = kinds
     try:
-        may_read_slices = _unless_forbidden(lambda: _read_slices(client, slices, found))
+        may_read_slices = unless_forbidden(lambda: _read_slices(client, slices, found))
     except Permanent as error:
         if error.code != "not_found":
             raise
         return found  # discovery did not tell, and there is none
     if not may_read_slices:
         found.gaps.append("ResourceSlices may not be listed, so devices of DRA drivers are not seen.")
-    if not _unless_forbidden(lambda: _read_claims(client, claims, found, markers)):
+    if not unless_forbidden(lambda: _read_claims(client, claims, found, markers)):
         found.around.claims_unknown = "The use of its DRA devices is unknown: the account may not list resourceclaims."
         if found.around.pools:
             found.gaps.append("ResourceClaims may not be listed, so nobody knows which DRA devices are in use.")
     return found
 
 
-def _unless_forbidden(read: Callable[[], None]) -> bool:
+def unless_forbidden(read: Callable[[], None]) -> bool:
     try:
         read()
     except Denied as error:
@@ -62,16 +62,16 @@ def _unless_forbidden(read: Callable[[], None]) -> bool:
     return True
 
 
-def _markers(client: Client) -> dict[str, str]:
+def our_markers(client: Client, installation: str) -> dict[str, str]:
     """Our own namespaces, by name. An account that may not list them has never made one."""
     markers: dict[str, str] = {}
 
     def read() -> None:
-        for page in client.pages(OUR_NAMESPACES, Namespace):
+        for page in client.pages(our_namespaces(installation), Namespace):
             for namespace in page.items:
                 markers[namespace.metadata.name] = namespace.metadata.labels.allocation
 
-    _unless_forbidden(read)
+    unless_forbidden(read)
     return markers
 
 
@@ -115,12 +115,12 @@ class Reports:
     One list where the account may list ConfigMaps in kube-system, else one by one; without either, a warning.
     """
 
-    def __init__(self, client: Client, warnings: list[str]) -> None:
+    def __init__(self, client: Client, warnings: list[str], *, is_one_by_one: bool = False) -> None:
         self._client = client
         self._warnings = warnings
         self._listed: dict[str, ascend.Report] | None = None
         self._is_forbidden = False
-        self._is_asked = False
+        self._is_asked = is_one_by_one
 
     def of(self, node: Node) -> ascend.Report | None:
         """Return the report of a node; None for other nodes, and where there is none."""

@@ -12,7 +12,6 @@ from connectors.kubernetes import quantity
 from connectors.kubernetes.payloads import Amounts, Container, Pod
 
 ENDED = ("Succeeded", "Failed")
-MARKER = "ocenter.io/allocation"
 _CARD_SIGNS = ("-devices-allocated", "volcano.sh/vgpu-ids-new", "huawei.com/")
 
 
@@ -49,7 +48,7 @@ def add(uses: dict[str, NodeUse], pod: Pod, namespace_markers: Mapping[str, str]
     if not requests:
         return
     meta = pod.metadata
-    marker = meta.labels.allocation or meta.annotations.get(MARKER) or namespace_markers.get(meta.namespace)
+    marker = namespace_markers.get(meta.namespace)  # a pod's own labels are the tenant's to write
     cards = {name: text for name, text in meta.annotations.items() if any(sign in name for sign in _CARD_SIGNS)}
     use.pods.append(PodUse(f"{meta.namespace}/{meta.name}", marker, requests, cards))
 

@@ -15,13 +15,14 @@ from requests.structures import CaseInsensitiveDict
 
 from connectors import failures
 from connectors.addresses import BY_DEFAULT, Outgoing
-from connectors.contract import Permanent, Transient
-from connectors.http import Http
+from connectors.contract import ConnectorError, Permanent, Transient
+from connectors.http import Answer, Http
 from connectors.openstack.login import Login
 from connectors.tls import context
 
 T = TypeVar("T")
 PAGES_AT_MOST = 1000
+_NO_SUCH_VERSION = 406
 _VERSIONED = re.compile(r"/v2(\.\d+)?/?$")
 
 
@@ -31,6 +32,18 @@ class Endpoint(Struct, frozen=True):
     url: str
     service_id: str
     region: str
+
+
+class Version(Struct):
+    """One version of an API."""
+
+    max_version: str = ""
+
+
+class Versions(Struct):
+    """GET / of a service."""
+
+    versions: list[Version] = []
 
 
 class Cloud:
@@ -124,6 +137,49 @@ class Cloud:
                     raise
         raise AssertionError("versions is never empty")
 
+    def version(self, service: str) -> str:
+        """Return the newest microversion of a service, which grows with each release; empty when it tells none."""
+        try:
+            found = self.get(service, "/", Versions, versions=("1.0",)).versions
+        except Permanent as error:
+            if error.code not in ("not_found", "rejected"):
+                raise
+            return ""
+        return found[0].max_version if found else ""
+
+    def send(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        versions: tuple[str, ...],
+        accept: tuple[int, ...] = (),
+    ) -> Answer:
+        """Send a change, once, with the first microversion that the service takes. ``accept`` as in ``Http.send``."""
+        http = self._service(service)
+        for version in versions:
+            self.call_count += 1
+            headers = {"OpenStack-API-Version": f"{service} {version}"}
+            try:
+                answer = http.send(method, path, body=body, headers=headers, accept=(*accept, _NO_SUCH_VERSION))
+            except ConnectorError as error:
+                error.platform_words = failures.platform_words(error.platform_words.encode())
+                raise
+            if answer.status != _NO_SUCH_VERSION:
+                return answer
+        raise Permanent(
+            f"The {service} service of {self.host} is older than microversion {versions[-1]}, which delivery needs. "
+            "Upgrade it, or only watch this pool.",
+            code="not_supported",
+        )
+
+    def words(self, answer: Answer) -> str:
+        """Return what an answer that was accepted says to people."""
+        inner = failures.platform_words(answer.body)
+        return self._keystone.censor(failures.platform_words(inner.encode()))
+
     def pages(self, service: str, path: str, into: type[T], *, version: str, marker: Callable[[T], str]) -> list[T]:
         """GET all pages of a list; ``marker`` finds where the next one begins, or is empty at the end."""
         found: list[T] = []
@@ -169,14 +225,20 @@ class Cloud:
         if service not in self._services:
             if (url := self._endpoint(service)) is None:
                 raise self.missing(service)
-            self._services[service] = self._http(url, authorize=self._token_header)
+            is_cyborg = service == "accelerator"
+            self._services[service] = self._http(url, authorize=self._service_header if is_cyborg else self._header)
         return self._services[service]
 
-    def _token_header(self, is_refused: bool) -> Mapping[str, str]:
+    def _header(self, is_refused: bool) -> Mapping[str, str]:
         token = self.access(is_fresh=is_refused).auth_token or ""
         for http in self._all():
             http.censor.add(token)
         return {"X-Auth-Token": token}
+
+    def _service_header(self, is_refused: bool) -> Mapping[str, str]:
+        """Cyborg binds for services only. A token without the role is not shown: some clouds refuse it as such."""
+        header = self._header(is_refused)
+        return {**header, "X-Service-Token": header["X-Auth-Token"]} if "service" in self.roles else header
 
     def _endpoint(self, service: str) -> str | None:
         found = self.endpoint(service)

@@ -1,4 +1,4 @@
-"""One OpenStack cloud (one region of it) as a pool. Watches only; delivery comes later."""
+"""One OpenStack cloud (one region of it) as a pool."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,9 +6,12 @@ from typing import Any
 from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.contract import (
     Absent,
+    CanGrantAccess,
+    CanHold,
     Check,
     Connector,
     Cursor,
+    Delivery,
     Found,
     Identity,
     Last,
@@ -21,22 +24,36 @@ from connectors.contract import (
 )
 from connectors.openstack import login, mapping, permissions, reading
 from connectors.openstack.client import Cloud
+from connectors.openstack.consumers import Consumers
+from connectors.openstack.manifest import MANIFEST
+from connectors.openstack.servers import Boot, ServerTargets
 
 NODES_PER_PAGE = 200
 
 
-class OpenStack(Connector):
+class OpenStack(Connector, CanHold, CanGrantAccess):
     """Accelerators of one region as Cyborg, Placement and Nova tell them. Needs a token that Placement lets read."""
 
     def __init__(
-        self, settings: Mapping[str, Any], credential: Mapping[str, Any], outgoing: Outgoing = BY_DEFAULT
+        self,
+        settings: Mapping[str, Any],
+        credential: Mapping[str, Any],
+        outgoing: Outgoing = BY_DEFAULT,
+        installation: str = "",
     ) -> None:
         """Reach nothing yet. Raises Permanent ``invalid_settings`` when settings and credential do not fit."""
         self._login = login.read(settings, credential)
         self._cloud = Cloud(self._login, outgoing)
+        self._installation = installation
+        self._boot = Boot(
+            image=str(settings.get("server_image") or ""),
+            network=str(settings.get("server_network") or "none"),
+            disk_gib=int(settings.get("server_disk_gib") or 10),
+        )
+        self._project_id = str(settings.get("delivery_project_id") or "")
 
     def identity(self) -> Identity:
-        """Log in anew and tell which Keystone and which region answer. One call.
+        """Log in anew and tell which Keystone and which region answer. Two calls.
 
         The key is the id of the identity service in the catalog, which Keystone makes once for its database and keeps
         when addresses, endpoints and certificates change, and the region's id. Another cloud behind the same
@@ -48,7 +65,11 @@ class OpenStack(Connector):
         keystone = services.get("identity") or (endpoint.service_id if endpoint else None)
         if endpoint is None or not keystone:
             raise self._cloud.missing("placement")
-        return Identity(key=f"{keystone}/{endpoint.region}", label=f"{self._cloud.host} {endpoint.region}")
+        return Identity(
+            key=f"{keystone}/{endpoint.region}",
+            label=f"{self._cloud.host} {endpoint.region}",
+            version=self._cloud.version("placement"),
+        )
 
     def check(self) -> Check:
         """Log in, and try every kind of read that ``observe`` makes."""
@@ -57,9 +78,9 @@ class OpenStack(Connector):
         return Check(
             identity=identity,
             watch=watch,
-            manage=permissions.manage(self._cloud),
+            manage=permissions.manage(self._cloud, with_servers=bool(self._boot.image)),
             warnings=(*self._cloud.warnings, *warnings),
-            capabilities=("observe",),
+            capabilities=MANIFEST.capabilities,
         )
 
     def observe(self, cursor: Cursor | None) -> Iterator[Page]:
@@ -68,7 +89,7 @@ class OpenStack(Connector):
         Raises Denied before the first page when Placement or Cyborg do not let us read: nothing is removed then.
         """
         before = self._cloud.byte_count
-        facts = mapping.facts(reading.look(self._cloud))
+        facts = mapping.facts(reading.look(self._cloud, self._installation))
         byte_count = self._cloud.byte_count - before
         nodes, why = facts.nodes, facts.incomplete_because
         for start in range(0, max(1, len(nodes)), NODES_PER_PAGE):
@@ -81,25 +102,53 @@ class OpenStack(Connector):
             )
 
     def plan(self, target: Target, orders: Sequence[Order]) -> Plan:
-        """Not built yet. Raises Permanent ``not_supported``."""
-        raise _not_supported()
+        """What ``apply`` would call now. Raises what it raises before its first change."""
+        return self._carrier(target).plan(target, orders)
 
     def apply(self, target: Target, orders: Sequence[Order]) -> Outcome:
-        """Not built yet. Raises Permanent ``not_supported``."""
-        raise _not_supported()
+        """Claim in Placement, then bind in Cyborg; or make a server. See docs/platforms/openstack.md for each call."""
+        return self._carrier(target).apply(target, orders)
+
+    def hold(self, target: Target, orders: Sequence[Order]) -> Outcome:
+        """Claim in Placement alone: Cyborg and Nova give the card to nobody else, and nobody can use it."""
+        carrier = self._carrier(target)
+        if not isinstance(carrier, Consumers):
+            raise Permanent("A server cannot be held. Hold a consumer on its host instead.", code="not_supported")
+        return carrier.hold(target, orders)
 
     def probe(self, target: Target) -> Found | Absent:
-        """Not built yet. Raises Permanent ``not_supported``."""
-        raise _not_supported()
+        """Ask Placement and Cyborg what the target has."""
+        return self._carrier(target).probe(target)
+
+    def access(self, target: Target, orders: Sequence[Order]) -> Delivery:
+        """Say on which host and at which PCI addresses the cards are, under which ids. No secret."""
+        return self._carrier(target).access(target, orders)
 
     def close(self) -> None:
         """Let go of all connections. May be called twice."""
         self._cloud.close()
 
+    # --- inside -------------------------------------------------------------------------------------------------------
 
-def _not_supported() -> Permanent:
-    return Permanent(
-        "ocenter only watches OpenStack pools so far; it cannot deliver to them. Give the allocation out by hand, or "
-        "take another pool.",
-        code="not_supported",
-    )
+    def _carrier(self, target: Target) -> Consumers | ServerTargets:
+        if target.is_tenants:
+            raise Permanent(
+                f"{target.ref} is a server of its tenant, and OpenStack attaches accelerators only while it builds a "
+                "server. Nothing was asked or changed. Order a server of its own (mode nova), or a consumer.",
+                code="not_supported",
+            )
+        own = self._cloud.access().project_id or ""
+        if target.kind == "consumer":
+            return Consumers(self._cloud, self._installation, self._project_id or own)
+        if target.kind != "server":
+            raise Permanent(
+                f"OpenStack pools have no targets of the kind {target.kind}. Order a consumer or a server.",
+                code="not_supported",
+            )
+        if self._project_id not in ("", own):
+            raise Permanent(
+                "Servers are made in the project of the credential, and the settings name another one. Use a "
+                "credential of that project.",
+                code="invalid_settings",
+            )
+        return ServerTargets(self._cloud, self._installation, self._boot)

@@ -81,6 +81,28 @@ MANIFEST = Manifest(
             default="verify",
         ),
         Setting(
+            name="delivery_project_id",
+            label="Project that gets the cards (id)",
+            help="Whose use deliveries are in Placement and Cyborg; the credential's own project when empty.",
+            max_length=64,
+        ),
+        Setting(
+            name="server_image",
+            label="Image of servers (id)",
+            help="Needed to deliver servers; the credential's project gets them.",
+            max_length=64,
+        ),
+        Setting(
+            name="server_network",
+            label="Network of servers (id)",
+            help="Its id, or: none.",
+            default="none",
+            max_length=64,
+        ),
+        Setting(
+            name="server_disk_gib", label="Disk of servers (GiB)", type="integer", default=10, minimum=1, maximum=10000
+        ),
+        Setting(
             name="request_timeout_seconds",
             label="Request timeout (s)",
             help="Cyborg reads its whole list in one request: 500 devices take 6 seconds and more.",
@@ -91,17 +113,20 @@ MANIFEST = Manifest(
         ),
     ),
     modes=(
-        Mode(name="placement", grain="device", label="Placement allocation, then Cyborg binding"),
-        Mode(name="nova", grain="node", label="Device profile, flavor and server"),
+        Mode(
+            name="placement",
+            grain="device",
+            target="consumer",
+            per="member",
+            label="Placement allocation, then Cyborg binding",
+        ),
+        Mode(name="nova", grain="node", target="server", per="member", label="Server of Nova with its cards"),
     ),
     connector="connectors.openstack.connector:OpenStack",
     default_sync_interval_seconds=60,
     observe_seconds=900,  # one request to Cyborg may take ten minutes of it
-    capabilities=("observe",),
+    capabilities=("observe", "apply", "hold", "access"),
     missing={
-        "apply": "Delivery to OpenStack is not built yet.",
-        "hold": "Holds by a Placement allocation alone come with delivery.",
-        "access": "Delivery to OpenStack is not built yet.",
         "power": "Cyborg and Nova do not switch hosts; that is Ironic's or the host's own controller's work.",
         "telemetry": "No OpenStack service tells utilisation, temperature or memory of a card.",
         "resize": "Nova cannot resize a server that has accelerators, and a binding is made once.",

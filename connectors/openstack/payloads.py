@@ -43,6 +43,26 @@ class Request(Struct, kw_only=True):
     device_rp_uuid: str | None = None
     instance_uuid: str | None = None
     project_id: str | None = None
+    hostname: str | None = None
+    attach_handle_info: Any = None
+
+    @property
+    def address(self) -> str:
+        """The PCI address of what is bound, empty where it has none."""
+        info = self.attach_handle_info
+        try:
+            return "{domain}:{bus}:{device}.{function}".format_map(info if isinstance(info, dict) else {})
+        except KeyError:
+            return ""
+
+
+class Profile(Struct, kw_only=True):
+    """A device profile: what a request asks for. ``description`` is ours to mark it; ``groups`` are its resources."""
+
+    uuid: str
+    name: str
+    description: str | None = None
+    groups: list[dict[str, str]] = []
 
 
 class Deployables(Struct):
@@ -61,6 +81,12 @@ class Requests(Struct):
     """GET /accelerator_requests."""
 
     arqs: list[Request]
+
+
+class Profiles(Struct):
+    """GET /device_profiles."""
+
+    device_profiles: list[Profile]
 
 
 # --- Placement --------------------------------------------------------------------------------------------------------
@@ -140,10 +166,13 @@ class Allocations(Struct):
 
 
 class Consumer(Struct):
-    """GET /allocations/{uuid}. ``consumer_type`` is there from microversion 1.38 on; all is absent once it is gone."""
+    """GET /allocations/{uuid}, by provider. ``consumer_type`` is there from 1.38 on; all is absent once it is gone."""
 
     project_id: str = ""
+    user_id: str = ""
     consumer_type: str = ""
+    consumer_generation: int | None = None
+    allocations: dict[str, Taken] = {}
 
 
 # --- Nova -------------------------------------------------------------------------------------------------------------
@@ -186,15 +215,65 @@ class ComputeServices(Struct):
     services: list[ComputeService]
 
 
+class Fault(Struct, kw_only=True):
+    """Why a server is in ERROR; it may come after the status."""
+
+    message: str = ""
+
+
+class Address(Struct, kw_only=True):
+    """An address of a server in one of its networks."""
+
+    addr: str
+
+
+class ServerFlavor(Struct, kw_only=True):
+    """The flavor as it was when the server was made (2.47 and newer)."""
+
+    vcpus: int | None = None
+    ram: int | None = None
+
+
 class Server(Struct, kw_only=True):
-    """A server by name."""
+    """A server; ``metadata`` is its owner's. One that was never built has no ``launched_at``, and maybe no host.
+
+    ``hypervisor`` is told to admins only.
+    """
 
     id: str
-    name: str | None = None
+    name: str = ""
+    status: str = ""
+    metadata: dict[str, str] = {}
+    addresses: dict[str, list[Address]] = {}
+    flavor: ServerFlavor = field(default_factory=ServerFlavor)
+    fault: Fault = field(default_factory=Fault)
+    launched_at: str | None = field(default=None, name="OS-SRV-USG:launched_at")
+    hypervisor: str | None = field(default=None, name="OS-EXT-SRV-ATTR:hypervisor_hostname")
+    task: str | None = field(default=None, name="OS-EXT-STS:task_state")
+
+    @property
+    def is_going(self) -> bool:
+        """Whether it is being deleted. Its cards are let go before it is out of the list."""
+        return self.status == "DELETED" or self.task == "deleting"
 
 
 class Servers(Struct):
-    """GET /servers."""
+    """GET /servers/detail."""
 
     servers: list[Server]
-    servers_links: list[dict[str, str]] = []
+
+
+class Flavor(Struct, kw_only=True):
+    """What servers there can be. ``description`` from 2.55, ``extra_specs`` from 2.61 on."""
+
+    description: str | None = None
+    vcpus: int = 0
+    ram: int = 0
+    disk: int = 0
+    extra_specs: dict[str, str] = {}
+
+
+class FlavorOf(Struct):
+    """GET /flavors/{id}."""
+
+    flavor: Flavor

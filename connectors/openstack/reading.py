@@ -22,10 +22,10 @@ from connectors.openstack.payloads import (
     Devices,
     Hypervisors,
     Inventories,
+    Profiles,
     Provider,
     Providers,
     Requests,
-    Servers,
     Summary,
     Traits,
     Usages,
@@ -39,20 +39,25 @@ CYBORG = ("2.3", "2.0")
 PLACEMENT = ("1.29",)
 CONSUMERS = ("1.38", "1.29")
 NOVA = "2.53"
+OUR_PREFIX = "oc-"
 
 _HOST_CLASSES = ("MEMORY_MB", "VCPU", "DISK_GB")
 """A host that has none left of one of these may have some of the next."""
 _UNREADABLE = ("forbidden", "not_found")
 
 
-def look(cloud: Cloud) -> Snapshot:
+def look(cloud: Cloud, installation: str = "") -> Snapshot:
     """Read everything once. Raises a ConnectorError when a service that is needed does not answer or forbids it."""
     endpoint = cloud.endpoint("placement")
-    seen = Snapshot(region=endpoint.region if endpoint else "", has_cyborg=cloud.has("accelerator"))
+    region = endpoint.region if endpoint else ""
+    seen = Snapshot(region=region, installation=installation, has_cyborg=cloud.has("accelerator"))
     if seen.has_cyborg:
         seen.deployables = cloud.get("accelerator", "/deployables", Deployables, versions=CYBORG).deployables
         seen.devices = cloud.get("accelerator", "/devices", Devices, versions=CYBORG).devices
         seen.requests = cloud.get("accelerator", "/accelerator_requests", Requests, versions=CYBORG).arqs
+        if any((request.device_profile_name or "").startswith(OUR_PREFIX) for request in seen.requests):
+            found = cloud.get("accelerator", "/device_profiles", Profiles, versions=CYBORG).device_profiles
+            seen.profiles = {profile.name: profile.description or "" for profile in found}
         seen.sees_all_requests = "admin" in cloud.roles
         if not seen.sees_all_requests:
             seen.warnings.append("Without the role admin, Cyborg shows the requests of this account's project only.")
@@ -90,9 +95,7 @@ def _compute(cloud: Cloud, warnings: list[str]) -> Compute:
             if error.code not in _UNREADABLE:
                 raise
             is_denied = isinstance(error, Denied)
-            why = (
-                "the account may not list Nova's hypervisors, services and servers" if is_denied else "no Nova answers"
-            )
+            why = "the account may not list Nova's hypervisors and services" if is_denied else "no Nova answers"
     warnings.append(f"Whether hosts are alive is not known: {why}. All count as available.")
     return Compute()
 
@@ -106,17 +109,9 @@ def _of_nova(cloud: Cloud) -> Compute:
         marker=lambda page: marker_of(page.hypervisors_links),
     )
     services = cloud.get("compute", "/os-services?binary=nova-compute", ComputeServices, versions=(NOVA,)).services
-    servers = cloud.pages(
-        "compute",
-        "/servers?all_tenants=1&name=oc-",
-        Servers,
-        version=NOVA,
-        marker=lambda page: marker_of(page.servers_links),
-    )
     return Compute(
         hypervisors={host.id: host for page in hosts for host in page.hypervisors},
         zones={service.host: service.zone for service in services},
-        server_names={server.id: server.name or "" for page in servers for server in page.servers},
     )
 
 
@@ -158,13 +153,27 @@ def _read_amounts(
     if deployable is None and not cards.may_be_nova_card(provider) and not _may_be_host(seen, provider):
         return
     inventories = _read_inventories(cloud, seen, provider.uuid)
-    usages = _of(cloud, provider.uuid, "usages", Usages).usages
-    seen.summaries[provider.uuid] = Summary(
+    seen.summaries[provider.uuid] = _summary(cloud, provider.uuid, inventories, has_traits=not known_class)
+
+
+def summary(cloud: Cloud, provider: str) -> Summary | None:
+    """Return what one provider has, or None when there is no such provider."""
+    try:
+        return _summary(cloud, provider, _of(cloud, provider, "inventories", Inventories), has_traits=True)
+    except Permanent as error:
+        if error.code != "not_found":
+            raise
+        return None
+
+
+def _summary(cloud: Cloud, provider: str, inventories: Inventories, *, has_traits: bool) -> Summary:
+    usages = _of(cloud, provider, "usages", Usages).usages
+    return Summary(
         resources={
             name: Amount(int((each.total - each.reserved) * each.allocation_ratio), usages.get(name, 0))
             for name, each in inventories.inventories.items()
         },
-        traits=[] if known_class else _of(cloud, provider.uuid, "traits", Traits).traits,
+        traits=_of(cloud, provider, "traits", Traits).traits if has_traits else [],
     )
 
 

@@ -8,26 +8,28 @@ _BOUND = "Bound"
 
 
 class Compute(Struct, kw_only=True):
-    """What Nova told: hosts by the uuid of their provider, zones by service host, names of servers that may be ours."""
+    """What Nova told: hosts by the uuid of their provider, zones by service host."""
 
     hypervisors: dict[str, Hypervisor] = {}
     zones: dict[str, str | None] = {}
-    server_names: dict[str, str] = {}
 
 
 class Snapshot(Struct, kw_only=True):
     """One look. ``totals`` and ``holders`` are there only where a provider had to be asked by itself.
 
     ``totals``: provider to class to units with the reserved ones. ``holders``: provider to consumer to units.
-    ``sees_all_requests``: whether Cyborg shows us the requests of all projects.
+    ``sees_all_requests``: whether Cyborg shows us the requests of all projects. ``profiles``: description by name.
+    ``installation``: who we are; objects with its marker are ours.
     """
 
     region: str
+    installation: str = ""
     has_cyborg: bool = True
     sees_all_requests: bool = True
     deployables: list[Deployable] = []
     devices: list[CyborgDevice] = []
     requests: list[Request] = []
+    profiles: dict[str, str] = {}
     providers: dict[str, Provider] = {}
     summaries: dict[str, Summary] = {}
     totals: dict[str, dict[str, int]] = {}

@@ -1,19 +1,15 @@
-"""Who uses a card: Placement counts; Cyborg's requests, consumers and Nova's names tell who. Pure."""
+"""Who uses a card: Placement counts; Cyborg's requests and the markers on consumers and profiles tell who. Pure."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from connectors.openstack import marks
 from connectors.openstack.findings import Findings
 from connectors.openstack.payloads import Provider, Request
 from connectors.openstack.snapshot import Snapshot
 
-OURS = "OCENTER"
-"""The consumer type of ocenter's own allocations in Placement."""
-_MARKER = re.compile(r"oc-[a-z2-7]{20}")
-_OUR_PREFIX = "oc-"
 _BESIDE = "Cards bound in Cyborg and not counted in Placement; they count as used"
 
 
@@ -72,13 +68,13 @@ def _holder(seen: Snapshot, consumer: str, request: Request | None) -> str:
 
 
 def _marker(seen: Snapshot, consumer: str, request: Request | None) -> str | None:
-    """Return our external name: the server's name, or the consumer itself where it is a uuid that we made."""
-    name = seen.compute.server_names.get(consumer, "")
-    if _MARKER.fullmatch(name):
-        return name
-    is_our_profile = request is not None and (request.device_profile_name or "").startswith(_OUR_PREFIX)
-    return consumer if is_our_profile or _is_ours(seen, consumer) else None
+    """Return the marker that the consumer or the request's device profile carries, where this installation made it."""
+    known = seen.consumers.get(consumer)
+    profile = (request.device_profile_name if request is not None else None) or ""
+    texts = (known.user_id if known is not None else None, seen.profiles.get(profile))
+    found = next((mark for text in texts if (mark := marks.read(text)) is not None), None)
+    return found.marker if found is not None and found.installation == seen.installation else None
 
 
 def _is_ours(seen: Snapshot, consumer: str) -> bool:
-    return consumer in seen.consumers and seen.consumers[consumer].consumer_type == OURS
+    return consumer in seen.consumers and seen.consumers[consumer].consumer_type == marks.OURS

@@ -1,6 +1,7 @@
 """The reference connector: shows and changes a fleet that exists only in a file."""
 
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ from connectors.contract import (
     CanPower,
     CanResize,
     CanTelemeter,
+    CanWatch,
     Check,
     Connector,
     Cursor,
+    Delivery,
     Denied,
     DeviceFact,
     Done,
@@ -32,9 +35,12 @@ from connectors.contract import (
     Page,
     Pending,
     Permanent,
+    Place,
     Plan,
+    Reading,
     Target,
     Tier,
+    Transient,
 )
 from connectors.simulated import fleet, view
 from connectors.simulated.faults import strike
@@ -45,14 +51,20 @@ from connectors.simulated.state import State, Store, TargetState, When, take_fau
 from connectors.simulated.view import View
 
 PENDING_SECONDS = 0.1
+WATCH_SECONDS = 1.0
+WATCH_QUIET_SECONDS = 60.0
 CLOCK_SECONDS = 60
 
 
-class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantAccess):
+class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanWatch, CanResize, CanGrantAccess):
     """A platform of our own making. Its store says how it behaves, and may be changed while it runs."""
 
     def __init__(
-        self, settings: Mapping[str, Any], credential: Mapping[str, Any], _outgoing: Outgoing = BY_DEFAULT
+        self,
+        settings: Mapping[str, Any],
+        credential: Mapping[str, Any],
+        _outgoing: Outgoing = BY_DEFAULT,
+        installation: str = "",
     ) -> None:
         name = settings["fleet"]
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
@@ -68,10 +80,12 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
             has_trouble=settings["has_trouble"],
         )
         self._name = name
+        self._installation = installation
         self._page_size = settings["page_size"]
         self._is_incremental = settings["is_incremental"]
         self._token = credential.get("token") or ""
         self.store = Store(settings["state_folder"], name)
+        self._closed = threading.Event()
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
@@ -96,7 +110,7 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
     def observe(self, cursor: Cursor | None) -> Iterator[Page]:
         state = self._enter("observe")
         _refuse_missing(state.knobs.missing_watch)
-        place = {"fleet": self._identity(state).key, "spec": str(self._spec), "version": state.version}
+        place = self._place(state)
         since_version = self._since(cursor, place, state)
         nodes = view.distorted(self._nodes(state, since_version), state.knobs)
         pages = view.pages(nodes, self._page_size)
@@ -116,6 +130,37 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
                 time.sleep(state.knobs.latency_ms / 1000)
             told = following
 
+    def watch(self, cursor: Cursor) -> Iterator[Page]:
+        """Tell changes by the version that each node last changed in. Ends when the cursor is of another fleet."""
+        told_at = time.monotonic()
+        while not self._closed.is_set():
+            state = self._enter("watch")
+            _refuse_missing(state.knobs.missing_watch)
+            place = self._place(state)
+            version = cursor.get("version")
+            if {**cursor, "version": 0} != {**place, "version": 0} or not isinstance(version, int):
+                return
+            if version > state.version:
+                return  # the platform was put back to an earlier state
+            if version < state.version or time.monotonic() - told_at > WATCH_QUIET_SECONDS:
+                told = tuple(self._nodes(state, version))
+                gone = tuple(sorted(ref for ref in state.world.gone if state.changed.get(ref, 0) > version))
+                last = Last(complete=True, cursor=place)
+                yield Page(nodes=told, gone=gone, byte_count=view.weight_bytes(told), is_full=False, last=last)
+                cursor, told_at = place, time.monotonic()
+                self._strike("watch", "during")
+            self._closed.wait(WATCH_SECONDS)
+
+    def close(self) -> None:
+        """End a watch that another thread waits for."""
+        self._closed.set()
+
+    def _place(self, state: State) -> dict[str, Any]:
+        return {"fleet": self._identity(state).key, "spec": str(self._spec), "version": state.version}
+
+    def _shown(self, state: State) -> View:
+        return View(self._spec, state, self._installation)
+
     def _since(self, cursor: Cursor | None, place: Mapping[str, Any], state: State) -> int | None:
         """Return the version from which an incremental observation may go on, or None for a full one."""
         if not self._is_incremental or cursor is None or state.knobs.churn_seconds:
@@ -125,7 +170,7 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
         return version if is_same and isinstance(version, int) and version <= state.version else None
 
     def _nodes(self, state: State, since_version: int | None) -> Iterator[NodeFact]:
-        shown = View(self._spec, state)
+        shown = self._shown(state)
         if state.knobs.is_empty:
             return iter(())
         if since_version is not None:
@@ -139,7 +184,7 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
 
     def plan(self, target: Target, orders: Sequence[Order]) -> Plan:
         with self._call("plan") as state:
-            calls, _ = changes(self._spec, state, target, orders, is_held=False)
+            calls, _ = changes(self._spec, state, target, orders, installation=self._installation, is_held=False)
             return Plan(calls=calls)
 
     def apply(self, target: Target, orders: Sequence[Order]) -> Outcome:
@@ -150,21 +195,29 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
 
     def probe(self, target: Target) -> Found | Absent:
         with self._call("probe") as state:
-            return _found(state.targets.get(target.ref))
+            return _found(state.targets.get(target.ref), self._installation)
 
-    def access(self, target: Target, orders: Sequence[Order]) -> Mapping[str, str]:
+    def access(self, target: Target, orders: Sequence[Order]) -> Delivery:
         with self._call("access") as state:
             stored = state.targets.get(target.ref)
-            if stored is None or stored.is_held or not stored.is_ours:
+            if stored is None or stored.is_held or stored.installation != self._installation:
                 raise Permanent(f"{target.ref} delivers nothing yet; apply its orders first.", code="not_found")
             token = blake2b(target.ref.encode(), key=self._token.encode()[:64], digest_size=20).hexdigest()
-            return {"url": f"https://{self._name}.example/{target.ref}", "token": f"simulated-{token}"}
+            ends = [order.lease_end_at for order in stored.orders.values() if order.lease_end_at]
+            return Delivery(
+                kind="token",
+                facts={"url": f"https://{self._name}.example/{target.ref}"},
+                secrets={"token": f"simulated-{token}"},
+                expires_at=max(ends) if len(ends) == len(stored.orders) else None,
+            )
 
     def _carry(self, call: str, target: Target, orders: Sequence[Order], *, is_held: bool) -> Outcome:
         with self._call(call) as known:
             _refuse_missing(known.knobs.missing_manage)
             with self.store.changing() as state:
-                calls, wanted = changes(self._spec, state, target, orders, is_held=is_held)
+                calls, wanted = changes(
+                    self._spec, state, target, orders, installation=self._installation, is_held=is_held
+                )
                 present = state.targets.get(target.ref)
                 broken = take_fault(state, call, "during")
                 if calls and wanted is not None:
@@ -172,13 +225,18 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
                 elif present is not None and present.pending_calls:
                     present.pending_calls -= 1
                 after = wanted if calls else present
-                if not state.knobs.does_nothing:
+                if broken == "deleted":
+                    state.targets.pop(target.ref, None)
+                elif not state.knobs.does_nothing:
                     _keep(state, target, _half(present, after) if broken else after)
-            if broken:
+                there = state.targets.get(target.ref)
+            if broken and broken != "deleted":
                 strike(broken)
+            if there != after:
+                raise _unconfirmed(target)
             if after is not None and after.pending_calls:
                 return Pending(after_seconds=PENDING_SECONDS, changes=calls)
-            return Done(found=_found(after), changes=calls)
+            return Done(found=_found(there, self._installation), changes=calls)
 
     # --- hosts --------------------------------------------------------------------------------------------------------
 
@@ -190,10 +248,11 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
                 (state.world.off.discard if wanted == "on" else state.world.off.add)(node_ref)
             return wanted
 
-    def telemetry(self) -> Mapping[str, Mapping[str, float]]:
+    def telemetry(self) -> Iterator[Reading]:
         with self._call("telemetry") as state:
-            shown = View(self._spec, state).nodes()
-            return {f"{node.ref}/{device.ref}": _busy(device) for node in shown for device in node.devices}
+            for node in self._shown(state).nodes():
+                for device in node.devices:
+                    yield _reading(node, device)
 
     # --- every call ---------------------------------------------------------------------------------------------------
 
@@ -228,7 +287,7 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanResize, CanGrantA
     def _identity(self, state: State) -> Identity:
         born = f"{self._name}/{self._spec.character}/{self._spec.seed}"
         key = state.knobs.identity or f"simulated-{blake2b(born.encode(), digest_size=10).hexdigest()}"
-        return Identity(key=key, label=f"Simulated fleet {self._name}", version="1")
+        return Identity(key=key, label=f"Simulated fleet {self._name}", version=state.knobs.version)
 
 
 def _refuse_missing(missing: Sequence[str]) -> None:
@@ -240,16 +299,28 @@ def _refuse_missing(missing: Sequence[str]) -> None:
         )
 
 
-def _found(stored: TargetState | None) -> Found | Absent:
+def _unconfirmed(target: Target) -> Transient:
+    return Transient(
+        f"The simulated platform said done, and {target.ref} is not as ordered. ocenter asks again what is there.",
+        code="unconfirmed",
+    )
+
+
+def _found(stored: TargetState | None, installation: str) -> Found | Absent:
     if stored is None:
         return Absent()
-    is_there = stored.is_ours and stored.is_marked and not stored.pending_calls
-    paths = {marker: [placed.path for placed in places] for marker, places in sorted(stored.placed.items())}
+    is_ours = stored.installation == installation
+    if not (is_ours and stored.is_marked and not stored.pending_calls):
+        return Found(generation=stored.generation, is_ours=is_ours, detail={"is_held": stored.is_held})
     return Found(
         generation=stored.generation,
-        markers=tuple(sorted(stored.orders)) if is_there else (),
-        is_ours=stored.is_ours,
-        detail={"paths": paths, "is_held": stored.is_held},
+        markers=tuple(sorted(stored.orders)),
+        places={
+            marker: tuple(Place(*placed.path.split("/", 1)) for placed in places)
+            for marker, places in sorted(stored.placed.items())
+        },
+        enforced=("simulation",),
+        detail={"is_held": stored.is_held},
     )
 
 
@@ -272,13 +343,19 @@ def _half(present: TargetState | None, wanted: TargetState | None) -> TargetStat
     return replace(whole, orders=orders, placed={marker: whole.placed[marker] for marker in first})
 
 
-def _busy(device: DeviceFact) -> dict[str, float]:
+def _reading(node: NodeFact, device: DeviceFact) -> Reading:
     """Return made-up measurements. A faulty device tells none, which is not the same as zero."""
+    known = Reading(
+        node=node.ref, ref=device.ref, uuid=device.uuid, health=device.health, health_reason=device.health_reason
+    )
     if device.health != "ok":
-        return {}
+        return known
     share = min(1.0, sum(use.milli for use in device.uses) / 1000)
-    return {
-        "utilisation_percent": round(share * 93, 1),
-        "memory_used_mib": float(round(device.memory_mib * share)),
-        "power_watts": round(70 + share * 530, 1),
-    }
+    return replace(
+        known,
+        utilisation_percent=round(share * 93, 1),
+        memory_used_mib=round(device.memory_mib * share),
+        temperature_celsius=round(31 + share * 40, 1),
+        power_watts=round(70 + share * 530, 1),
+        ecc_uncorrected=0,
+    )

@@ -16,7 +16,7 @@ CODES: Mapping[str, tuple[type[ConnectorError], str]] = {
     "not_this_kind": (Permanent, "Something else answers at this address. Check the pool's settings."),
     "too_large": (Permanent, "The answer is too large. Ask for smaller pages in the pool's settings."),
     "rejected": (Permanent, "The simulated platform refuses the request. Its own words say why."),
-    "conflict": (Permanent, "Somebody else changed the target at the same time; read it again first."),
+    "conflict": (Transient, "Somebody else changed the target at the same time; read it again first."),
     "unauthorized": (Denied, "The credential is not accepted. Put a valid one into the pool's credential."),
     "forbidden": (Denied, "The account may not do this. Give it the permissions that the pool's check lists."),
     "no_capacity": (NoCapacity, "The simulated platform has no room for the orders."),
@@ -32,4 +32,4 @@ def strike(code: str) -> None:
     kind, message = CODES[code]
     if kind is Transient:
         raise Transient(message, code=code, after_seconds=1.0 if code == "throttled" else None)
-    raise kind(message, code=code)
+    raise kind(message, code=code, platform_words=f"the platform said: {code}")

@@ -91,12 +91,12 @@ MANIFEST = Manifest(
         ),
     ),
     modes=(
-        Mode(name="device", grain="device", label="Single devices"),
-        Mode(name="node", grain="node", label="Devices on a node"),
-        Mode(name="pool", grain="pool", label="Quota of the pool"),
+        Mode(name="device", grain="device", target="host", per="node", label="Single devices"),
+        Mode(name="node", grain="node", target="vm", per="member", label="Devices on a node"),
+        Mode(name="pool", grain="pool", target="namespace", per="allocation", label="Quota of the pool"),
     ),
     connector="connectors.simulated.connector:Simulated",
     default_sync_interval_seconds=60,
-    capabilities=("observe", "apply", "hold", "power", "telemetry", "resize", "access"),
+    capabilities=("observe", "apply", "hold", "power", "telemetry", "watch", "resize", "access"),
     is_simulation=True,
 )

@@ -10,14 +10,14 @@ from connectors.simulated.view import View
 
 
 def changes(
-    spec: Spec, state: State, target: Target, orders: Sequence[Order], *, is_held: bool
+    spec: Spec, state: State, target: Target, orders: Sequence[Order], *, installation: str, is_held: bool
 ) -> tuple[tuple[Call, ...], TargetState | None]:
     """Return the calls that make the target carry exactly these orders, and what it is after them (None: absent).
 
     Changes nothing. Raises NoCapacity, and Permanent ``not_ours`` or ``stale_generation``.
     """
     stored = state.targets.get(target.ref)
-    _refuse(stored, state.removed.get(target.ref, -1), target)
+    _refuse(stored, state.removed.get(target.ref, -1), target, installation)
     name = f"{target.kind}/{target.ref}"
     if not orders:
         return ((Call(verb="delete", object=name),) if stored else ()), None
@@ -27,19 +27,21 @@ def changes(
     calls = _frame(name, stored, target, is_held)
     surplus = sorted(stored.orders.keys() - wanted.keys()) if stored else []
     calls += [Call(verb="remove", object=f"{name}/{marker}") for marker in surplus]
-    room = _Room(spec, state, target, placed)
+    room = _Room(spec, state, target, placed, installation)
     for marker in sorted(wanted.keys() - kept):
         before = stored.placed.get(marker, []) if stored else []
         placed[marker] = room.take(wanted[marker], before)
         body = {"milli": wanted[marker].milli, "paths": [part.path for part in placed[marker]]}
         calls.append(Call(verb="place", object=f"{name}/{marker}", body=body))
-    return tuple(calls), TargetState(generation=target.generation, orders=wanted, placed=placed, is_held=is_held)
+    return tuple(calls), TargetState(
+        generation=target.generation, orders=wanted, placed=placed, is_held=is_held, installation=installation
+    )
 
 
-def _refuse(stored: TargetState | None, removed_generation: int, target: Target) -> None:
-    if stored is not None and not stored.is_ours:
+def _refuse(stored: TargetState | None, removed_generation: int, target: Target, installation: str) -> None:
+    if stored is not None and stored.installation != installation:
         raise Permanent(
-            f"{target.ref} was not made by ocenter and is left alone. Give it another name or remove it yourself.",
+            f"{target.ref} was not made by this ocenter and is left alone. Give it another name or remove it yourself.",
             code="not_ours",
         )
     known = stored.generation if stored else removed_generation
@@ -61,9 +63,11 @@ def _frame(name: str, stored: TargetState | None, target: Target, is_held: bool)
 class _Room:
     """What is free for one target, while its orders are put one after another."""
 
-    def __init__(self, spec: Spec, state: State, target: Target, kept: dict[str, list[Placed]]) -> None:
+    def __init__(
+        self, spec: Spec, state: State, target: Target, kept: dict[str, list[Placed]], installation: str
+    ) -> None:
         others = {ref: other for ref, other in state.targets.items() if ref != target.ref}
-        self._view = View(spec, State(knobs=state.knobs, world=state.world, targets=others))
+        self._view = View(spec, State(knobs=state.knobs, world=state.world, targets=others), installation)
         self._target = target
         self._taken: dict[str, int] = {}
         for places in kept.values():

@@ -25,7 +25,8 @@ class Fault(Struct, kw_only=True):
     """The next ``times`` calls of a name fail (-1: all of them, "*": any call).
 
     ``during`` an observation means after its first page, ``during`` an apply after its first order. ``after`` means
-    that the effect is there and the answer is lost. ``code`` is one of ``faults.CODES``.
+    that the effect is there and the answer is lost. ``code`` is one of ``faults.CODES``, or ``deleted``: somebody else
+    takes the target away ``during`` an apply, which goes on as if nothing had been.
     """
 
     code: str
@@ -42,6 +43,7 @@ class Knobs(Struct, kw_only=True):
     missing_watch: tuple[str, ...] = ()
     missing_manage: tuple[str, ...] = ()
     identity: str = ""
+    version: str = "1"
     clock_ahead_seconds: int = 0
     churn_seconds: int = 0
     pending_calls: int = 0
@@ -78,14 +80,14 @@ class Placed(Struct, frozen=True):
 
 
 class TargetState(Struct, kw_only=True):
-    """A target as the platform keeps it. One that is not ours belongs to somebody else and carries no orders."""
+    """A target as the platform keeps it. One that nobody's installation made belongs to somebody else: None."""
 
     generation: int
     orders: dict[str, Order] = field(default_factory=dict)
     placed: dict[str, list[Placed]] = field(default_factory=dict)
     is_held: bool = False
     is_marked: bool = True
-    is_ours: bool = True
+    installation: str | None = ""
     pending_calls: int = 0
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T", DeviceFact, CounterFact)
 class View:
     """A fleet in one state. Only nodes to which something happened cost more than making them."""
 
-    def __init__(self, spec: Spec, state: State) -> None:
+    def __init__(self, spec: Spec, state: State, installation: str = "") -> None:
         self._spec = spec
         self._state = state
         self._touched = by_node(state).keys()
@@ -25,13 +25,14 @@ class View:
         for path, use in state.world.uses.items():
             self._uses.setdefault(path, []).append(use)
         for ref, target in state.targets.items():
+            is_marked = target.is_marked and target.installation == installation
             for marker, places in target.placed.items():
                 for placed in places:
                     use = UseFact(
                         holder=ref,
                         milli=placed.milli,
                         memory_mib=placed.memory_mib,
-                        marker=marker if target.is_marked else None,
+                        marker=marker if is_marked else None,
                     )
                     self._uses.setdefault(placed.path, []).append(use)
 

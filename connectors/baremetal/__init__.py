@@ -1,0 +1,1 @@
+"""Hosts without an orchestrator: cards by the vendors' tools over SSH, power and health by Redfish."""

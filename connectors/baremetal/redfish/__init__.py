@@ -1,0 +1,1 @@
+"""What a host's management controller tells and does over Redfish: presence, slot, health, firmware and power."""

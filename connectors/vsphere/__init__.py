@@ -1,0 +1,1 @@
+"""vSphere pools: one vCenter."""
