@@ -160,12 +160,19 @@ class Env(BaseSettings):
     """Redis or Valkey; absent: the embedded Valkey."""
 
     keep_audit_days: Annotated[int, Field(ge=0, le=36500)] = 1095
-    """Audit events older than this are dropped month by month; 0 keeps them for ever. So do the other three."""
+    """Audit events older than this are dropped month by month; 0 keeps them for ever. So do the other four."""
     keep_ledger_days: Annotated[int, Field(ge=0, le=36500)] = 1095
     keep_changes_days: Annotated[int, Field(ge=0, le=36500)] = 180
     """What sync runs changed in the inventory, with before and after."""
     keep_runs_days: Annotated[int, Field(ge=0, le=36500)] = 90
     """Sync runs that have ended; the last one of each pool always stays."""
+    keep_usage_days: Annotated[int, Field(ge=0, le=36500)] = 90
+    """How busy devices were, hour by hour."""
+
+    watch: bool = False
+    """`manage.py up` starts one `manage.py watch` too: a process of its own that hears of changes as they come."""
+    telemetry_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
+    """How often devices are asked how busy they are; 0 never asks."""
 
     outgoing_allow: Places = ()
     """Addresses, networks and host names that pools may have although connectors/addresses.py refuses them."""

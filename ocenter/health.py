@@ -1,6 +1,6 @@
-"""What lives: heartbeats of worker and beat, for /readyz and for a container's health check.
+"""What lives: heartbeats of worker, beat and watch, for /readyz and for a container's health check.
 
-`python -m ocenter.health web|worker|beat` ends with 0 when that process of this host lives.
+`python -m ocenter.health web|worker|beat|watch` ends with 0 when that process of this host lives.
 """
 
 import json
@@ -17,7 +17,7 @@ import redis
 from ocenter import addresses
 from ocenter.env import Env, load
 
-WORKER, BEAT = "worker", "beat"
+WORKER, BEAT, WATCH = "worker", "beat", "watch"
 STALE_SECONDS = 30
 STATUS = Path("run", "status.json")
 

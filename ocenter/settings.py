@@ -144,8 +144,10 @@ KEEP_DAYS = {
     "ledger_event": env.keep_ledger_days,
     "inventory_change": env.keep_changes_days,
     "sync_run": env.keep_runs_days,
+    "device_usage_hour": env.keep_usage_days,
 }
 """Days by table; `manage.py up` and the housekeeping service drop what is older once a day."""
+TELEMETRY_SECONDS = env.telemetry_seconds
 
 # --- broker and cache: one server, two of its databases, since clearing a cache empties a database --------------------
 BROKER_URL = addresses.broker_url(env)

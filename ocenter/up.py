@@ -14,6 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import redis
+from django.core.management import call_command
 
 from ocenter import addresses, beat, child, embedded, health, home, prepare, web, worker
 from ocenter.embedded import Account
@@ -67,6 +68,8 @@ def _start(env: Env, supervisor: Supervisor, has_demo: bool) -> None:
     # looks for a broker never does. Rows hold all that matters, and the next worker goes on from them.
     supervisor.start(Child("worker", partial(worker.work, env), patience_seconds=30))
     supervisor.start(Child("beat", beat.tick))
+    if env.watch:
+        supervisor.start(Child("watch", partial(call_command, "watch")))
     address = local_address(env)
     supervisor.until(partial(_answers, f"{address}/healthz"), front, 120)
     say(f"ocenter runs at {env.url or address}\nCtrl-C stops it. Logs are in {env.home / 'logs'}.")

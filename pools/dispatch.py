@@ -29,7 +29,11 @@ class Task(StrEnum):
     TICK = "ocenter.tick"
     OBSERVE_POOL = "ocenter.observe_pool"
     CHECK_POOL = "ocenter.check_pool"
+    TELEMETER_POOL = "ocenter.telemeter_pool"
     VERIFY_LOGS = "ocenter.verify_logs"
+    ADVANCE_QUEUE = "ocenter.advance_queue"
+    ADVANCE_ALLOCATIONS = "ocenter.advance_allocations"
+    APPLY_POOL = "ocenter.apply_pool"
 
 
 def observe(pool_id: UUID, kind: str) -> None:
@@ -42,10 +46,30 @@ def check(pool_id: UUID, kind: str) -> None:
     _after_commit(Task.CHECK_POOL, observe_queue(kind), pool_id=str(pool_id))
 
 
+def telemeter(pool_id: UUID, kind: str) -> None:
+    """Hint that the devices of the pool are to be asked how busy they are."""
+    _after_commit(Task.TELEMETER_POOL, observe_queue(kind), pool_id=str(pool_id))
+
+
 def verify() -> None:
     """Hint that a check of the audit and the ledger is due. It reads all of them, so it may take hours."""
     limits = {"soft_time_limit": VERIFY_SECONDS, "time_limit": VERIFY_SECONDS + 60}
     transaction.on_commit(partial(_send, Task.VERIFY_LOGS, DEFAULT_QUEUE, {}, limits))
+
+
+def advance_queue() -> None:
+    """Hint that something became free for which others wait."""
+    _after_commit(Task.ADVANCE_QUEUE, DEFAULT_QUEUE)
+
+
+def advance_allocations() -> None:
+    """Hint that allocations were claimed or are to be given back."""
+    _after_commit(Task.ADVANCE_ALLOCATIONS, DEFAULT_QUEUE)
+
+
+def apply(pool_id: UUID, kind: str) -> None:
+    """Hint that targets of the pool are due."""
+    _after_commit(Task.APPLY_POOL, observe_queue(kind), pool_id=str(pool_id))
 
 
 def _after_commit(task: Task, queue: str, **ids: str) -> None:

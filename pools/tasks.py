@@ -9,9 +9,9 @@ from celery.signals import worker_init, worker_shutting_down
 from django.utils import timezone
 
 from pools.dispatch import Task
-from pools.reconcile import checks, inventory, lanes, sweep
+from pools.reconcile import allocations, checks, inventory, lanes, sweep, targets, telemetry
 from pools.reconcile.lanes import Lane
-from pools.services import verification
+from pools.services import queue, verification
 
 # Made before the worker forks, so that its processes see when the worker is told to stop.
 _stopping = multiprocessing.get_context("fork").Event()
@@ -51,6 +51,12 @@ def check_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     checks.run(pool_id=UUID(pool_id), clock=timezone.now, lane=_checks)
 
 
+@shared_task(name=Task.TELEMETER_POOL, acks_late=True)
+def telemeter_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
+    """Ask the devices of a pool how busy they are, if that is due and nobody is at it."""
+    telemetry.run(pool_id=UUID(pool_id), clock=timezone.now, lane=_checks)
+
+
 @shared_task(name=Task.VERIFY_LOGS)
 def verify_logs(**_from_newer_senders: object) -> None:
     """Check the audit and the ledger against their seals, if that is due and nobody is at it.
@@ -59,3 +65,21 @@ def verify_logs(**_from_newer_senders: object) -> None:
     due stands in a row, so a worker that dies at it loses nothing.
     """
     verification.run_due(now=timezone.now())
+
+
+@shared_task(name=Task.ADVANCE_QUEUE, acks_late=True)
+def advance_queue(**_from_newer_senders: object) -> None:
+    """Claim for those who wait what can be had now."""
+    queue.advance(now=timezone.now())
+
+
+@shared_task(name=Task.ADVANCE_ALLOCATIONS, acks_late=True)
+def advance_allocations(**_from_newer_senders: object) -> None:
+    """Move allocations on as their platforms answered."""
+    allocations.advance(clock=timezone.now)
+
+
+@shared_task(name=Task.APPLY_POOL, acks_late=True)
+def apply_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
+    """Let the targets of a pool that are due carry their orders."""
+    targets.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set, lane=_slow_pools)

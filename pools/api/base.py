@@ -88,7 +88,15 @@ class View(APIView):
         if self.described:
             parsing.only_queries(request, {*self.described.queries, "dry_run"})
         request.ocenter_reason = parsing.reason(request)  # type: ignore[attr-defined]  # for auth.actor
+        if request.method == "POST" and not parsing.flag(request, "dry_run"):
+            answered = self.together(request)
+            if answered is not None:
+                return answered
         return idempotency.once(request, handle, self.shown_once)
+
+    def together(self, request: Request) -> Response | None:
+        """Answer a POST whose write commits with those of other requests; None: it is one of its own."""
+        return None
 
     def perform_authentication(self, request: Request) -> None:
         """Who is over the limit is not heard, and neither is who tries tokens."""

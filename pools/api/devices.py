@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from pools.api import auth, base, parsing, schema
 from pools.domain.errors import DeviceMissing
-from pools.selectors import changes, devices
+from pools.selectors import changes, devices, telemetry
 
 
 class Devices(base.View):
@@ -46,3 +46,17 @@ class DeviceChanges(base.View):
         params, cursor, limit = parsing.listing(request)
         devices.one(device_id, timezone.now(), auth.access(request))
         return base.listing(request, changes.of_object(object_id=device_id, params=params, cursor=cursor, limit=limit))
+
+
+class DeviceUsage(base.View):
+    """How busy a device was."""
+
+    rights = {"GET": ("device", "read")}
+    missing = DeviceMissing
+
+    @schema.listing("devices.usage", "List how busy a device was, by hour", telemetry.UsageRow, telemetry.FILTERS)
+    def get(self, request: Request, device: str) -> Response:
+        device_id = base.identified(device, DeviceMissing)
+        params, cursor, limit = parsing.listing(request)
+        devices.one(device_id, timezone.now(), auth.access(request))
+        return base.listing(request, telemetry.usage(device_id=device_id, params=params, cursor=cursor, limit=limit))

@@ -97,8 +97,7 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
     set_rollback()
     headers = {}
     if isinstance(error, DomainError):
-        status = next(status for family, status in _FAMILIES.items() if isinstance(error, family))
-        found = status, error.code, error.message, error.fields
+        found = _of_domain(error)
     elif isinstance(error, OperationalError | InterfaceError):
         log.warning("database_unavailable", error=type(error).__name__)
         found = 503, "server.unavailable", "The database does not answer at the moment; try again soon.", ()
@@ -111,6 +110,11 @@ def answer(error: Exception, context: dict[str, Any]) -> Response:
         headers["WWW-Authenticate"] = challenge
     body = problem(*found, request_id=auth.request_id(context["request"]))
     return Response(body, status=body.status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def of_domain(error: DomainError, request_id: str) -> Problem:
+    """Return the problem of one item among others."""
+    return problem(*_of_domain(error), request_id=request_id)
 
 
 def problem(
@@ -126,6 +130,11 @@ def problem(
         errors=[WrongField(wrong.field, wrong.code, wrong.detail) for wrong in fields],
         request_id=request_id,
     )
+
+
+def _of_domain(error: DomainError) -> tuple[int, str, str, tuple[FieldError, ...]]:
+    status = next(status for family, status in _FAMILIES.items() if isinstance(error, family))
+    return status, error.code, error.message, error.fields
 
 
 def _of_http(error: Exception) -> tuple[int, str, str, tuple[FieldError, ...]]:

@@ -14,7 +14,7 @@ from pools.api import auth, parsing
 from pools.domain import filters
 from pools.domain.errors import FieldError, Invalid
 from pools.services import idempotency, writing
-from pools.services.idempotency import Kept
+from pools.services.idempotency import Kept, Once
 
 HEADER: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -40,6 +40,16 @@ def once(request: Request, handle: Callable[[], Response], shown_once: Collectio
         response = handle()
         idempotency.keep(user_id=user_id, key=key, answer=_kept(response, shown_once))
         return response
+
+
+def ticket(request: Request, answer: Callable[[Any], Response]) -> Once | None:
+    """Return the request's key for a write that commits with those of others; None without one.
+
+    ``answer`` makes the response of what was made. Raises Invalid.
+    """
+    if (key := _key(request)) is None:
+        return None
+    return Once(_user_id(request), key, _fingerprint(request), lambda made: _kept(answer(made), ()))
 
 
 def _key(request: Request) -> str | None:

@@ -1,7 +1,7 @@
 """From bodies, headers and queries to checked values; all mistakes at once, none of them quoted."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +25,7 @@ _MEDIA_TYPES: Final = ("application/json", "application/merge-patch+json")
 _EXTENDED: Final = re.compile(r"utf-8'[a-z0-9-]*'(.*)", re.IGNORECASE)
 # Controls, ends of lines, and what turns the direction of writing.
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_NO_OBJECT: Final = ("not_an_object", "A JSON object is needed.")
 _TOO_DEEP: Final = "The body is nested too deeply."
 _ETAG: Final = re.compile(r'(?:W/)?"?(\d{1,18})(?:\.[0-9a-f]*)?"?')
 
@@ -39,26 +40,30 @@ def body(shape: type[Shape], request: Request) -> Shape:
     Raises Malformed (400), LengthRequired (411), TooLarge (413), UnsupportedMediaType (415), and Invalid (422) with
     every wrong field.
     """
-    given = _object(request)
-    values: dict[str, Any] = {}
-    wrong = []
-    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # a struct
-    for name in given:
-        if name not in fields:
-            wrong.append(
-                FieldError(name[:64], "unknown_field", f"There is no such field. {meant(name, fields)}".rstrip())
-            )
-    for name, field in fields.items():
-        if name in given:
-            try:
-                values[field.name] = msgspec.convert(given[name], field.type)
-            except msgspec.ValidationError as error:
-                wrong.append(_wrong(name, error))
-        elif field.required:
-            wrong.append(FieldError(name, "required", "This field is needed."))
+    found, wrong = _struct(shape, _object(request), "")
+    if found is None:
+        raise Invalid(fields=tuple(wrong))
+    return found
+
+
+def rows(shape: type[Shape], request: Request) -> list[Shape]:
+    """Return the JSON body, a list of objects, as structs; a field is named as ``[2].weight``. Raises as ``body``."""
+    given: list[Any] = _decoded(request, list)
+    if trouble := _trouble(given):
+        raise Invalid(fields=(FieldError("", *trouble),))
+    found: list[Shape] = []
+    wrong: list[FieldError] = []
+    for number, each in enumerate(given):
+        if not isinstance(each, dict):
+            wrong.append(FieldError(f"[{number}]", *_NO_OBJECT))
+            continue
+        row, mistakes = _struct(shape, each, f"[{number}].")
+        wrong += mistakes
+        if row is not None:
+            found.append(row)
     if wrong:
         raise Invalid(fields=tuple(wrong))
-    return shape(**values)
+    return found
 
 
 def mapping(request: Request) -> dict[str, Any]:
@@ -159,6 +164,26 @@ def raw(request: Request) -> bytes:
     return request._request.body
 
 
+def _struct(shape: type[Shape], given: Mapping[str, Any], place: str) -> tuple[Shape | None, list[FieldError]]:
+    """Return an object as the struct, or None and every wrong field. ``place`` comes before the names of fields."""
+    values: dict[str, Any] = {}
+    wrong = []
+    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}  # type: ignore[arg-type]  # a struct
+    for name in given:
+        if name not in fields:
+            detail = f"There is no such field. {meant(name, fields)}".rstrip()
+            wrong.append(FieldError(place + name[:64], "unknown_field", detail))
+    for name, field in fields.items():
+        if name in given:
+            try:
+                values[field.name] = msgspec.convert(given[name], field.type)
+            except msgspec.ValidationError as error:
+                wrong.append(_wrong(place + name, error))
+        elif field.required:
+            wrong.append(FieldError(place + name, "required", "This field is needed."))
+    return (None if wrong else shape(**values)), wrong
+
+
 def _object(request: Request) -> dict[str, Any]:
     given: dict[str, Any] = _decoded(request, dict)
     wrong = [_refused(name, trouble) for name, value in given.items() if (trouble := _trouble([name, value]))]
@@ -178,7 +203,7 @@ def _decoded(request: Request, shape: type[dict[str, Any]] | type[list[Any]]) ->
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Malformed from None
     if not isinstance(given, shape):
-        wanted = ("not_an_object", "A JSON object is needed.") if shape is dict else ("not_a_list", "A list is needed.")
+        wanted = _NO_OBJECT if shape is dict else ("not_a_list", "A list is needed.")
         raise Invalid(fields=(FieldError("", *wanted),))
     return given
 

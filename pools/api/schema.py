@@ -36,7 +36,7 @@ _FILTER_WORDS: Final = {
     "source": "hand or sso, with a comma between.",
     "is_inherited": "true: only those from above; false: only the project's own.",
     "is_active": "true or false.",
-    "allocation": "Ids of allocations, with commas between. There are none yet, so nothing is found.",
+    "allocation": "Ids of allocations, with commas between.",
     "label": "A label selector such as tier=prod,zone!=b,gpu,!old.",
     "actor": "Names of users, with commas between.",
     "action": "Actions such as pool.granted, with commas between.",
@@ -223,6 +223,16 @@ def list_of(row: type) -> type:
     )
 
 
+def array_of(struct: type) -> dict[str, Any]:
+    """Return the schema of a body that is a list of such structs, which refer to no others."""
+    _, found = msgspec.json.schema_components([struct])
+    return {"type": "array", "items": found[struct.__name__]}
+
+
+_schemas: dict[str, dict[str, Any]] = {}
+"""What each name stands for in the description."""
+
+
 class StructExtension(OpenApiSerializerExtension):
     """Schemas of msgspec structs. A row's class is named ``XRow``, and the API calls it X."""
 
@@ -238,9 +248,13 @@ class StructExtension(OpenApiSerializerExtension):
         _, found = msgspec.json.schema_components([self.target], ref_template=_REFERENCE + "{name}")
         text = re.sub(rf'("{_REFERENCE}\w+?)Row"', r'\1"', msgspec.json.encode(found).decode())
         schemas: dict[str, dict[str, Any]] = msgspec.json.decode(text)
-        own = schemas.pop(self.target.__name__)
-        for name, schema in schemas.items():
-            name = name.removesuffix("Row")
+        own = schemas[self.target.__name__]
+        for whole_name, schema in schemas.items():
+            name = whole_name.removesuffix("Row")
+            if _schemas.setdefault(name, schema) != schema:
+                raise RuntimeError(f"Two different structs are called {name}. Rename one, or the other's is shown.")
+            if schema is own:
+                continue
             auto_schema.registry.register_on_missing(
                 ResolvedComponent(name=name, type=ResolvedComponent.SCHEMA, object=name, schema=schema)
             )

@@ -458,8 +458,102 @@ class KeyInProgress(Conflict):
     msgid = gettext_noop("A request with this Idempotency-Key still runs; ask again in a moment.")
 
 
+class KeyUsed(Conflict):
+    """The Idempotency-Key was answered before; the edge tells that answer and nobody sees this."""
+
+    code = "idempotency.used"
+    msgid = gettext_noop("This Idempotency-Key was answered before; ask again to be told the answer.")
+
+
 class KeyReused(Invalid):
     """An Idempotency-Key stands for one request and nothing else."""
 
     code = "idempotency.key_reused"
     msgid = gettext_noop("This Idempotency-Key was used for another request. Use a new key for a new request.")
+
+
+# --- flavors and prices -----------------------------------------------------------------------------------------------
+
+
+class FlavorMissing(Missing):
+    """No flavor of this name or id."""
+
+    code = "flavor.not_found"
+    msgid = gettext_noop("There is no such flavor.")
+
+
+class FlavorNameTaken(Conflict):
+    """Another flavor has this name."""
+
+    code = "flavor.name_taken"
+    msgid = gettext_noop('Another flavor is named "%(name)s". Choose another name.')
+
+
+class FlavorChanged(Stale):
+    """Somebody else changed the flavor first."""
+
+    code = "flavor.changed"
+    msgid = gettext_noop("The flavor changed after you read it; read it again and retry.")
+
+
+class PriceExists(Conflict):
+    """The same thing has another price from the same instant on."""
+
+    code = "price.exists"
+    msgid = gettext_noop("There is a price of the same from that instant on; give another instant.")
+
+
+# --- allocations ------------------------------------------------------------------------------------------------------
+
+
+class AllocationMissing(Missing):
+    """No allocation of this id, or none that the caller may know of."""
+
+    code = "allocation.not_found"
+    msgid = gettext_noop("There is no such allocation.")
+
+
+class AllocationChanged(Stale):
+    """Somebody else changed the allocation first."""
+
+    code = "allocation.changed"
+    msgid = gettext_noop("The allocation changed after you read it; read it again and retry.")
+
+
+class AllocationState(Conflict):
+    """The allocation's state does not allow this."""
+
+    code = "allocation.state"
+    msgid = gettext_noop("This is not possible for an allocation in the state %(state)s.")
+
+
+class HoldExpired(Conflict):
+    """The time of the hold is over, and what it kept is anybody's."""
+
+    code = "allocation.hold_expired"
+    msgid = gettext_noop("The time of this hold is over. Ask again for what it kept.")
+
+
+class LeaseBooked(Conflict):
+    """What it has is promised to somebody else from an instant before the wanted end."""
+
+    code = "allocation.booked"
+    msgid = gettext_noop("What this allocation has is booked before the end that was asked for. Ask for less time.")
+
+
+class NoCapacity(Conflict):
+    """Nothing that is free fits. ``reason`` is the code of what comes nearest to a fit (domain.refusals)."""
+
+    code = "allocation.no_capacity"
+    msgid = gettext_noop(
+        "Nothing that is free fits this request (%(reason)s). Ask for less, or let it wait in the queue."
+    )
+
+
+class QuotaExceeded(Conflict):
+    """A quota has no room. ``wanted`` and ``available`` are in milli-devices, or milli compute units."""
+
+    code = "quota.exceeded"
+    msgid = gettext_noop(
+        "The quota has no room for this (%(reason)s): %(wanted)s thousandths were asked for, %(available)s are left."
+    )

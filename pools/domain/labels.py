@@ -1,7 +1,7 @@
 """Labels of pools and the selectors that pick by them (``tier=prod,zone!=b,gpu,!old``)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -52,3 +52,12 @@ def _requirement(term: str) -> Requirement:
     value = match["value"].strip() if match["operator"] else None
     is_not = is_absent or match["operator"] == "!="
     return Requirement(match["key"].strip(), "is_not" if is_not else "is", value)
+
+
+def hold(terms: Iterable[Requirement], labels: Mapping[str, str]) -> bool:
+    """Whether labels meet all terms. ``name!=value`` holds too where there is no such label."""
+    return all((_meets(labels.get(term.key), term.value)) == (term.operator == "is") for term in terms)
+
+
+def _meets(found: str | None, value: str | None) -> bool:
+    return found is not None and value in (None, found)

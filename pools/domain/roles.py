@@ -13,7 +13,8 @@ ROLES: Final = PLATFORM_ROLES + PROJECT_ROLES
 
 # Letters as in VERBS. `pool` of a project role reaches only pools granted to the project, and of those only what a
 # tenant may know. `operate` is: of a pool check, sync, pause and the like; of a run approve and reject; of a project
-# suspend and resume, which (as create and remove) is asked of the project above.
+# suspend and resume, which (as create and remove) is asked of the project above; so is edit of a quota. Of an
+# allocation create is to ask for one, edit to confirm, extend or resize it, remove to give it back.
 _TABLE: Final = """
 noun             admin  operator  auditor  finance  owner  manager  member  viewer
 pool             rcedo  rcedo     r        r        r      r        r       r
@@ -24,6 +25,12 @@ device           r      r         r        .        .      .        .       .
 sync_run         ro     ro        r        .        .      .        .       .
 grant            re     re        r        r        .      .        .       .
 project          rcedo  r         r        r        rcedo  rce      r       r
+quota            re     re        r        r        re     re       r       r
+allocation       rced   rced      r        r        rced   rced     rced    r
+ledger           r      r         r        r        r      r        r       r
+capacity         r      r         r        r        r      r        r       r
+flavor           rced   rced      r        r        r      r        r       r
+price            rc     r         r        rc       r      r        r       r
 member           rced   r         r        .        rced   rced     r       r
 invitation       rcd    .         r        .        rcd    rcd      .       .
 service_account  rced   .         r        .        rced   rced     r       r

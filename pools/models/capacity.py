@@ -55,6 +55,10 @@ class Capacity(models.Model):
     pos_held_milli = _milli()
     pos_held_mib = _mib()
     layout = models.JSONField(default=dict)  # position to the profiles placed there
+    pos_link_group = ArrayField(models.CharField(max_length=255), default=list)  # empty text: none is known
+    # Of bookings: from when on there is one, and the most that they take together at any moment, without claims.
+    pos_booked_from_at = ArrayField(models.DateTimeField(null=True), default=list)
+    pos_booked_peak_milli = _milli()
 
     total_milli = models.BigIntegerField(default=0)
     claimed_milli = models.BigIntegerField(default=0)
@@ -65,6 +69,10 @@ class Capacity(models.Model):
     free_mib = models.BigIntegerField(default=0)
     free_whole = models.IntegerField(default=0)
     max_free_milli = models.IntegerField(default=0)
+    # Equal for rows of a model whose free devices look alike; grows with free_whole. See capacity_derive.
+    state_key = models.BigIntegerField(default=0)
+    # A number by chance, so that claims at the same moment begin at different rows of the same state.
+    shuffle = models.IntegerField(default=0)
     ceiling_milli = models.BigIntegerField(default=0)
 
     class Meta:
@@ -82,11 +90,9 @@ class Capacity(models.Model):
             ),
         ]
         indexes = [
+            # Where candidates are looked for: the states of a model's rows, and in each a row by chance.
             models.Index(
-                fields=["model", "free_whole", "id"], condition=Q(free_milli__gt=0), name="capacity_model_free"
-            ),
-            models.Index(
-                fields=["pool", "model", "free_whole", "id"], condition=Q(free_milli__gt=0), name="capacity_pool_free"
+                fields=["pool", "model", "state_key", "shuffle"], condition=Q(free_milli__gt=0), name="capacity_free"
             ),
         ]
 
@@ -126,7 +132,11 @@ class CapacityRollup(models.Model):
 
 
 class LedgerEvent(models.Model):
-    """From this instant this much of a capacity row was shadow or faulty; zero closes it. Rows are only added."""
+    """From this instant this much of a capacity row was of this kind; zero closes it. Rows are only added.
+
+    Shadow and faulty are of the row as a whole. Hold, reserve and use are of one member of one allocation, at the rate
+    of ``price_per_hour`` for all of it; a new rate is a new row. ``corrects`` is the id of a row that was wrong.
+    """
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField()
@@ -135,6 +145,13 @@ class LedgerEvent(models.Model):
     kind = models.CharField(max_length=8)
     milli = models.BigIntegerField()
     run_id = models.UUIDField(null=True)
+    allocation_id = models.UUIDField(null=True)
+    member_index = models.IntegerField(null=True)
+    project_id = models.UUIDField(null=True)
+    positions = ArrayField(models.IntegerField(), null=True)
+    certainty = models.CharField(max_length=8, null=True)  # assigned, observed, unknown
+    price_per_hour = models.DecimalField(max_digits=18, decimal_places=6, null=True)
+    corrects = models.BigIntegerField(null=True)
 
     class Meta:
         managed = False

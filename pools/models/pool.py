@@ -76,6 +76,7 @@ class PoolSync(models.Model):
     held_run = models.ForeignKey("SyncRun", on_delete=models.SET_NULL, null=True, related_name="+")
     unseen = models.JSONField(null=True)
     complete_runs = models.BigIntegerField(default=0)
+    telemetry_next_at = models.DateTimeField(null=True)  # never read: at once
     check_state = models.CharField(max_length=8, default="idle")
     check_requested_at = models.DateTimeField(null=True)
     checked_at = models.DateTimeField(null=True)

@@ -27,6 +27,8 @@ class Project(models.Model):
     path = models.CharField(max_length=511)  # 8 names of 63 and 7 slashes
     display_name = models.CharField(max_length=150, blank=True, default="")
     labels = models.JSONField(default=dict)
+    # How its requests are placed unless they say otherwise: {"policy": name, "pools": [name, ...] in order}.
+    placement = models.JSONField(default=dict)
     state = models.CharField(max_length=9, default="active")
     generation = models.BigIntegerField(default=1)
     created_at = models.DateTimeField()

@@ -1,24 +1,26 @@
 """Check pools: who answers, what is missing to watch and to manage, and whether a new credential works."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection
 
 from connectors import session
 from connectors.contract import Check, ConnectorError, Tier
 from pools.domain.errors import CredentialMissing, CredentialUnreadable, DomainError, PoolChanged, PoolMissing
 from pools.reconcile import lanes
+from pools.reconcile.alone import alone
 from pools.reconcile.lanes import Lane
 from pools.selectors import due
+from pools.selectors.installation import installation_id
 from pools.services import credentials, pools
 
 log = structlog.get_logger(__name__)
+
+_LOCK_SEED = 1
 
 
 def run(*, pool_id: UUID, clock: Callable[[], datetime], lane: Lane | None = None) -> Mapping[str, Any] | None:
@@ -28,7 +30,7 @@ def run(*, pool_id: UUID, clock: Callable[[], datetime], lane: Lane | None = Non
     pool is gone, when somebody is checking it, when ``lane`` has no place, or when the pool was edited meanwhile: then
     the check stays due. A pending credential becomes the active one when the same far end accepts it.
     """
-    with lanes.place(lane, is_needed=True) as may_begin, _alone(pool_id) as is_alone:
+    with lanes.place(lane, is_needed=True) as may_begin, alone(pool_id, _LOCK_SEED) as is_alone:
         if not may_begin or not is_alone or (target := due.check_target(pool_id)) is None:
             return None
         pools.begin_check(pool_id)
@@ -46,23 +48,6 @@ def run(*, pool_id: UUID, clock: Callable[[], datetime], lane: Lane | None = Non
         return result
 
 
-@contextmanager
-def _alone(pool_id: UUID) -> Iterator[bool]:
-    """Yield whether nobody else checks the pool: hints repeat while a far end lets us wait, and must not pile up.
-
-    A lock of the session, so that it ends with this process or its connection.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 1))", [str(pool_id)])
-        is_alone = bool(cursor.fetchone()[0])
-    try:
-        yield is_alone
-    finally:
-        if is_alone and connection.is_usable():
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 1))", [str(pool_id)])
-
-
 def _check(target: Mapping[str, Any]) -> dict[str, Any]:
     state = "pending" if target["pending_credential_id"] else "active"
     secret = credentials.of_pool(target["id"], state=state)
@@ -72,6 +57,7 @@ def _check(target: Mapping[str, Any]) -> dict[str, Any]:
             target["settings"],
             secret,
             outgoing=settings.OUTGOING,
+            installation=installation_id(),
             identity_key=target["identity"] if target["state"] != "registering" else None,
             log=log.bind(pool=target["name"]),
         ) as connector:

@@ -29,13 +29,23 @@ def conclude(merge: Merge, watch: Watch, last: Last, *, is_full: bool, clock: Ca
             watch.warnings.insert(0, last.incomplete_because or "The observation was incomplete.")
             if (waiting := sync_runs.held(turn.pool_id)) is not None:
                 sync |= {"unseen": losses.still_unseen(merge.sight, waiting[1]).as_stored()}
-    sync |= _health(run["state"], last, is_waiting=bool(sync.get("unseen")))
+    is_waiting = bool(sync.get("unseen"))
+    if turn.is_watch:
+        sync = _of_watch(sync)
+    if not turn.is_watch or is_waiting:
+        sync |= _health(run["state"], last, is_waiting=is_waiting)
     due = schedule.after_run(now=now, interval_seconds=turn.interval_seconds, failures=0, pool_id=turn.pool_id)
-    sync |= {"consecutive_failures": 0, "breaker_open_until": None, "next_at": due.at}
+    if not turn.is_watch:
+        sync |= {"consecutive_failures": 0, "breaker_open_until": None, "next_at": due.at}
     run |= watch.figures(merge) | {"kind": "full" if is_full else "incremental", "cursor": last.cursor}
     if turn.is_dry_run:
         run["preview"], sync = merge.preview, {}
     turns.finish(turn, now=clock(), run=run, sync=sync, overrules_held=overrules_held and not turn.is_dry_run)
+
+
+def _of_watch(sync: dict[str, Any]) -> dict[str, Any]:
+    """Changes are no look at all of the pool: when that comes, how often it came and how it ended stays as it is."""
+    return {column: value for column, value in sync.items() if column not in ("complete_runs", "observed_at")}
 
 
 def _lose(
@@ -53,7 +63,7 @@ def _lose(
     unseen, loss = losses.of(merge.turn.pool_id, merge.sight, is_full=is_full, waiting=before)
     reason = observation.needs_person(loss)
     if reason is None:
-        merge.settle(unseen, clock=clock)
+        merge.settle(losses.told_now(unseen, merge.sight) if merge.turn.is_watch else unseen, clock=clock)
         sync |= {"held_run_id": None, "unseen": None}
         return True
     hold = {"reason": reason, "nodes": loss.nodes, "devices": loss.devices}

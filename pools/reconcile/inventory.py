@@ -1,5 +1,6 @@
 """Observe one pool and merge what it shows: the loop behind every sync run."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ from pools.reconcile.heartbeat import DATABASE_FAILURES, Heartbeat
 from pools.reconcile.lanes import Lane, NoPlace, OutOfTime
 from pools.reconcile.watch import Watch
 from pools.selectors import due
+from pools.selectors.installation import installation_id
 from pools.services import credentials, inventory, pools, sync_runs, turns
 from pools.services.inventory import BATCH_NODES, Merge
 from pools.services.models import Resolver, current
@@ -125,7 +127,7 @@ def _ends_at(turn: Turn) -> float:
 
 def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], None], lane: Lane | None) -> None:
     ends_at = _ends_at(turn)
-    secret = credentials.of_pool(turn.pool_id)
+    secret, installation = credentials.of_pool(turn.pool_id), installation_id()
     with ExitStack() as opened:
         with lanes.patience(lane, ends_at):
             connector = opened.enter_context(
@@ -134,6 +136,7 @@ def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], Non
                     turn.settings,
                     secret,
                     outgoing=settings.OUTGOING,
+                    installation=installation,
                     identity_key=turn.identity,
                     log=log.bind(pool=turn.pool_name),
                 )
@@ -162,43 +165,61 @@ def observe(
 ) -> None:
     """Merge one observation of a connected pool under the turn, and end the run.
 
-    ``go_on`` is asked between two pages with the seconds so far and raises to end it; ``lane`` is for a pool that keeps
-    this process waiting; ``ends_at`` of the monotonic clock is, unless given, as long from now as the kind allows.
-    Raises ConnectorError of the platform, TurnLost, OutOfTime, DatabaseError; what was merged until then stays.
+    ``lane`` is for a pool that keeps this process waiting; ``ends_at`` of the monotonic clock is, unless given, as long
+    from now as the kind allows. Else like ``merge``.
     """
     ends_at = _ends_at(turn) if ends_at is None else ends_at
+    pages = lanes.patiently(lane, connector.observe(turn.cursor), ends_at)
+    merge(turn, pages, clock=clock, go_on=go_on, ends_at=ends_at)
+
+
+def merge(
+    turn: Turn,
+    pages: Iterator[Page],
+    *,
+    clock: Callable[[], datetime],
+    go_on: Callable[[float], None] = lambda _elapsed_seconds: None,
+    ends_at: float = math.inf,
+) -> None:
+    """Merge pages, of which the last one says so, under the turn, and end the run.
+
+    ``go_on`` is asked between two pages with the seconds so far and raises to end it. Raises ConnectorError of the
+    platform, TurnLost, OutOfTime, DatabaseError; what was merged until then stays.
+    """
     watch = Watch()
     with watch.phase("read_recorded"):
         sight = Sight(recorded=inventory.recorded(turn.pool_id))
         resolver = Resolver(now=clock())
-    merge = Merge(turn=turn, sight=sight, resolver=resolver)
+    writes = Merge(turn=turn, sight=sight, resolver=resolver)
+    if turn.so_far is not None:
+        watch.go_on_from(turn.so_far, writes)
     salt = observation.salt(current().digest)
     changed: list[tuple[NodeFact, int]] = []
     last: Last | None = None
     is_full = True
     shown_at = time.monotonic()
-    for page in watch.timed("platform", lanes.patiently(lane, connector.observe(turn.cursor), ends_at)):
+    for page in watch.timed("platform", pages):
         if time.monotonic() > ends_at:
             raise OutOfTime
         go_on(watch.elapsed_seconds)
         watch.page(page)
         is_full = is_full and page.is_full
         with watch.phase("compare"):
-            changed += _changed(page, merge, salt)
+            changed += _changed(page, writes, salt)
         while len(changed) >= BATCH_NODES:
             with watch.phase("merge"):
-                merge.batch(changed[:BATCH_NODES], now=clock())
+                writes.batch(changed[:BATCH_NODES], now=clock())
             del changed[:BATCH_NODES]
         if time.monotonic() - shown_at > PROGRESS_SECONDS:
-            turns.progress(turn, now=clock(), **watch.figures(merge))
+            turns.progress(turn, now=clock(), **watch.figures(writes))
             shown_at = time.monotonic()
         last = page.last or last
     if changed:
         with watch.phase("merge"):
-            merge.batch(changed, now=clock())
+            writes.batch(changed, now=clock())
     if last is None:
         raise Transient("The observation ended without saying that it was the end.", code="truncated")
-    conclude(merge, watch, last, is_full=is_full, clock=clock)
+    conclude(writes, watch, last, is_full=is_full, clock=clock)
     _hint_at_follow_up(turn)
 
 

@@ -83,6 +83,8 @@ def patience(lane: Lane | None, ends_at: float) -> Iterator[None]:
     """Wait for a platform within; after SLOW_SECONDS the process needs a place in the lane. Raises NoPlace.
 
     Raises OutOfTime at ``ends_at`` of the monotonic clock: Celery's limit would come later and look like a bug.
+    Within is only what talks to a platform: an alarm in the middle of a query would leave the connection to the
+    database in the middle of it too, for all that the process does afterwards.
 
     An alarm asks, because a read may block for minutes. It goes to the main thread, where a worker's tasks run; work in
     another thread keeps nobody waiting.
@@ -94,7 +96,11 @@ def patience(lane: Lane | None, ends_at: float) -> Iterator[None]:
     def left_seconds() -> float:
         return max(0.001, ends_at - time.monotonic())  # zero would turn the alarm off
 
+    is_over = False
+
     def move_over(_signal: int, _frame: object) -> None:
+        if is_over:
+            return  # it was on its way when the wait ended
         if time.monotonic() >= ends_at:
             raise OutOfTime
         if not lane.enter():
@@ -104,8 +110,12 @@ def patience(lane: Lane | None, ends_at: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, move_over)
     signal.setitimer(signal.ITIMER_REAL, min(SLOW_SECONDS, left_seconds()))
     try:
-        yield
-    finally:
+        try:
+            yield
+        finally:
+            is_over = True
+    finally:  # also when the alarm came just before that line
+        is_over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

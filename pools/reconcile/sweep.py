@@ -4,24 +4,45 @@ from collections.abc import Callable
 from datetime import datetime
 
 import structlog
+from django.conf import settings
 
 from pools import dispatch
-from pools.selectors import due, verification
-from pools.services import idempotency, pools, seals
+from pools.selectors import due, targets, verification, waiting
+from pools.services import allocations, idempotency, ledger, packing_prices, pools, seals
 
 log = structlog.get_logger(__name__)
 
 
 def sweep(*, clock: Callable[[], datetime]) -> None:
-    """Send hints for what is due, let go of drafts and of keys whose time is over, and seal what the logs gained."""
+    """Send hints for what is due, let go of what is over, and seal what the logs gained."""
     now = clock()
+    _end_allocations(now)
     for pool_id, kind in due.runs(now):
         dispatch.observe(pool_id, kind)
+    if targets.is_anything_due(now):
+        dispatch.advance_allocations()
     for pool_id, kind in due.checks():
         dispatch.check(pool_id, kind)
+    if settings.TELEMETRY_SECONDS:
+        for pool_id, kind in due.telemetry(now):
+            dispatch.telemeter(pool_id, kind)
+    if waiting.is_anybody_waiting():
+        dispatch.advance_queue()
+    packing_prices.renew(now=now)
+    ledger.follow_prices(now=now)
     if gone := pools.remove_expired_drafts(now=now):
         log.info("drafts_removed", count=gone)
     idempotency.sweep(now=now)
     if verification.due(now):
         dispatch.verify()
     seals.seal(now=now)
+
+
+def _end_allocations(now: datetime) -> None:
+    """Give back what holds and leases kept whose time is over."""
+    for name, end in (("holds_expired", allocations.expire_holds), ("leases_ended", allocations.end_leases)):
+        count = 0
+        while some := end(now=now):
+            count += some
+        if count:
+            log.info(name, count=count)

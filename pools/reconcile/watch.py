@@ -1,7 +1,7 @@
 """Measures a run: seconds by phase, pages, bytes, warnings."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,6 +26,13 @@ class Watch:
     @property
     def elapsed_seconds(self) -> float:
         return time.monotonic() - self.began
+
+    def go_on_from(self, figures: Mapping[str, Any], merge: Merge) -> None:
+        """Add to what the run counted before; ``figures`` are of ``figures``."""
+        self.seconds, self.pages = dict(figures["phases"]), figures["pages"]
+        self.byte_count, self.warnings = figures["byte_count"], list(figures["warnings"])
+        merge.counts.nodes |= figures["counts"]["nodes"]
+        merge.counts.devices |= figures["counts"]["devices"]
 
     def page(self, page: Page) -> None:
         self.pages += 1
@@ -56,6 +63,6 @@ class Watch:
             "counts": {"nodes": merge.counts.nodes, "devices": merge.counts.devices},
             "pages": self.pages,
             "byte_count": self.byte_count,
-            "warnings": self.warnings[:MAX_WARNINGS],
+            "warnings": list(dict.fromkeys(self.warnings))[:MAX_WARNINGS],
             "phases": {name: round(seconds, 4) for name, seconds in self.seconds.items()},
         }

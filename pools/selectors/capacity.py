@@ -15,7 +15,7 @@ _CHIP = {"chip_slug": F("model__slug"), "chip_name": F("model__name"), "chip_ven
 _COUNTS = {"devices": F("units"), "free_devices": F("free_whole")}
 
 
-class Share(msgspec.Struct, frozen=True, kw_only=True):
+class ModelShare(msgspec.Struct, frozen=True, kw_only=True):
     """What there is of one model and profile. total = claimed + held + shadow + faulty + free, in milli-devices.
 
     ``model`` is null where a resource of the platform covers several models. ``devices`` counts devices or units.
@@ -36,7 +36,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     free_devices: int
 
 
-class NodeShare(Share, frozen=True, kw_only=True):
+class NodeShare(ModelShare, frozen=True, kw_only=True):
     """Capacity of one node. ``is_advisory``: the pool promises only as a whole, so no claim takes from this."""
 
     kind: str
@@ -51,11 +51,11 @@ class Counts(msgspec.Struct, frozen=True):
     devices: int = 0
 
 
-def of_pools(pool_ids: Collection[UUID]) -> tuple[dict[UUID, list[Share]], dict[UUID, Counts]]:
+def of_pools(pool_ids: Collection[UUID]) -> tuple[dict[UUID, list[ModelShare]], dict[UUID, Counts]]:
     """Return what each pool can give out, by model and profile, and its counts. One query."""
     is_there = Q(units__gt=0) | Q(claimed_milli__gt=0) | Q(held_milli__gt=0)
     rows = CapacityRollup.objects.filter(is_there, pool__in=pool_ids).order_by("model__slug", "profile", "kind")
-    shares: dict[UUID, dict[tuple[str | None, str | None], Share]] = defaultdict(dict)
+    shares: dict[UUID, dict[tuple[str | None, str | None], ModelShare]] = defaultdict(dict)
     counts: dict[UUID, Counts] = defaultdict(Counts)
     for row in rows.values("pool_id", "kind", "is_advisory", "profile", *_SUMS, **_CHIP, **_COUNTS):
         pool_id, kind, is_advisory = row.pop("pool_id"), row.pop("kind"), row.pop("is_advisory")
@@ -66,19 +66,19 @@ def of_pools(pool_ids: Collection[UUID]) -> tuple[dict[UUID, list[Share]], dict[
         if kind == "cards":
             counts[pool_id] = Counts(before.nodes, before.devices + row["devices"])
         if not is_advisory:
-            share = Share(**_named(row))
+            share = ModelShare(**_named(row))
             key = (share.model, share.profile)
             shares[pool_id][key] = _sum(shares[pool_id].get(key), share)
     return {pool_id: list(by_key.values()) for pool_id, by_key in shares.items()}, counts
 
 
-def of_models(model_ids: Collection[UUID]) -> dict[UUID, Share]:
+def of_models(model_ids: Collection[UUID]) -> dict[UUID, ModelShare]:
     """Return what the fleet has of each model, all profiles together. One query."""
     live = CapacityRollup.objects.filter(model__in=model_ids, is_advisory=False, kind__in=("cards", "counter"))
-    found: dict[UUID, Share] = {}
+    found: dict[UUID, ModelShare] = {}
     for row in live.values("model_id", *_SUMS, **_CHIP, **_COUNTS):
         model_id = row.pop("model_id")
-        found[model_id] = _sum(found.get(model_id), Share(profile=None, **_named(row)))
+        found[model_id] = _sum(found.get(model_id), ModelShare(profile=None, **_named(row)))
     return found
 
 
@@ -97,7 +97,7 @@ def _named(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "model": slug, "model_name": name, "vendor": vendor}
 
 
-def _sum(one: Share | None, other: Share) -> Share:
+def _sum(one: ModelShare | None, other: ModelShare) -> ModelShare:
     if one is None:
         return other
     names = ("devices", "free_devices", *_SUMS)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
+from connectors import catalog
 from pools.domain import states
 from pools.models import Credential, Pool, PoolSync, SyncRun
+
+TELEMETERED: Final = tuple(kind for kind, manifest in catalog.MANIFESTS.items() if "telemetry" in manifest.capabilities)
 
 
 def runs(now: datetime) -> list[tuple[UUID, str]]:
@@ -22,6 +25,23 @@ def runs(now: datetime) -> list[tuple[UUID, str]]:
     left = Q(sync__turn_until__lte=now)
     due = Pool.objects.filter(queued | scheduled | left, free, removed_at=None)
     return list(due.order_by("sync__next_at", "id").values_list("id", "kind"))
+
+
+def telemetry(now: datetime) -> list[tuple[UUID, str]]:
+    """Return (pool id, kind) of the pools whose devices are to be asked how busy they are."""
+    due = Q(sync__telemetry_next_at=None) | Q(sync__telemetry_next_at__lte=now)
+    seen = Pool.objects.filter(
+        due, kind__in=TELEMETERED, state__in=states.POOL_STATES_SYNCED, sync__observed_at__isnull=False, removed_at=None
+    )
+    return list(seen.order_by("sync__telemetry_next_at", "id").values_list("id", "kind"))
+
+
+def telemetry_target(pool_id: UUID, now: datetime) -> dict[str, Any] | None:
+    """Return {id, name, kind, settings, identity} of a pool whose telemetry is due now, else None."""
+    if pool_id not in dict(telemetry(now)):
+        return None
+    found = Pool.objects.filter(id=pool_id).values("id", "name", "kind", "settings", "identity").first()
+    return {**found} if found else None
 
 
 def is_slow(pool_id: UUID, slow_seconds: float) -> bool:
@@ -53,6 +73,11 @@ def check_target(pool_id: UUID) -> dict[str, Any] | None:
         return None
     pending = Credential.objects.filter(pool_id=pool_id, state="pending").values_list("id", flat=True).first()
     return {**found, "pending_credential_id": pending}
+
+
+def far_end(pool_id: UUID) -> dict[str, Any]:
+    """Return {name, kind, settings, identity} of a pool, as far as a session needs it."""
+    return {**Pool.objects.values("name", "kind", "settings", "identity").get(id=pool_id)}
 
 
 def pool_names(labels: Mapping[str, str] | None = None) -> dict[str, UUID]:

@@ -47,7 +47,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
     is_catalogued: bool
     source: str
     profiles: list[ProfileRow]
-    fleet: capacity.Share | None
+    fleet: capacity.ModelShare | None
 
 
 def page(*, params: Mapping[str, str], cursor: str | None, limit: int) -> Page[ModelRow]:

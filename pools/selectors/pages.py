@@ -33,14 +33,14 @@ class Order(msgspec.Struct, frozen=True):
 
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 BY_ID = Order(("id",), tuple[UUID])
 BY_PLACE = Order(("pool", "node", "id"), tuple[UUID, UUID, UUID])
 BY_NAME = Order(("name", "id"), tuple[str, UUID])
 BY_SLUG = Order(("slug",), tuple[str])
 BY_NUMBER = Order(("id",), tuple[Number])
 NEWEST_NUMBER_FIRST = Order(("id",), tuple[Number], is_descending=True)
-NEWEST_RUN_FIRST = Order(("queued_at", "id"), tuple[_Instant, UUID], is_descending=True)
+NEWEST_RUN_FIRST = Order(("queued_at", "id"), tuple[Instant, UUID], is_descending=True)
 
 
 def cut(query: QuerySet[Any, Any], order: Order, cursor: str | None, limit: int) -> Page[Any]:

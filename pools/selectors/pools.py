@@ -86,7 +86,7 @@ class PoolRow(GrantedPoolRow, frozen=True, kw_only=True):
     identity: str | None
     identity_label: str
     version: str
-    capacity: list[capacity.Share]
+    capacity: list[capacity.ModelShare]
     nodes: int
     devices: int
     last_sync_run: LastRun | None
@@ -279,7 +279,7 @@ def _granted_rows(found: list[dict[str, Any]], now: datetime) -> list[GrantedPoo
     return rows
 
 
-def _models(shares: list[capacity.Share]) -> list[str]:
+def _models(shares: list[capacity.ModelShare]) -> list[str]:
     return sorted({share.model for share in shares if share.model})
 
 

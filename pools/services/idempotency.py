@@ -1,6 +1,7 @@
 """The answers that Idempotency-Keys stand for: each committed with the write it tells of, and kept for a day."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +13,7 @@ from psycopg.errors import LockNotAvailable
 
 from pools.domain.errors import KeyInProgress, KeyReused
 from pools.models import IdempotencyKey
+from pools.selectors import prepared
 
 KEPT_FOR: Final = timedelta(hours=24)
 BODY_MOST_BYTES: Final = 64 * 1024
@@ -37,6 +39,84 @@ class Kept:
     headers: Mapping[str, str]
     body: bytes | None
     object_ids: Collection[UUID]
+
+
+_TAKE: Final = """
+INSERT INTO idempotency_key AS kept (user_id, key, fingerprint, headers, object_ids, created_at)
+SELECT user_id, key, decode(fingerprint, 'hex'), '{}', '{}', %(now)s
+FROM unnest(%(users)s::uuid[], %(keys)s::text[], %(fingerprints)s::text[]) new (user_id, key, fingerprint)
+ORDER BY user_id, key
+ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = NULL, headers = '{}',
+    body = NULL, object_ids = '{}', created_at = excluded.created_at
+WHERE kept.created_at <= %(old)s
+RETURNING user_id, key
+"""
+_KEEP: Final = """
+UPDATE idempotency_key k SET status = a.status, headers = a.headers::jsonb, body = decode(a.body, 'hex'),
+    object_ids = a.object_ids::uuid[]
+FROM unnest(%(users)s::uuid[], %(keys)s::text[], %(statuses)s::smallint[], %(headers)s::text[], %(bodies)s::text[],
+            %(objects)s::text[]) a (user_id, key, status, headers, body, object_ids)
+WHERE k.user_id = a.user_id AND k.key = a.key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The key of one of many requests that are committed together. ``answer`` makes the answer of what was made."""
+
+    user_id: UUID
+    key: str
+    fingerprint: bytes
+    answer: Callable[[Any], Kept]
+
+
+def used(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
+    """Return those of the keys that were answered before: (user id, key). One query."""
+    with prepared.cursor() as cursor:
+        cursor.execute(
+            "SELECT k.user_id, k.key FROM idempotency_key k JOIN unnest(%s::uuid[], %s::text[]) a (user_id, key)"
+            " ON k.user_id = a.user_id AND k.key = a.key WHERE k.created_at > %s",
+            [[once.user_id for once in onces], [once.key for once in onces], now - KEPT_FOR],
+        )
+        return set(cursor.fetchall())
+
+
+def take_all(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
+    """Take different keys in the caller's transaction; return those that nobody had taken: (user id, key).
+
+    Waits for whoever takes one of them at this moment.
+    """
+    with prepared.cursor() as cursor:
+        cursor.execute(
+            _TAKE,
+            {
+                "users": [once.user_id for once in onces],
+                "keys": [once.key for once in onces],
+                "fingerprints": [once.fingerprint.hex() for once in onces],
+                "now": now,
+                "old": now - KEPT_FOR,
+            },
+        )
+        return set(cursor.fetchall())
+
+
+def keep_all(answered: Sequence[tuple[Once, Kept]]) -> None:
+    """Store the answers of keys that this transaction took."""
+    with prepared.cursor() as cursor:
+        cursor.execute(
+            _KEEP,
+            {
+                "users": [once.user_id for once, _ in answered],
+                "keys": [once.key for once, _ in answered],
+                "statuses": [kept.status for _, kept in answered],
+                "headers": [json.dumps(dict(kept.headers)) for _, kept in answered],
+                "bodies": [
+                    None if kept.body is None or len(kept.body) > BODY_MOST_BYTES else kept.body.hex()
+                    for _, kept in answered
+                ],
+                "objects": ["{" + ",".join(map(str, kept.object_ids)) + "}" for _, kept in answered],
+            },
+        )
 
 
 def claim(*, user_id: UUID, key: str, fingerprint: bytes, now: datetime) -> Kept | None:

@@ -47,6 +47,12 @@ def still_unseen(sight: Sight, before: Unseen) -> Unseen:
     return Unseen(before.nodes - seen, frozenset(devices | (before.devices & sight.unseen_devices)))
 
 
+def told_now(unseen: Unseen, sight: Sight) -> Unseen:
+    """Return what went just now. What was missing before has missed no look by that others changed."""
+    missing = {node.id for node in sight.recorded.values() if node.is_missing}
+    return Unseen(unseen.nodes - missing, unseen.devices & (sight.unseen_devices - sight.moved_devices))
+
+
 def _devices_left_on(node_ids: Collection[UUID], sight: Sight) -> int:
     """Count the devices that go with these nodes. A host that registers anew takes its cards along."""
     left = Device.objects.filter(node_id__in=node_ids, missing_since=None, retired_at=None)

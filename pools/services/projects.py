@@ -26,7 +26,7 @@ from pools.domain.errors import (
 )
 from pools.models import ApiToken, Invitation, Project
 from pools.selectors import access
-from pools.services import audit, writing
+from pools.services import audit, quota_rows, writing
 
 EDITABLE: Final = ("name", "display_name", "labels")
 _CHILDREN_TOLD: Final = 5
@@ -121,6 +121,7 @@ def resume(*, project_id: UUID, generation: int | None = None, actor: Actor, now
 def archive(*, project_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Project:
     """End a project: its name becomes free, roles in it count no more, its tokens and invitations are worthless.
 
+    Its quotas go, so that nothing is kept for it any more.
     Raises ProjectHasChildren, ProjectState, ProjectChanged, ProjectMissing.
     """
     project = locked(project_id, generation)
@@ -135,9 +136,11 @@ def archive(*, project_id: UUID, generation: int | None = None, actor: Actor, no
     if children:
         more = [*children[:_CHILDREN_TOLD], *(["…"] if len(children) > _CHILDREN_TOLD else [])]
         raise ProjectHasChildren(children=", ".join(more))
-    before = {"state": project.state}
+    before: dict[str, Any] = {"state": project.state}
     project.state, project.archived_at = "archived", now
     _save(project)
+    if (quotas := quota_rows.replace(project, {}, now)) is not None:
+        before["quotas"] = quotas.before
     tokens = ApiToken.objects.filter(user__kind="service", user__project=project, revoked_at=None)
     invitations = Invitation.objects.filter(project=project, ended_at=None)
     after = {
@@ -152,7 +155,7 @@ def archive(*, project_id: UUID, generation: int | None = None, actor: Actor, no
 
 @writing.transaction
 def restore(*, project_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Project:
-    """Bring an archived project back, as active. Its tokens and invitations stay worthless.
+    """Bring an archived project back, as active. Its tokens and invitations stay worthless, its quotas gone.
 
     Raises ProjectNameTaken, ProjectState, ProjectArchived or ProjectSuspended (the one above), ProjectChanged,
     ProjectMissing.

@@ -1,4 +1,4 @@
-"""What is kept for how long: months of append-only tables are dropped as a whole, ended sync runs row by row."""
+"""What is kept for how long: months of append-only tables are dropped as a whole, the rest row by row."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,11 +9,11 @@ from django.db import connection
 from django.db.utils import OperationalError
 
 from pools.models import PARTITIONED_TABLES
-from pools.services import partitions
+from pools.services import partitions, telemetry
 
 log = structlog.get_logger(__name__)
 
-TABLES: Final = (*PARTITIONED_TABLES, "sync_run")
+TABLES: Final = (*PARTITIONED_TABLES, "sync_run", "device_usage_hour")
 RUNS_AT_ONCE: Final = 10_000
 
 
@@ -27,14 +27,20 @@ def clean(*, keep_days: Mapping[str, int], now: datetime) -> dict[str, int]:
         if not keep_days[table]:
             continue
         try:
-            gone[table] = (
-                _delete_runs(keep_days[table], now) if table == "sync_run" else _drop(table, keep_days[table], now)
-            )
+            gone[table] = _clean(table, keep_days[table], now)
         except OperationalError as error:
             log.warning("retention_left_for_later", table=table, reason=str(error).strip())
     if any(gone.values()):
         log.info("retention", **gone)
     return gone
+
+
+def _clean(table: str, keep_days: int, now: datetime) -> int:
+    if table == "sync_run":
+        return _delete_runs(keep_days, now)
+    if table == "device_usage_hour":
+        return telemetry.forget(before_at=now - timedelta(days=keep_days))
+    return _drop(table, keep_days, now)
 
 
 def _drop(table: str, keep_days: int, now: datetime) -> int:

@@ -36,6 +36,11 @@ def request(*, pool_id: UUID, is_dry_run: bool = False, trigger: str = "manual",
     return run_id
 
 
+def make_due(pool_id: UUID, *, now: datetime) -> None:
+    """Let the pool be looked at now and not when its interval is over."""
+    PoolSync.objects.filter(pool_id=pool_id, next_at__gt=now).update(next_at=now)
+
+
 @writing.transaction
 def approve(*, run_id: UUID, actor: Actor, now: datetime) -> SyncRun:
     """Let go of what the held run did not see: mark it missing; it is retired after more complete runs without it.

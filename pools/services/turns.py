@@ -1,8 +1,8 @@
 """Turns: the lock of the one run that may merge a pool now. A row with a token and a time outlives any process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from django.db import connection
@@ -14,6 +14,7 @@ from pools.services import audit, writing
 
 TURN_SECONDS: Final = 45
 BEAT_SECONDS: Final = 10
+WATCH_RUN_SECONDS: Final = 3600
 
 
 class TurnLost(Exception):
@@ -36,6 +37,9 @@ class Turn:
     run_id: UUID
     is_dry_run: bool
     cursor: dict[str, Any] | None
+    is_watch: bool = False
+    so_far: dict[str, Any] | None = None
+    """What the run of a watch counted before: {counts, pages, byte_count, warnings, phases}."""
 
 
 @writing.transaction
@@ -56,10 +60,12 @@ def take(*, pool_id: UUID, now: datetime) -> Turn | None:
     token = ids.new_id()
     sync.turn_token, sync.turn_until = (token, now + timedelta(seconds=TURN_SECONDS)) if run else (None, None)
     sync.save(update_fields=["turn_token", "turn_until", *lost])
-    if run is None:
-        return None
+    return None if run is None else _turn(pool, run, token, sync.cursor)
+
+
+def _turn(pool: Pool, run: SyncRun, token: UUID, cursor: dict[str, Any] | None) -> Turn:
     return Turn(
-        pool_id=pool_id,
+        pool_id=pool.id,
         pool_name=pool.name,
         kind=pool.kind,
         settings=pool.settings,
@@ -70,8 +76,38 @@ def take(*, pool_id: UUID, now: datetime) -> Turn | None:
         token=token,
         run_id=run.id,
         is_dry_run=run.is_dry_run,
-        cursor=sync.cursor,
+        cursor=cursor,
     )
+
+
+@writing.transaction
+def take_for_changes(*, pool_id: UUID, generation: int, now: datetime) -> Turn | Literal["busy", "over"]:
+    """Take the pool's turn for changes that a platform told by itself.
+
+    ``busy``: a run is at it, so ask again. ``over``: the pool was edited, paused or has to be looked at as a whole, and
+    what is being watched is not what was. All changes of an hour are of one run, or a busy platform would make
+    thousands a day.
+    """
+    sync = PoolSync.objects.select_for_update(skip_locked=True).filter(pool_id=pool_id).first()
+    if sync is None or (sync.turn_until is not None and sync.turn_until > now):
+        return "busy"
+    pool = Pool.objects.get(id=pool_id)
+    if pool.generation != generation or pool.state not in states.POOL_STATES_SYNCED or sync.cursor is None:
+        return "over"
+    if SyncRun.objects.filter(pool=pool, state="running").exists():
+        return "busy"  # a worker died at it; whoever takes the next turn ends it
+    begun = now - timedelta(seconds=WATCH_RUN_SECONDS)
+    run = SyncRun.objects.filter(pool=pool, trigger="watch", state="succeeded", started_at__gt=begun).last()
+    if run is None:
+        run = SyncRun.objects.create(
+            pool=pool, trigger="watch", kind="incremental", state="succeeded", complete=True, actor="ocenter",
+            queued_at=now, started_at=now, heartbeat_at=now, ended_at=now, cursor=sync.cursor,
+        )  # fmt: skip
+    token = ids.new_id()
+    sync.turn_token, sync.turn_until = token, now + timedelta(seconds=TURN_SECONDS)
+    sync.save(update_fields=["turn_token", "turn_until"])
+    so_far = {name: getattr(run, name) for name in ("counts", "pages", "byte_count", "warnings", "phases")}
+    return replace(_turn(pool, run, token, sync.cursor), is_watch=True, so_far=so_far if run.pages else None)
 
 
 def lock(pool_id: UUID) -> None:
@@ -107,14 +143,23 @@ def finish(
     if pool.generation != turn.generation:
         # Somebody paused or edited the pool meanwhile; what that says about the next observation stands.
         sync = {column: value for column, value in sync.items() if column not in ("cursor", "next_at")}
-    ours = PoolSync.objects.filter(pool_id=turn.pool_id, turn_token=turn.token).update(
-        turn_token=None, turn_until=None, last_run_id=turn.run_id, **sync
-    )
-    if not ours:
+    if not turn.is_watch:
+        sync = {**sync, "last_run_id": turn.run_id}
+    if not _given_back(turn, **sync):
         raise TurnLost(f"The run {turn.run_id} of pool {turn.pool_name} lost its turn.")
     if overrules_held:
         _overrule_held(turn, now)
     SyncRun.objects.filter(id=turn.run_id).update(ended_at=now, heartbeat_at=now, **run)
+
+
+def give_back(turn: Turn) -> None:
+    """Let others have the turn when changes could not be merged; what they were, the next look will see."""
+    _given_back(turn)
+
+
+def _given_back(turn: Turn, **sync: Any) -> int:
+    ours = PoolSync.objects.filter(pool_id=turn.pool_id, turn_token=turn.token)
+    return ours.update(turn_token=None, turn_until=None, **sync)
 
 
 def failed(turn: Turn, *, now: datetime, error: dict[str, Any], after_seconds: float | None = None) -> dict[str, Any]:

@@ -20,6 +20,10 @@ OBJECT_KINDS: Final[dict[str, Word]] = {
     "sync_run": (_("Sync run"), ""),
     "audit": (_("Audit"), ""),
     "ledger": (_("Ledger"), ""),
+    "allocation": (_("Allocation"), ""),
+    "quota": (_("Quota"), ""),
+    "flavor": (_("Flavor"), ""),
+    "price": (_("Price"), ""),
 }
 
 STREAMS: Final[dict[str, Word]] = {
@@ -47,6 +51,7 @@ FIELDS: Final[dict[str, Word]] = {
     "path": (_("Path"), ""),
     "prefix": (_("Prefix"), ""),
     "project": (_("Project"), ""),
+    "quotas": (_("Quotas"), ""),
     "region": (_("Region"), ""),
     "role": (_("Role"), ""),
     "roles": (_("Roles"), ""),

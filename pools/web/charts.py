@@ -104,6 +104,21 @@ def bar(sums: Mapping[str, int]) -> SafeString:
     return SafeString("".join(parts))
 
 
+def parts(shown: Sequence[tuple[str, int]], whole: int, mark: int | None = None) -> SafeString:
+    """Return a bar's parts one after the other, each (class, amount), of a whole; ``mark`` is a line at an amount."""
+    whole = max(whole, sum(amount for _, amount in shown), 1)
+    drawn, left = [], 0.0
+    for css, amount in shown:
+        if amount > 0:
+            width = max(100 * amount / whole, 0.6)  # a sliver must not vanish
+            drawn.append(f'<rect class="{css}" x="{left:.2f}%" width="{width:.2f}%" height="100%"/>')
+            left += 100 * amount / whole
+    if mark is not None and 0 < mark < whole:
+        place = f"{100 * mark / whole:.2f}%"
+        drawn.append(f'<line class="mark" x1="{place}" x2="{place}" y1="0" y2="100%"/>')
+    return SafeString("".join(drawn))
+
+
 _SEVERITIES: Final = ("ok", "busy", "warn", "bad")
 
 

@@ -28,6 +28,11 @@ THEMES: Final = ("auto", "light", "dark")
 # (name of the address, sprite icon, label, noun one must be able to read, whether everywhere); None draws a line.
 NAVIGATION: Final = (
     ("overview", "overview", _("Overview"), "node", True),
+    ("allocations", "allocation", _("Allocations"), "allocation", False),
+    ("queue", "queue", _("Queue"), "allocation", False),
+    ("quotas", "quota", _("Quotas"), "quota", False),
+    ("fragmentation", "pieces", _("Fragmentation"), "capacity", False),
+    None,
     ("pools", "pool", _("Pools"), "pool", True),
     ("nodes", "node", _("Nodes"), "node", True),
     ("devices", "device", _("Devices"), "device", True),

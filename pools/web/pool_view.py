@@ -65,7 +65,7 @@ def presented(row: PoolRow) -> dict[str, Any]:
     return pool
 
 
-def share(each: capacity.Share) -> dict[str, Any]:
+def share(each: capacity.ModelShare) -> dict[str, Any]:
     """Return one line of capacity with its bar."""
     line = msgspec.structs.asdict(each)
     used = each.claimed_milli + each.held_milli + each.shadow_milli

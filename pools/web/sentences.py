@@ -37,6 +37,21 @@ SENTENCES: Final = (
     ),
     _("%(host)s is spoken to without TLS: anyone on the way can read the credential and change the answers."),
     _("The certificate of %(host)s is not checked: anyone on the way can read the credential and lie."),
+    # connectors.baremetal
+    _("The management controller of %(host)s tells nothing: %(why)s"),
+    _(
+        "The management controller of %(host)s is of another server: its serial number is %(serial)s, the host's is "
+        "%(other)s. Correct the host's bmc; nothing of it was used."
+    ),
+    # connectors.vsphere
+    _("The account may not read the whole inventory, so hosts and VMs may be missing."),
+    _("Hosts without a hardware uuid are left out."),
+    _("The cards of some hosts may not be read: those hosts take nothing new."),
+    _("The PCI devices of some hosts may not be read: DirectPath cards and failed cards of theirs are not seen."),
+    _("The place or the power state of some VMs may not be read, so use may be missing."),
+    _("Some VMs that are on cards may not be read: those cards count as used up."),
+    _("Host %(host)s shows the card at %(address)s more than once; it is counted once."),
+    _("Hosts %(host)s (%(id)s) and %(other)s (%(other_id)s) have the same hardware uuid; only the second is counted."),
     # connectors.simulated
     _("This pool is simulated: nothing in it exists."),
     _("The platform's clock is %(seconds)s s ahead of ours. Set both clocks by NTP."),
@@ -57,6 +72,10 @@ SENTENCES: Final = (
     _("Providers of Cyborg in Placement without a card in Cyborg (%(count)s): %(names)s."),
     _("Cards bound in Cyborg and not counted in Placement; they count as used (%(count)s): %(names)s."),
     _("Cards in use in Placement without a request in Cyborg (%(count)s): %(names)s."),
+    # connectors.baremetal
+    _("Host %(host)s could not be looked at (%(code)s)."),
+    _("Host %(host)s cannot give out its cards: %(trouble)s."),
+    _("Host %(host)s has cards that only %(tool)s tells; ocenter cannot read it yet."),
     # connectors.kubernetes
     _(
         "The API server's clock and ours differ by %(minutes)s minutes. Check the clocks of both: tokens end by the "
@@ -73,6 +92,10 @@ SENTENCES: Final = (
     ),
     _("Driver %(driver)s publishes devices in pool %(pool)s that belong to no single node; they are not shown."),
     _("%(resource)s is offered by a device plugin beside DRA on node %(node)s."),
+    _(
+        "%(resource)s stands for %(models)s: a quota cannot tell these apart, so one model of them can be given out by "
+        "Kueue only."
+    ),
     _("Pods may not be listed, so nobody knows what is in use."),
     _("ResourceSlices may not be listed, so devices of DRA drivers are not seen."),
     _("ResourceClaims may not be listed, so nobody knows which DRA devices are in use."),

@@ -24,6 +24,7 @@ urlpatterns = [
     path("search/", search.search, name="search"),
     path("", include("pools.web.account_urls")),
     path("", include("pools.web.access_urls")),
+    path("", include("pools.web.allocation_urls")),
     path("add-pool/", add_pool.kinds, name="add-pool"),
     path("add-pool/<slug:kind>/", add_pool.settings, name="add-pool-settings"),
     path("pools/", pools.index, name="pools"),

@@ -8,167 +8,173 @@ from django.utils.translation import gettext_lazy as _
 
 from connectors import catalog
 from pools.domain.errors import DomainError
-from pools.web import access_words, audit_words
+from pools.web import access_words, allocation_words, audit_words
 
 Word = tuple["str | Promise", str]
 
-WORDS: Final[dict[str, dict[str, Word]]] = access_words.WORDS | {
-    "pool_state": {
-        "registering": (_("draft"), "info"),
-        "active": (pgettext_lazy("pool", "active"), "ok"),
-        "paused": (_("paused"), "warn"),
-        "draining": (_("draining"), "warn"),
-        "maintenance": (_("maintenance"), "warn"),
-        "removed": (_("removed"), ""),
-    },
-    "pool_health": {
-        "online": (_("online"), "ok"),
-        "degraded": (_("degraded"), "warn"),
-        "unknown": (_("unknown"), "bad"),
-    },
-    "run_state": {
-        "queued": (_("queued"), "info"),
-        "running": (_("running"), "info"),
-        "succeeded": (_("succeeded"), "ok"),
-        "failed": (_("failed"), "bad"),
-        "held": (_("waits for a decision"), "warn"),
-        "rejected": (_("rejected"), ""),
-    },
-    "run_kind": {
-        "full": (pgettext_lazy("sync run", "full"), ""),
-        "incremental": (_("incremental"), ""),
-    },
-    "run_trigger": {
-        "schedule": (_("schedule"), ""),
-        "manual": (_("by hand"), ""),
-        "follow_up": (_("follow-up"), ""),
-        "activate": (_("activation"), ""),
-    },
-    "device_state": {
-        "retired": (_("retired"), ""),
-        "missing": (_("missing"), "bad"),
-        "faulty": (_("faulty"), "bad"),
-        "in_use": (_("claimed"), "info"),
-        "partial": (_("in parts"), "info"),
-        "shadow": (_("shadow use"), "warn"),
-        "unavailable": (_("node unavailable"), "warn"),
-        "unknown": (_("unknown"), "warn"),
-        "free": (_("free"), "ok"),
-    },
-    "device_health": {
-        "ok": (_("well"), "ok"),
-        "faulty": (_("faulty"), "bad"),
-        "unknown": (_("unknown"), "warn"),
-    },
-    "node_state": {
-        "available": (_("available"), "ok"),
-        "unavailable": (_("unavailable"), "warn"),
-        "missing": (_("missing"), "bad"),
-        "retired": (_("retired"), ""),
-    },
-    "grain": {
-        "device": (_("promises single devices"), ""),
-        "node": (_("promises devices on a node"), ""),
-        "pool": (_("promises a share of the pool"), ""),
-    },
-    "change": {
-        "created": (_("created"), "ok"),
-        "changed": (_("changed"), "info"),
-        "moved": (_("moved"), "info"),
-        "missing": (_("missing"), "bad"),
-        "returned": (_("returned"), "ok"),
-        "retired": (_("retired"), ""),
-        "held": (_("loss waits for a decision"), "warn"),
-    },
-    "log": audit_words.STREAMS,
-    "object_kind": audit_words.OBJECT_KINDS
+WORDS: Final[dict[str, dict[str, Word]]] = (
+    access_words.WORDS
+    | allocation_words.WORDS
     | {
-        "pool": (_("Pool"), ""),
-        "node": (_("Node"), ""),
-        "device": (_("Device"), ""),
-        "counter": (_("Counter"), ""),
-        "capacity": (_("Capacity"), ""),
-    },
-    "cell": {
-        "c": (_("claimed"), "claimed"),
-        "h": (_("held"), "held"),
-        "s": (_("shadow use"), "shadow"),
-        "f": (_("free"), "free"),
-        "x": (_("faulty"), "faulty"),
-        "u": (_("not available"), "unknown"),
-        "p": (_("counted in pieces"), "pieces"),
-    },
-    "count": {
-        "seen": (_("seen"), ""),
-        "created": (_("created"), ""),
-        "changed": (_("changed"), ""),
-        "unchanged": (_("unchanged"), ""),
-        "missing": (_("missing"), ""),
-        "retired": (_("retired"), ""),
-    },
-    "phase": {
-        "read_recorded": (_("reading what is recorded"), ""),
-        "platform": (_("reading the platform"), ""),
-        "compare": (_("comparing"), ""),
-        "merge": (_("merging"), ""),
-        "settle": (_("concluding what is missing"), ""),
-    },
-    "process_state": {
-        "starting": (_("starting"), "info"),
-        "running": (pgettext_lazy("process", "running"), "ok"),
-        "waiting": (_("waits before the next start"), "warn"),
-        "stopped": (_("stopped"), "bad"),
-    },
-    "yes_no": {
-        "yes": (_("yes"), ""),
-        "no": (_("no"), ""),
-    },
-    "field": audit_words.FIELDS
-    | {
-        "name": (_("Name"), ""),
-        "ref": (_("Reference"), ""),
-        "node": (_("Node"), ""),
-        "index": (_("Index"), ""),
-        "vendor": (_("Vendor"), ""),
-        "model": (_("Model"), ""),
-        "model_text": (_("Model as the platform names it"), ""),
-        "profile": (_("Profile"), ""),
-        "uuid": ("UUID", ""),
-        "serial": (_("Serial number"), ""),
-        "pci_id": (_("PCI id"), ""),
-        "pci_address": (_("PCI address"), ""),
-        "memory_mib": (_("Memory"), ""),
-        "memory_used_mib": (_("Memory in use"), ""),
-        "cpu_milli": (_("CPU (thousandths)"), ""),
-        "cpu_used_milli": (_("CPU in use (thousandths)"), ""),
-        "total_milli": (_("Capacity (thousandths)"), ""),
-        "shadow_milli": (_("Shadow use (thousandths)"), ""),
-        "shadow_mib": (_("Shadow use of memory"), ""),
-        "health": (_("Health"), ""),
-        "health_reason": (_("Reason of the health"), ""),
-        "link_group": (_("Link group"), ""),
-        "numa_node": (_("NUMA node"), ""),
-        "uses": (pgettext_lazy("device", "Users"), ""),
-        "attributes": (_("Attributes"), ""),
-        "topology": (_("Topology"), ""),
-        "topology_path": (_("Topology"), ""),
-        "labels": (_("Labels"), ""),
-        "device_count": (_("Devices"), ""),
-        "devices": (_("Devices"), ""),
-        "is_available": (_("Takes new work"), ""),
-        "unavailable_reason": (_("Reason"), ""),
-        "unknown_resources": (_("Resources nobody knows"), ""),
-        "missing_since": (_("Missing since"), ""),
-        "misses": (_("Observations without it"), ""),
-        "retired_at": (_("Retired"), ""),
-    },
-    "credential_state": {
-        "active": (_("in use"), "ok"),
-        "pending": (_("waits for a check"), "info"),
-        "refused": (_("refused"), "bad"),
-        "replaced": (_("replaced"), ""),
-    },
-}
+        "pool_state": {
+            "registering": (_("draft"), "info"),
+            "active": (pgettext_lazy("pool", "active"), "ok"),
+            "paused": (_("paused"), "warn"),
+            "draining": (_("draining"), "warn"),
+            "maintenance": (_("maintenance"), "warn"),
+            "removed": (_("removed"), ""),
+        },
+        "pool_health": {
+            "online": (_("online"), "ok"),
+            "degraded": (_("degraded"), "warn"),
+            "unknown": (_("unknown"), "bad"),
+        },
+        "run_state": {
+            "queued": (_("queued"), "info"),
+            "running": (_("running"), "info"),
+            "succeeded": (_("succeeded"), "ok"),
+            "failed": (_("failed"), "bad"),
+            "held": (_("waits for a decision"), "warn"),
+            "rejected": (_("rejected"), ""),
+        },
+        "run_kind": {
+            "full": (pgettext_lazy("sync run", "full"), ""),
+            "incremental": (_("incremental"), ""),
+        },
+        "run_trigger": {
+            "schedule": (_("schedule"), ""),
+            "manual": (_("by hand"), ""),
+            "follow_up": (_("follow-up"), ""),
+            "activate": (_("activation"), ""),
+            "watch": (_("watch"), ""),
+        },
+        "device_state": {
+            "retired": (_("retired"), ""),
+            "missing": (_("missing"), "bad"),
+            "faulty": (_("faulty"), "bad"),
+            "in_use": (_("claimed"), "info"),
+            "partial": (_("in parts"), "info"),
+            "shadow": (_("shadow use"), "warn"),
+            "unavailable": (_("node unavailable"), "warn"),
+            "unknown": (_("unknown"), "warn"),
+            "free": (_("free"), "ok"),
+        },
+        "device_health": {
+            "ok": (_("well"), "ok"),
+            "faulty": (_("faulty"), "bad"),
+            "unknown": (_("unknown"), "warn"),
+        },
+        "node_state": {
+            "available": (_("available"), "ok"),
+            "unavailable": (_("unavailable"), "warn"),
+            "missing": (_("missing"), "bad"),
+            "retired": (_("retired"), ""),
+        },
+        "grain": {
+            "device": (_("promises single devices"), ""),
+            "node": (_("promises devices on a node"), ""),
+            "pool": (_("promises a share of the pool"), ""),
+        },
+        "change": {
+            "created": (_("created"), "ok"),
+            "changed": (_("changed"), "info"),
+            "moved": (_("moved"), "info"),
+            "missing": (_("missing"), "bad"),
+            "returned": (_("returned"), "ok"),
+            "retired": (_("retired"), ""),
+            "held": (_("loss waits for a decision"), "warn"),
+        },
+        "log": audit_words.STREAMS,
+        "object_kind": audit_words.OBJECT_KINDS
+        | {
+            "pool": (_("Pool"), ""),
+            "node": (_("Node"), ""),
+            "device": (_("Device"), ""),
+            "counter": (_("Counter"), ""),
+            "capacity": (_("Capacity"), ""),
+        },
+        "cell": {
+            "c": (_("claimed"), "claimed"),
+            "h": (_("held"), "held"),
+            "s": (_("shadow use"), "shadow"),
+            "f": (_("free"), "free"),
+            "x": (_("faulty"), "faulty"),
+            "u": (_("not available"), "unknown"),
+            "p": (_("counted in pieces"), "pieces"),
+        },
+        "count": {
+            "seen": (_("seen"), ""),
+            "created": (_("created"), ""),
+            "changed": (_("changed"), ""),
+            "unchanged": (_("unchanged"), ""),
+            "missing": (_("missing"), ""),
+            "retired": (_("retired"), ""),
+        },
+        "phase": {
+            "read_recorded": (_("reading what is recorded"), ""),
+            "platform": (_("reading the platform"), ""),
+            "compare": (_("comparing"), ""),
+            "merge": (_("merging"), ""),
+            "settle": (_("concluding what is missing"), ""),
+        },
+        "process_state": {
+            "starting": (_("starting"), "info"),
+            "running": (pgettext_lazy("process", "running"), "ok"),
+            "waiting": (_("waits before the next start"), "warn"),
+            "stopped": (_("stopped"), "bad"),
+        },
+        "yes_no": {
+            "yes": (_("yes"), ""),
+            "no": (_("no"), ""),
+        },
+        "field": audit_words.FIELDS
+        | allocation_words.FIELDS
+        | {
+            "name": (_("Name"), ""),
+            "ref": (_("Reference"), ""),
+            "node": (_("Node"), ""),
+            "index": (_("Index"), ""),
+            "vendor": (_("Vendor"), ""),
+            "model": (_("Model"), ""),
+            "model_text": (_("Model as the platform names it"), ""),
+            "profile": (_("Profile"), ""),
+            "uuid": ("UUID", ""),
+            "serial": (_("Serial number"), ""),
+            "pci_id": (_("PCI id"), ""),
+            "pci_address": (_("PCI address"), ""),
+            "memory_mib": (_("Memory"), ""),
+            "memory_used_mib": (_("Memory in use"), ""),
+            "cpu_milli": (_("CPU (thousandths)"), ""),
+            "cpu_used_milli": (_("CPU in use (thousandths)"), ""),
+            "total_milli": (_("Capacity (thousandths)"), ""),
+            "shadow_milli": (_("Shadow use (thousandths)"), ""),
+            "shadow_mib": (_("Shadow use of memory"), ""),
+            "health": (_("Health"), ""),
+            "health_reason": (_("Reason of the health"), ""),
+            "link_group": (_("Link group"), ""),
+            "numa_node": (_("NUMA node"), ""),
+            "uses": (pgettext_lazy("device", "Users"), ""),
+            "attributes": (_("Attributes"), ""),
+            "topology": (_("Topology"), ""),
+            "topology_path": (_("Topology"), ""),
+            "labels": (_("Labels"), ""),
+            "device_count": (_("Devices"), ""),
+            "devices": (_("Devices"), ""),
+            "is_available": (_("Takes new work"), ""),
+            "unavailable_reason": (_("Reason"), ""),
+            "unknown_resources": (_("Resources nobody knows"), ""),
+            "missing_since": (_("Missing since"), ""),
+            "misses": (_("Observations without it"), ""),
+            "retired_at": (_("Retired"), ""),
+        },
+        "credential_state": {
+            "active": (_("in use"), "ok"),
+            "pending": (_("waits for a check"), "info"),
+            "refused": (_("refused"), "bad"),
+            "replaced": (_("replaced"), ""),
+        },
+    }
+)
 
 # What an error means and what to do, by its stable code; the connector's own sentence stands beside it.
 ERRORS: Final[dict[str, "str | Promise"]] = {
@@ -240,8 +246,9 @@ MISTAKES: Final[dict[str, "str | Promise"]] = {
 def refusal(error: DomainError) -> str:
     """Return what ocenter refuses, translated, with states as their words."""
     known = WORDS["run_state"] | WORDS["project_state"] | WORDS["pool_state"] | WORDS["role"]
+    known = known | WORDS["allocation_reason"] | (WORDS["allocation_state"] if error.code == "allocation.state" else {})
     params = {
-        name: str(known[value][0]) if name in ("state", "wanted", "role") and value in known else value
+        name: str(known[value][0]) if name in ("state", "wanted", "role", "reason") and value in known else value
         for name, value in error.params.items()
     }
     return gettext(error.msgid) % params

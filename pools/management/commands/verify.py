@@ -1,4 +1,4 @@
-"""`manage.py verify`: are the audit and the ledger what was sealed? Ends with 0 when they are, else with 1."""
+"""`manage.py verify`: are the logs what was sealed, do quotas count what is held? Ends with 0 when so, else with 1."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,15 @@ from django.utils import timezone
 
 from pools.domain.verification import LogResult
 from pools.management.commands import _edge
+from pools.selectors import quota_counts
+from pools.selectors.quota_counts import Count
 from pools.services import checkpoints, seal_keys, verification
 
 
 class Command(BaseCommand):
     help = (
         "Compute every row of the audit and the ledger anew, compare them with their signed seals, and name what was "
-        "changed, deleted or inserted."
+        "changed, deleted or inserted. Count what quotas say is used anew from the allocations, and name what differs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,10 +53,15 @@ class Command(BaseCommand):
                 verification.accept_restore(actor=_edge.actor(), now=now)
             known = checkpoints.read(_content(against)) if against else {}
             result = verification.run(actor=_edge.actor(), now=now, known=known)
+            count = quota_counts.checked()
         for stream in result.streams:
             self._tell(stream, now)
-        if not result.is_ok:
-            raise CommandError("The log is not what was sealed.")
+        self._tell_quotas(count)
+        wrong = [] if result.is_ok else ["The log is not what was sealed."]
+        if count.miscounts:
+            wrong.append("Quotas do not count what is held.")
+        if wrong:
+            raise CommandError(" ".join(wrong))
         self.stdout.write("Everything that is sealed is unaltered.")
 
     def _tell(self, stream: LogResult, now: Any) -> None:
@@ -68,6 +75,15 @@ class Command(BaseCommand):
         for finding in stream.findings:
             more = f" ({finding.count - 1:,} more of this kind)" if finding.count > 1 else ""
             self.stderr.write(f"  {finding.kind}: {finding.detail}{more}")
+
+    def _tell_quotas(self, count: Count) -> None:
+        self.stdout.write(f"quota: {count.rows:,} rows, {len(count.miscounts):,} wrong counters.")
+        for wrong in count.miscounts:
+            scope = " ".join(filter(None, [wrong.model or "compute units", wrong.profile]))
+            self.stderr.write(
+                f"  quota {wrong.quota_id} of {wrong.project} ({scope}): {wrong.counter} is {wrong.stored_milli}, "
+                f"and {wrong.right_milli} is right."
+            )
 
 
 def _content(file: Path) -> bytes:

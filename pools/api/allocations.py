@@ -1,0 +1,239 @@
+"""/allocations"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from pools.api import auth, base, errors, idempotency, parsing, schema
+from pools.domain.errors import AllocationMissing, DomainError, FieldError, Invalid, KeyUsed
+from pools.domain.request import Wanted
+from pools.selectors import allocation_events
+from pools.selectors import allocations as seen
+from pools.services import allocations, claims, requests, together
+from pools.services.claiming import Asked
+
+BULK_MOST: Final = 1000
+
+
+class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one item: its status as if it had come alone, and the allocation or the problem."""
+
+    status: int
+    allocation: seen.AllocationRow | None = None
+    problem: errors.Problem | None = None
+
+
+class BulkResults(msgspec.Struct, frozen=True):
+    """One result for each item, in their order."""
+
+    results: list[BulkResult]
+
+
+class Allocations(base.View):
+    """Requests for capacity and what became of them."""
+
+    rights = {"GET": ("allocation", "read"), "POST": ("allocation", "create")}
+
+    @schema.listing("allocations.list", "List allocations, the newest first", seen.AllocationRow, seen.FILTERS)
+    def get(self, request: Request) -> Response:
+        params, cursor, limit = parsing.listing(request)
+        return base.listing(request, seen.page(params=params, cursor=cursor, limit=limit, access=auth.access(request)))
+
+    @schema.operation(
+        "allocations.make",
+        "Ask for capacity: held or claimed (201), or waiting in the queue (202)",
+        body=Wanted,
+        answer=seen.AllocationRow,
+        status=201,
+        refusals=(400, 409, 413, 415, 422),
+    )
+    def post(self, request: Request) -> Response:
+        now = timezone.now()
+        asked = requests.read(parsing.mapping(request), actor=auth.actor(request), now=now)
+        (made,) = claims.submit([asked], now=now)
+        if isinstance(made, DomainError):
+            raise made
+        return self._answered(request, seen.one(made.allocation_id))
+
+    def together(self, request: Request) -> Response | None:
+        """As ``post``, committed with those who ask at the same moment. A key that was used before is told there."""
+        now, answer = timezone.now(), partial(self._answered, request)
+        asked = requests.read(parsing.mapping(request), actor=auth.actor(request), now=now)
+        made = together.submit(replace(asked, once=idempotency.ticket(request, answer)), now=now)
+        if isinstance(made, KeyUsed):
+            return None
+        if isinstance(made, DomainError):
+            raise made
+        return answer(made)
+
+    def _answered(self, request: Request, row: seen.AllocationRow) -> Response:
+        return base.answered(request, row, _status(row.state), reverse("api-allocation", args=[row.id]))
+
+
+class Bulk(base.View):
+    """Many requests at once."""
+
+    rights = {"POST": ("allocation", "create")}
+
+    class Items(msgspec.Struct):
+        """Up to 1,000 requests, each as POST /allocations takes it."""
+
+        items: list[dict[str, Any]]
+
+    @schema.operation(
+        "allocations.bulk",
+        "Ask for many allocations; the failure of one is no other's",
+        body=Items,
+        answer=BulkResults,
+        refusals=(400, 413, 415, 422),
+    )
+    def post(self, request: Request) -> Response:
+        items = parsing.body(self.Items, request).items
+        if not 1 <= len(items) <= BULK_MOST:
+            detail = f"Send 1 to {BULK_MOST} items."
+            raise Invalid(fields=(FieldError("items", "bad_value", detail),))
+        now = timezone.now()
+        read = requests.read_all(items, actor=auth.actor(request), now=now)
+        asked = [each for each in read if isinstance(each, Asked)]
+        answers = dict(zip((each.id for each in asked), claims.submit(asked, now=now), strict=True)) if asked else {}
+        found = [answers[each.id] if isinstance(each, Asked) else each for each in read]
+        rows = {
+            row.id: row for row in seen.some([each.allocation_id for each in found if isinstance(each, claims.Made)])
+        }
+        request_id = auth.request_id(request)
+        return Response(BulkResults([_result(each, rows, request_id) for each in found]))
+
+
+class Allocation(base.View):
+    """One allocation."""
+
+    rights = {"GET": ("allocation", "read")}
+    missing = AllocationMissing
+
+    @schema.operation("allocations.get", "Show an allocation", answer=seen.AllocationRow, refusals=(404,))
+    def get(self, request: Request, allocation: str) -> Response:
+        return base.answered(request, seen.one(seen.find(allocation, auth.access(request))))
+
+
+class Events(base.View):
+    """What happened to an allocation."""
+
+    rights = {"GET": ("allocation", "read")}
+    missing = AllocationMissing
+
+    @schema.listing(
+        "allocations.events",
+        "List what happened to an allocation, the latest first",
+        allocation_events.AllocationEventRow,
+        {},
+    )
+    def get(self, request: Request, allocation: str) -> Response:
+        allocation_id = seen.find(allocation, auth.access(request))
+        _, cursor, limit = parsing.listing(request)
+        return base.listing(request, allocation_events.page(allocation_id=allocation_id, cursor=cursor, limit=limit))
+
+
+class Confirm(base.View):
+    """A hold becomes a claim."""
+
+    rights = {"POST": ("allocation", "edit")}
+    missing = AllocationMissing
+
+    @schema.operation(
+        "allocations.confirm",
+        "Claim what a hold keeps; its lease begins now",
+        answer=seen.AllocationRow,
+        status=202,
+        refusals=(404, 409, 412),
+        parameters=[schema.IF_MATCH],
+    )
+    def post(self, request: Request, allocation: str) -> Response:
+        allocation_id = seen.find(allocation, auth.access(request), verb="edit")
+        parsing.body(parsing.Nothing, request)
+        allocations.confirm(
+            allocation_id=allocation_id,
+            generation=parsing.generation(request),
+            actor=auth.actor(request),
+            now=timezone.now(),
+        )
+        return _shown(request, allocation_id)
+
+
+class Release(base.View):
+    """Everything is given back."""
+
+    rights = {"POST": ("allocation", "remove")}
+    missing = AllocationMissing
+
+    @schema.operation(
+        "allocations.release",
+        "Give everything back, from any state; releasing again changes nothing",
+        answer=seen.AllocationRow,
+        status=202,
+        refusals=(404, 412),
+        parameters=[schema.IF_MATCH],
+    )
+    def post(self, request: Request, allocation: str) -> Response:
+        allocation_id = seen.find(allocation, auth.access(request), verb="remove")
+        parsing.body(parsing.Nothing, request)
+        allocations.release(
+            allocation_id=allocation_id,
+            generation=parsing.generation(request),
+            actor=auth.actor(request),
+            now=timezone.now(),
+        )
+        return _shown(request, allocation_id)
+
+
+class Extend(base.View):
+    """A longer lease."""
+
+    rights = {"POST": ("allocation", "edit")}
+    missing = AllocationMissing
+
+    class Longer(msgspec.Struct):
+        """How long the lease shall last, counted from its beginning."""
+
+        lease_seconds: int
+
+    @schema.operation(
+        "allocations.extend",
+        "Let a lease last longer; never shorter",
+        body=Longer,
+        answer=seen.AllocationRow,
+        status=202,
+        refusals=(404, 409, 412, 422),
+        parameters=[schema.IF_MATCH],
+    )
+    def post(self, request: Request, allocation: str) -> Response:
+        allocation_id = seen.find(allocation, auth.access(request), verb="edit")
+        allocations.extend(
+            allocation_id=allocation_id,
+            lease_seconds=parsing.body(self.Longer, request).lease_seconds,
+            generation=parsing.generation(request),
+            actor=auth.actor(request),
+            now=timezone.now(),
+        )
+        return _shown(request, allocation_id)
+
+
+def _status(state: str) -> int:
+    return 202 if state == "queued" else 201
+
+
+def _shown(request: Request, allocation_id: UUID) -> Response:
+    return base.answered(request, seen.one(allocation_id), 202)
+
+
+def _result(answer: claims.Answer, rows: dict[UUID, seen.AllocationRow], request_id: str) -> BulkResult:
+    if isinstance(answer, DomainError):
+        problem = errors.of_domain(answer, request_id)
+        return BulkResult(status=problem.status, problem=problem)
+    return BulkResult(status=_status(answer.state), allocation=rows[answer.allocation_id])

@@ -1,0 +1,74 @@
+"""A working copy of one read, in which requests take their places one after another without reading again."""
+
+from pools.domain.candidates import Candidate, View
+from pools.domain.knowledge import Best, Knowledge
+
+
+class Slot:
+    """One row on the board: its state now and which position each of its places is. ``origin`` is its first number.
+
+    ``count`` is how many such rows there are: an advisory row can stand for many nodes, of which each is taken alone.
+    """
+
+    __slots__ = ("candidate", "count", "origin", "positions", "state")
+
+    def __init__(self, origin: int, candidate: Candidate, state: int, positions: tuple[int, ...], count: int) -> None:
+        self.origin, self.candidate, self.state, self.positions, self.count = origin, candidate, state, positions, count
+
+
+class Board:
+    """The rows of a read, by state: equal rows are in one state, whose number ``known`` explains."""
+
+    def __init__(self, view: View, known: Knowledge) -> None:
+        self.view = view
+        self.known = known
+        self.slots: list[Slot] = []
+        self.splits: dict[int, list[int]] = {}  # the slots that were split off from an advisory one
+        self.changes: list[int] = []  # numbers of slots, in the order in which their states changed
+        self._undo: list[tuple[int, int, tuple[int, ...], int]] = []
+        self._same_host: dict[object, list[int]] = {}
+        for number, candidate in enumerate(view.candidates):
+            state, positions = self.known.read(candidate)
+            count = candidate.alike if candidate.is_advisory else 1
+            self.slots.append(Slot(number, candidate, state, positions, count))
+            if candidate.host_id is not None and not candidate.is_advisory:
+                self._same_host.setdefault(candidate.host_id, []).append(number)
+
+    def take(self, number: int, best: Best) -> int:
+        """Take from a row; other rows of its host have so much less CPU and memory. Returns the slot that changed."""
+        slot = self.slots[number]
+        before, after = self.known.row(slot.state), best.taking.row
+        if slot.count > 1:
+            self._undo.append((number, slot.state, slot.positions, slot.count))
+            slot.count -= 1
+            number, slot = len(self.slots), Slot(slot.origin, slot.candidate, slot.state, slot.positions, 1)
+            self.slots.append(slot)
+            self.splits.setdefault(slot.origin, []).append(number)
+            self._undo.append((number, slot.state, slot.positions, 0))  # undone, there is no such row
+        self._set(number, best.after, tuple([slot.positions[place] for place in best.taking.order]))
+        cpu_milli, memory_mib = before.cpu_milli - after.cpu_milli, before.memory_mib - after.memory_mib
+        if cpu_milli or memory_mib:
+            for other in self._same_host.get(slot.candidate.host_id, ()):
+                if other != number:
+                    row = self.known.row(self.slots[other].state)
+                    less = row._replace(cpu_milli=row.cpu_milli - cpu_milli, memory_mib=row.memory_mib - memory_mib)
+                    self._set(other, self.known.number(less), self.slots[other].positions)
+        return number
+
+    def mark(self) -> int:
+        """Return a point to roll back to."""
+        return len(self._undo)
+
+    def rollback(self, mark: int) -> None:
+        """Undo what was taken since the mark."""
+        while len(self._undo) > mark:
+            number, state, positions, count = self._undo.pop()
+            slot = self.slots[number]
+            slot.state, slot.positions, slot.count = state, positions, count
+            self.changes.append(number)
+
+    def _set(self, number: int, state: int, positions: tuple[int, ...]) -> None:
+        slot = self.slots[number]
+        self._undo.append((number, slot.state, slot.positions, slot.count))
+        slot.state, slot.positions = state, positions
+        self.changes.append(number)

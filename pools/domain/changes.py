@@ -1,0 +1,214 @@
+"""The smallest changes with which a refused request would fit. Each was planned on the same read before it is told."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from pools.domain import choices, overlays, policies
+from pools.domain.candidates import View
+from pools.domain.decisions import Change, Decision
+from pools.domain.planner import Draft
+from pools.domain.policies import Policy
+from pools.domain.request import Wanted
+
+MOST: Final = 6
+_MODELS_MOST: Final = 3
+_FREED_MOST: Final = 64  # ends of claims that are looked at, the soonest first
+
+
+def smallest(
+    view: View, wanted: Wanted, policy: Policy | None = None, *, quota_short_milli: int = 0
+) -> tuple[Change, ...]:
+    """Return changes that make the request fit, the smallest first, at most MOST.
+
+    ``patch`` is a JSON merge patch of the request (RFC 7396); without one, others have to act. ``quota_short_milli``
+    is how much quota is missing where that is why it was refused: then every patch stays within the quota.
+    """
+    search = _Search(view, wanted, policy, quota_short_milli)
+    found: list[Change] = []
+    for change in search.changes():
+        found.append(change)
+        if len(found) == MOST:
+            break
+    return tuple(found)
+
+
+def patched(wanted: Wanted, patch: Mapping[str, Any]) -> Wanted:
+    """Return the request with a merge patch applied. Raises msgspec.ValidationError for a patch of something else."""
+    return msgspec.convert(_merged(msgspec.to_builtins(wanted), patch), Wanted)
+
+
+def _merged(body: Any, patch: Any) -> Any:
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(body) if isinstance(body, Mapping) else {}
+    for name, value in patch.items():
+        merged[name] = _merged(merged.get(name), value)
+    return merged
+
+
+class _Search:
+    """One refused request, and one draft on which its variants are planned."""
+
+    def __init__(self, view: View, wanted: Wanted, policy: Policy | None, quota_short_milli: int) -> None:
+        self._view, self._wanted, self._short = view, wanted, quota_short_milli
+        self._policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
+        self._draft = Draft(view, is_explained=False)
+
+    def changes(self) -> Iterator[Change]:
+        if self._short:
+            yield Change(code="quota", detail=f"{self._short / 1000:g} more devices of quota are needed.")
+            yield from self._members()
+            yield from self._devices()
+            return
+        yield from self._levels()
+        yield from self._price()
+        yield from self._selectors()
+        yield from self._freed()
+        yield from self._members()
+        yield from self._devices()
+        yield from self._share()
+        yield from self._models()
+        yield from self._ends()
+
+    def _plan(self, patch: Mapping[str, Any]) -> Decision | None:
+        wanted = patched(self._wanted, patch)
+        answer = self._draft.plan(wanted, self._policy)
+        return answer if isinstance(answer, Decision) and self._is_within_quota(answer) else None
+
+    def _is_within_quota(self, decision: Decision) -> bool:
+        if not self._short:
+            return True
+        before = self._draft.plan(self._wanted, self._policy)
+        return isinstance(before, Decision) and decision.milli <= before.milli - self._short
+
+    def _try(self, code: str, detail: str, patch: dict[str, Any]) -> Iterator[Change]:
+        if self._plan(patch) is not None:
+            yield Change(code=code, detail=detail, patch=patch)
+
+    def _levels(self) -> Iterator[Change]:
+        """A level that is required could be preferred."""
+        topology = self._wanted.topology
+        for name, level in (("members", topology.members), ("devices", topology.devices), ("spread", topology.spread)):
+            if level is not None and level.required:
+                patch = {"topology": {name: {"required": False}}}
+                yield from self._try("topology", f"Prefer the same {level.level} and do not require it.", patch)
+
+    def _price(self) -> Iterator[Change]:
+        if self._wanted.max_price_per_hour is not None:
+            decision = self._plan({"max_price_per_hour": None})
+            if decision is not None and decision.price_per_hour is not None:
+                price = decision.price_per_hour
+                patch = {"max_price_per_hour": str(price)}
+                yield Change(code="price", detail=f"It fits for {price} per hour.", patch=patch)
+
+    def _selectors(self) -> Iterator[Change]:
+        wanted = self._wanted
+        if wanted.topology.avoid.nodes or wanted.topology.avoid.pools:
+            patch: dict[str, Any] = {"topology": {"avoid": {"nodes": [], "pools": []}}}
+            yield from self._try("avoid", "It fits on what is to be avoided.", patch)
+        for name in ("names", "kinds", "regions", "labels"):
+            if getattr(wanted.pools, name) is not None:
+                yield from self._try("selector", f"It fits in other pools: leave out {name}.", {"pools": {name: None}})
+
+    def _members(self) -> Iterator[Change]:
+        """Fewer members: as many as fit, found by halving the rest."""
+        fits, refused = 0, self._wanted.members
+        while refused - fits > 1:
+            middle = (fits + refused) // 2
+            fits, refused = (middle, refused) if self._plan({"members": middle}) else (fits, middle)
+        if fits:
+            yield Change(
+                code="members", detail=f"{fits} of {self._wanted.members} members fit.", patch={"members": fits}
+            )
+
+    def _devices(self) -> Iterator[Change]:
+        """Fewer devices for a member, with more members where that keeps the sum."""
+        wanted = self._wanted
+        for devices in range(wanted.devices_per_member - 1, 0, -1):
+            if wanted.devices % devices == 0:
+                members = wanted.devices // devices
+                patch = {"devices_per_member": devices, "members": members}
+                if self._plan(patch) is not None:
+                    yield Change(code="devices", detail=f"{members} members of {devices} devices fit.", patch=patch)
+                    return
+        for devices in range(wanted.devices_per_member - 1, 0, -1):
+            if self._plan({"devices_per_member": devices}) is not None:
+                detail = f"Members of {devices} devices fit."
+                yield Change(code="devices", detail=detail, patch={"devices_per_member": devices})
+                return
+
+    def _share(self) -> Iterator[Change]:
+        """A smaller share of a card, its memory in proportion."""
+        share = self._wanted.share
+        if share is None:
+            return
+        fits, refused = 0, share.milli
+        while refused - fits > 1:
+            middle = (fits + refused) // 2
+            is_fit = self._plan({"share": self._shrunk(middle)}) is not None
+            fits, refused = (middle, refused) if is_fit else (fits, middle)
+        if fits:
+            yield Change(code="share", detail=f"{fits} milli of a card fit.", patch={"share": self._shrunk(fits)})
+
+    def _shrunk(self, milli: int) -> dict[str, Any]:
+        share = self._wanted.share
+        if share is None or share.memory_mib is None:
+            return {"milli": milli}
+        return {"milli": milli, "memory_mib": max(1, share.memory_mib * milli // share.milli)}
+
+    def _models(self) -> Iterator[Change]:
+        """Another model that there is and that fits as it is asked for."""
+        wanted, chips = self._wanted, self._view.chips
+        if not wanted.devices_per_member:
+            return
+        known = self._draft.index.models
+        asked = {model for choice in choices.of(wanted) for model in choices.models(choice, known, chips)}
+        profile = wanted.any_of[0].profile if wanted.any_of else None
+        others = [model for model in known if model not in asked]
+        told = 0
+        for model in others:
+            choice = {"model": model} if profile is None else {"model": model, "profile": profile}
+            patch = {"any_of": [*msgspec.to_builtins(wanted.any_of), choice]}
+            if self._plan(patch) is not None:
+                yield Change(code="model", detail=f"It fits on {model}.", patch=patch)
+                told += 1
+                if told == _MODELS_MOST:
+                    return
+
+    def _freed(self) -> Iterator[Change]:
+        """The node that lacks the fewest free devices of those that a single member needs."""
+        wanted = self._wanted
+        if wanted.members != 1 or wanted.share is not None or not wanted.devices_per_member:
+            return
+        found: list[tuple[int, int]] = []
+        for rank in self._draft.ranks(wanted, self._policy):
+            for site in rank.sites:
+                for number in site.group.slots if site.group.need.form == "whole" else ():
+                    row = self._view.candidates[number]
+                    free = sum(card.free_milli == card.total_milli > 0 for card in row.cards)
+                    live = row.units or sum(card.total_milli > 0 for card in row.cards)
+                    if row.kind == "cards" and free < wanted.devices_per_member <= live:
+                        found.append((wanted.devices_per_member - free, number))
+        for missing, number in sorted(found)[:1]:
+            rows = list(self._view.candidates)
+            rows[number] = overlays.emptied(rows[number])
+            if self._fits_in(replace(self._view, candidates=tuple(rows))):
+                yield Change(code="free", detail=f"Free {missing} more on node {rows[number].node_name}.")
+
+    def _ends(self) -> Iterator[Change]:
+        """Claims that end: how long until enough of them have."""
+        ends = sorted(self._view.ends, key=lambda end: end.in_seconds)[:_FREED_MOST]
+        fits, refused = len(ends) + 1, 0
+        while fits - refused > 1:
+            middle = (fits + refused) // 2
+            is_fit = middle <= len(ends) and self._fits_in(overlays.freed(self._view, ends[:middle]))
+            fits, refused = (middle, refused) if is_fit else (fits, middle)
+        if fits <= len(ends):
+            seconds = ends[fits - 1].in_seconds
+            yield Change(code="wait", detail=f"It fits when leases end in {seconds} s.", patch={"queue": True})
+
+    def _fits_in(self, view: View) -> bool:
+        return isinstance(Draft(view, is_explained=False).plan(self._wanted, self._policy), Decision)

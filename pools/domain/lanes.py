@@ -1,0 +1,68 @@
+"""The rows that one kind of request may use, the best first."""
+
+from collections.abc import Collection, Iterable
+from heapq import heapify, heappop, heappush
+
+from pools.domain.board import Board
+from pools.domain.knowledge import Best, Ways
+
+Score = tuple[float, float]
+"""Less is better: first what the policy thinks of pool and model, then of the placement."""
+
+
+class Lane:
+    """A queue of rows that follows the changes of its board; only rows that changed are looked at again."""
+
+    def __init__(self, board: Board, ways: Ways, members: Iterable[tuple[int, float]]) -> None:
+        """``members`` are numbers of slots with what the policy thinks of their pool and model."""
+        self.ways = ways
+        self._board = board
+        self._given = dict(members)
+        self._seen = len(board.changes)
+        self._heap: list[tuple[float, float, int, int]] = []
+        for number in self._given:
+            if (entry := self._entry(number)) is not None:
+                self._heap.append(entry)
+        heapify(self._heap)
+
+    def best(self) -> tuple[Score, int, Best] | None:
+        """Return score, slot and how to take from it; of equal ones the first. None when nothing fits."""
+        board, heap = self._board, self._heap
+        if self._seen < len(board.changes):
+            for number in dict.fromkeys(board.changes[self._seen :]):
+                if board.slots[number].origin in self._given and (entry := self._entry(number)) is not None:
+                    heappush(heap, entry)
+            self._seen = len(board.changes)
+        while heap:
+            given, score, number, state = heap[0]
+            slot = board.slots[number]
+            best = self.ways.best(state)
+            if slot.state == state and slot.count and best is not None:
+                return (given, score), number, best
+            heappop(heap)
+        return None
+
+    def runner_up(self, taken: Collection[int], states: Collection[int]) -> tuple[Score, int] | None:
+        """Return score and slot of the best row but those taken and those in these states."""
+        others = (number for number in self._given if number not in taken)
+        entries = [entry for number in others if (entry := self._entry(number)) and entry[3] not in states]
+        if not entries:
+            return None
+        given, score, number, _ = min(entries)
+        return (given, score), number
+
+    def copies(self) -> int:
+        """Return how many members find a place, one after another. Rows of one host may promise the same CPU twice."""
+        board = self._board
+        numbers = (number for origin in self._given for number in (origin, *board.splits.get(origin, ())))
+        return sum(board.slots[number].count * self.ways.copies(board.slots[number].state) for number in numbers)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def _entry(self, number: int) -> tuple[float, float, int, int] | None:
+        slot = self._board.slots[number]
+        best = self.ways.best(slot.state)
+        if best is None or not slot.count:
+            return None
+        return self._given[slot.origin], best.score, number, slot.state

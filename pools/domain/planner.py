@@ -1,0 +1,237 @@
+"""The decision: a pure function of one read, a request and a policy. Asked again, it answers the same.
+
+A request is tried choice by choice; within a choice everything that fits is compared by the policy. ``plan`` answers
+for one request. A ``Draft`` answers for many of one read, each after the ones before: bulk, gangs, queue, simulation.
+"""
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from pools.domain import choices, counters, explanation, gangs, knowledge, policies, refusals
+from pools.domain.board import Board
+from pools.domain.candidates import View
+from pools.domain.decisions import Decision, Placed, PoolRefusal, Refusal
+from pools.domain.gangs import Site, Step
+from pools.domain.groups import Index
+from pools.domain.lanes import Lane, Score
+from pools.domain.policies import Policy
+from pools.domain.request import Choice, Wanted
+from pools.domain.rows import Need
+
+_TRIED = 8  # groups in which a gang is planned to the end: the best by their first member
+
+
+class Rank(NamedTuple):
+    """What one choice may use: a site for each pool and model, and lanes over all sites whose needs are alike."""
+
+    sites: tuple[Site, ...]
+    lanes: tuple[tuple[Lane, dict[int, Site]], ...]
+    refused: tuple[PoolRefusal, ...]
+
+
+class Found(NamedTuple):
+    """The places of all members in one site. Where the pool promises no node, what each takes of its counter."""
+
+    site: Site
+    steps: list[Step]
+    score: Score
+    each_milli: int = 0
+    each_mib: int = 0
+
+
+def plan(view: View, wanted: Wanted, policy: Policy | None = None) -> Decision | Refusal:
+    """Decide one request. Without a policy it is the one that the request names."""
+    return Draft(view).plan(wanted, policy)
+
+
+class Draft:
+    """Decisions on one read, one after another. ``is_explained`` False leaves the explanations out: it is faster."""
+
+    def __init__(self, view: View, *, is_explained: bool = True) -> None:
+        self.view = view
+        self.board = Board(view, knowledge.of(view.prices, view.chips))
+        self.index = Index(self.board)
+        counters.pack_unobserved(self.board, self.index)
+        self._is_explained = is_explained
+        self._ranks: dict[Hashable, tuple[Rank, ...]] = {}
+        self._refused: dict[Hashable, Refusal] = {}
+
+    def plan(self, wanted: Wanted, policy: Policy | None = None) -> Decision | Refusal:
+        """Answer what ``decide`` would, and change nothing."""
+        mark = self.board.mark()
+        answer = self.decide(wanted, policy)
+        self.board.rollback(mark)
+        return answer
+
+    def decide(self, wanted: Wanted, policy: Policy | None = None) -> Decision | Refusal:
+        """Decide, and take the places: later requests find what is left. A refusal takes nothing."""
+        policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
+        kind = (self._kind(wanted, policy), wanted.members)
+        if kind in self._refused:
+            return self._refused[kind]  # what is free only becomes less
+        ranks = self.ranks(wanted, policy)
+        for number, rank in enumerate(ranks):
+            mark = self.board.mark()
+            found = self._one(rank, wanted) if wanted.members == 1 else self._gang(rank, wanted)
+            if found is not None:
+                return self._decision(wanted, policy, number, rank, found)
+            self.board.rollback(mark)
+        self._refused[kind] = refusals.explain(self.board, wanted, [(rank.sites, rank.refused) for rank in ranks])
+        return self._refused[kind]
+
+    def ranks(self, wanted: Wanted, policy: Policy) -> tuple[Rank, ...]:
+        """Return what each choice of the request may use, in their order."""
+        kind = self._kind(wanted, policy)
+        known = self._ranks.get(kind)
+        if known is None:
+            known = self._ranks[kind] = tuple(self._rank(wanted, choice, policy) for choice in choices.of(wanted))
+        return known
+
+    def _kind(self, wanted: Wanted, policy: Policy) -> Hashable:
+        """All of a request that has a say in where it goes."""
+        return (
+            wanted.any_of,
+            wanted.members if wanted.members == 1 or wanted.max_price_per_hour is not None else None,
+            wanted.devices_per_member,
+            wanted.share,
+            wanted.per_member,
+            wanted.topology,
+            wanted.pools,
+            wanted.flavor,
+            wanted.max_price_per_hour,
+            wanted.lease_seconds if self.index.has_bookings else None,
+            policy,
+        )
+
+    def _rank(self, wanted: Wanted, choice: Choice, policy: Policy) -> Rank:
+        groups, refused = self.index.groups(wanted, choice, policy)
+        sites = tuple(Site(self.board, group, policy) for group in groups)
+        by_need: dict[Need, list[Site]] = {}
+        if wanted.members == 1:
+            for site in sites:
+                if site.group.counter is None:
+                    by_need.setdefault(site.group.need, []).append(site)
+        lanes = []
+        for alike in by_need.values():
+            members = [(slot, site.group.given) for site in alike for slot in site.group.slots]
+            owners = {slot: site for site in alike for slot in site.group.slots}
+            lanes.append((Lane(self.board, alike[0].ways, members), owners))
+        return Rank(sites, tuple(lanes), tuple(refused))
+
+    def _one(self, rank: Rank, wanted: Wanted) -> Found | None:
+        """Take the best place of all for a single member."""
+        least: tuple[Score, Lane | None, Site] | None = None
+        for lane, owners in rank.lanes:
+            if (best := lane.best()) is not None and (least is None or best[0] < least[0]):
+                least = best[0], lane, owners[self.board.slots[best[1]].origin]
+        for site in rank.sites:
+            found = None if site.group.counter is None else self.tried(site, wanted)
+            if found is not None and (least is None or found.score < least[0]):
+                least = found.score, None, site
+        if least is None:
+            return None
+        score, chosen, site = least
+        if chosen is None:
+            return self._in_site(site, wanted)
+        step = site.take(chosen)
+        return None if step is None else Found(site, [step], score)
+
+    def _gang(self, rank: Rank, wanted: Wanted) -> Found | None:
+        """Take places for all members in the site that wants them most; of many sites the likeliest are tried."""
+        open_sites = [(best[0], number) for number, site in enumerate(rank.sites) if (best := site.lane().best())]
+        open_sites += [
+            ((site.group.given, 0.0), number)
+            for number, site in enumerate(rank.sites)
+            if site.group.counter is not None and not site.group.slots
+        ]
+        least: Found | None = None
+        tried = 0
+        for _, number in sorted(open_sites):
+            found = self.tried(rank.sites[number], wanted)
+            if found is not None and (least is None or found.score < least.score):
+                least = found
+            tried += found is not None
+            if tried == _TRIED:
+                break
+        return self._in_site(least.site, wanted) if least else None
+
+    def tried(self, site: Site, wanted: Wanted) -> Found | None:
+        """Return how all members would lie in one site, None when they do not fit there."""
+        mark = self.board.mark()
+        found = self._in_site(site, wanted)
+        self.board.rollback(mark)
+        return found
+
+    def _in_site(self, site: Site, wanted: Wanted) -> Found | None:
+        """Take places for all members in one site, and of the pool's counter where that is what is promised."""
+        group = site.group
+        steps: list[Step] | None = []
+        if group.slots:
+            steps = gangs.place(site, self.board, wanted)
+        if steps is None:
+            return None
+        score = group.given, sum(step.best.score for step in steps)
+        if group.counter is None:
+            return Found(site, steps, score)
+        each = counters.take(self.board, group, wanted.members, [step.best.taking for step in steps])
+        return None if each is None else Found(site, steps, score, *each)
+
+    def _decision(self, wanted: Wanted, policy: Policy, number: int, rank: Rank, found: Found) -> Decision:
+        group = found.site.group
+        members = self._on_counter(wanted, found) if group.counter is not None else self._on_nodes(found)
+        price = group.price_per_hour
+        given, score = found.score
+        return Decision(
+            pool_id=group.pool.id,
+            model=group.model or None,
+            profile=group.need.profile or None,
+            devices_per_member=wanted.devices_per_member,
+            members=members,
+            milli=sum([placed.milli * len(placed.positions) for placed in members]),
+            score=given + score,
+            fragmentation_delta=sum([step.best.loss for step in found.steps]),
+            price_per_hour=None if price is None else price * wanted.members,
+            explanation=explanation.explain(self.board, policy, number, found.site, found.steps, rank.sites)
+            if self._is_explained
+            else explanation.brief(self.board, policy, number, found.site),
+        )
+
+    def _on_nodes(self, found: Found) -> tuple[Placed, ...]:
+        need, placed = found.site.group.need, []
+        for index, (number, _, positions, best) in enumerate(found.steps):
+            row = self.board.slots[number].candidate
+            is_on_host = bool(need.cpu_milli or need.memory_mib)
+            placed.append(
+                Placed(
+                    index=index,
+                    pool_id=row.pool_id,
+                    capacity_id=row.capacity_id if positions else None,
+                    node_id=row.node_id,
+                    node_name=row.node_name,
+                    positions=positions,
+                    starts=best.taking.starts,
+                    milli=best.taking.milli,
+                    mib=best.taking.mib,
+                    host_id=row.host_id if is_on_host else None,
+                    cpu_milli=need.cpu_milli,
+                    memory_mib=need.memory_mib,
+                )
+            )
+        return tuple(placed)
+
+    def _on_counter(self, wanted: Wanted, found: Found) -> tuple[Placed, ...]:
+        row = self.view.candidates[found.site.group.counter or 0]
+        # What is asked of hosts is passed on to the platform; no host's row is known to give it.
+        return tuple(
+            Placed(
+                index=index,
+                pool_id=row.pool_id,
+                capacity_id=row.capacity_id,
+                positions=(row.cards[0].position,),
+                milli=found.each_milli,
+                mib=found.each_mib,
+                cpu_milli=wanted.per_member.cpu_milli,
+                memory_mib=wanted.per_member.memory_mib,
+            )
+            for index in range(wanted.members)
+        )

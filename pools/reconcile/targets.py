@@ -1,0 +1,126 @@
+"""Make targets carry their orders: the only loop that changes anything on a platform."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+
+from connectors.contract import ConnectorError, Done, Found, Outcome, Transient
+from pools import dispatch
+from pools.domain import targets as rules
+from pools.domain.errors import DomainError
+from pools.reconcile import lanes
+from pools.reconcile.allocations import APPLIES_AT_ONCE
+from pools.reconcile.alone import alone
+from pools.reconcile.lanes import Lane, NoPlace, OutOfTime
+from pools.reconcile.link import Link, Waiting
+from pools.selectors import due
+from pools.selectors.installation import installation_id
+from pools.services import targets
+from pools.services.targets import Turn, TurnLost
+
+log = structlog.get_logger(__name__)
+
+# A run takes turns for so long, then others come; a platform that has not answered by then is asked again later.
+RUN_SECONDS: Final = 30
+CALLS_SECONDS: Final = 120
+_LOCK_SEEDS: Final = range(100, 100 + APPLIES_AT_ONCE)
+_NO_ANSWER: Final = "The platform did not answer in time. What came of it is asked first when it is its turn again."
+_BUG: Final = "ocenter itself failed; its log has the details. It is tried again."
+
+
+def run(
+    *,
+    pool_id: UUID,
+    clock: Callable[[], datetime],
+    should_stop: Callable[[], bool] = lambda: False,
+    lane: Lane | None = None,
+) -> int:
+    """Take turns of the pool's targets that are due; return how many.
+
+    Never raises for a platform that fails: the targets tell. ``lane`` is for slow pools; one for which it has no place
+    stays due, and the sweep hints at it again.
+    """
+    is_slow = lane is not None and due.is_slow(pool_id, lanes.SLOW_SECONDS)
+    count, ends_at = 0, time.monotonic() + RUN_SECONDS
+    with lanes.place(lane, is_needed=is_slow) as may_begin, ExitStack() as stack:
+        if not may_begin or not any(stack.enter_context(alone(pool_id, seed)) for seed in _LOCK_SEEDS):
+            return 0
+        link = stack.enter_context(Link(pool_id))
+        while not should_stop() and time.monotonic() < ends_at:
+            turn = targets.take_turn(pool_id=pool_id, installation=installation_id(), now=clock())
+            if turn is None:
+                break
+            count += 1
+            if not _take(turn, link, clock, lane):
+                break
+    if count:
+        dispatch.advance_allocations()
+    return count
+
+
+def _take(turn: Turn, link: Link, clock: Callable[[], datetime], lane: Lane | None) -> bool:
+    """Use a turn; return whether the platform can be reached for another."""
+    bound = log.bind(target=turn.target.ref, generation=turn.target.generation)
+    try:
+        outcome = _outcome(turn, link, clock, lane)
+        if outcome is not None:
+            targets.finish_turn(turn, outcome, now=clock())
+    except TurnLost:
+        bound.warning("target_turn_lost")
+        return True
+    except Exception:
+        bound.exception("target_failed")
+        targets.finish_turn(turn, Transient(_BUG, code="internal"), now=clock())
+        raise
+    if isinstance(outcome, ConnectorError):
+        bound.warning("target_not_applied", code=outcome.code, reason=str(outcome))
+    if isinstance(outcome, Transient) and not link.is_open:
+        targets.postpone(link.pool_id, turn.failures + 1, now=clock())
+        return False
+    return True
+
+
+def _outcome(
+    turn: Turn, link: Link, clock: Callable[[], datetime], lane: Lane | None
+) -> Outcome | ConnectorError | None:
+    """Return what came of it; None when the turn was given back on the way. Raises TurnLost."""
+    try:
+        return _carry(turn, link, partial(lanes.patience, lane, time.monotonic() + CALLS_SECONDS), clock)
+    except ConnectorError as error:
+        return error
+    except (NoPlace, OutOfTime, SoftTimeLimitExceeded):
+        return Transient(_NO_ANSWER, code="timeout")
+    except DomainError as error:
+        return Transient(str(error), code="invalid_settings")
+
+
+def _carry(turn: Turn, link: Link, waiting: Waiting, clock: Callable[[], datetime]) -> Outcome | None:
+    """Ask what is there if nobody knows, write down what will be sent, and send it. Raises ConnectorError, TurnLost.
+
+    Only the platform is waited for with patience, never the database: see ``lanes.patience``.
+    """
+    connector = link.connector(waiting)
+    if turn.is_unknown:
+        with waiting():
+            found = connector.probe(turn.target)
+        if isinstance(found, Found) and found.is_ours and found.generation > turn.target.generation:
+            targets.catch_up(turn, found, now=clock())
+            return None
+    with waiting():
+        planned = connector.plan(turn.target, turn.orders)
+    targets.note_sending(turn, planned, now=clock())
+    with waiting():
+        outcome = connector.apply(turn.target, turn.orders)
+    if isinstance(outcome, Done) and not rules.is_carried(turn.orders, outcome.found):
+        raise Transient(
+            f"The platform said done, and {turn.target.ref} does not carry what was ordered. It is asked again.",
+            code="unconfirmed",
+        )
+    return outcome

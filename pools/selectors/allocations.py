@@ -1,0 +1,256 @@
+"""Allocations as people see them: what was asked for, what was given, and what became of it."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+from django.db.models import F, QuerySet
+
+from pools.domain import filters, labels, states
+from pools.domain.access import Access
+from pools.domain.errors import AllocationMissing, Denied
+from pools.models import Allocation, Project
+from pools.selectors import access as rights
+from pools.selectors import pages, prepared, projects, references
+from pools.selectors.pages import Page
+
+FILTERS: Final = {
+    "project": filters.words,
+    "under": filters.words,
+    "pool": filters.words,
+    "model": filters.words,
+    "state": filters.some_of(states.ALLOCATION_STATES),
+    "label": labels.requirements,
+    "q": filters.phrase,
+}
+_NEWEST_FIRST: Final = pages.Order(("id",), tuple[UUID], is_descending=True)
+_NAMES: Final = {
+    "project_path": F("project__path"),
+    "pool_name": F("pool__name"),
+    "model_slug": F("model__slug"),
+    "asked_by_name": F("asked_by__username"),
+}
+_NAME_OF: Final = {"project": "path", "pool": "name", "model": "slug", "asked_by": "name"}
+_COLUMNS: Final = (
+    "id",
+    "name",
+    "project_id",
+    "state",
+    "reason",
+    "mode",
+    "spec",
+    "labels",
+    "profile",
+    "milli",
+    "is_borrowed",
+    "priority",
+    "price_per_hour",
+    "decision",
+    "held_until_at",
+    "start_at",
+    "end_at",
+    "queue_reason",
+    "created_at",
+    "ended_at",
+    "generation",
+)
+# What each member has of devices: the claims that are live, or were when it ended.
+_MEMBERS: Final = """
+SELECT m.allocation_id, m.index, n.id, n.name, m.binding, l.milli, l.memory_mib,
+    (SELECT coalesce(array_agg(d.id ORDER BY at), '{}') FROM unnest(l.positions) WITH ORDINALITY p (place, at)
+        JOIN device d ON d.id = c.device_ids[p.place]),
+    (SELECT coalesce(array_agg(d.ref ORDER BY at), '{}') FROM unnest(l.positions) WITH ORDINALITY p (place, at)
+        JOIN device d ON d.id = c.device_ids[p.place]),
+    cardinality(l.positions)
+FROM member m LEFT JOIN node n ON n.id = m.node_id
+    LEFT JOIN LATERAL (
+        SELECT l.* FROM claim l JOIN capacity k ON k.id = l.capacity_id
+        WHERE l.allocation_id = m.allocation_id AND l.member_index = m.index AND k.kind <> 'host'
+        ORDER BY l.released_at DESC NULLS FIRST, l.id DESC LIMIT 1) l ON true
+    LEFT JOIN capacity c ON c.id = l.capacity_id
+WHERE m.allocation_id = ANY(%s) ORDER BY m.allocation_id, m.index
+"""
+_POSITIONS: Final = """
+SELECT id, place FROM (
+    SELECT id, row_number() OVER (ORDER BY priority DESC, is_borrowed, queued_at, id) AS place
+    FROM allocation WHERE state = 'queued') queue WHERE id = ANY(%s)
+"""
+
+
+class MemberDevice(msgspec.Struct, frozen=True):
+    """A device that a member has, by id and by its name on the node."""
+
+    id: UUID
+    ref: str
+
+
+class AllocationMember(msgspec.Struct, frozen=True, kw_only=True):
+    """One node's share. ``node`` and ``devices`` are empty where the platform promises no node or device.
+
+    ``milli`` is what it takes of all its devices, ``memory_mib`` of their memory.
+    """
+
+    index: int
+    node: str | None
+    node_id: UUID | None
+    devices: list[MemberDevice]
+    milli: int
+    memory_mib: int
+    state: str
+    binding: dict[str, Any]
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """From when until when, [start, end). A null end is open."""
+
+    start_at: datetime | None
+    end_at: datetime | None
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The place in the queue of all who wait, from 1, and for what."""
+
+    position: int
+    reason: str
+
+
+class AllocationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A request and its whole life. ``spec`` is what was asked for with all defaults, ``decision`` why it is there.
+
+    ``reason`` is a stable code of the present state (``user``, ``lease_end`` ...). ``queue`` is null unless it waits.
+    """
+
+    id: UUID
+    name: str
+    project: str
+    project_id: UUID
+    state: str
+    reason: str
+    mode: str
+    spec: dict[str, Any]
+    labels: dict[str, str]
+    pool: str | None
+    model: str | None
+    profile: str | None
+    milli: int
+    is_borrowed: bool
+    priority: int
+    members: list[AllocationMember]
+    held_until_at: datetime | None
+    lease: Lease
+    queue: Waiting | None
+    price_per_hour: Decimal | None
+    decision: dict[str, Any] | None
+    asked_by: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    generation: int
+
+
+def page(*, params: Mapping[str, str], cursor: str | None, limit: int, access: Access) -> Page[AllocationRow]:
+    """Return allocations, the newest first, of projects in which one may read them. Raises Invalid.
+
+    Two queries, one more where some wait, more for names in filters.
+    """
+    wanted = filters.read(params, FILTERS)
+    query = _visible(access)
+    if "project" in wanted:
+        query = query.filter(project__in=projects.project_ids(wanted["project"], access))
+    if "under" in wanted:
+        query = query.filter(project__lineage__overlap=projects.project_ids(wanted["under"], access))
+    if "pool" in wanted:
+        query = query.filter(pool__in=references.pool_ids(wanted["pool"], access))
+    if "model" in wanted:
+        query = query.filter(model__in=references.model_ids(wanted["model"]))
+    if "state" in wanted:
+        query = query.filter(state__in=wanted["state"])
+    if "label" in wanted:
+        query = query.filter(references.labelled(wanted["label"], "labels"))
+    if "q" in wanted:
+        query = query.filter(name__icontains=wanted["q"])
+    found = pages.cut(query.values(*_COLUMNS, **_NAMES), _NEWEST_FIRST, cursor, limit)
+    return Page(_rows(found.rows), found.next_cursor)
+
+
+def one(allocation_id: UUID) -> AllocationRow:
+    """Return an allocation. Two queries, one more while it waits. Raises AllocationMissing."""
+    rows = some([allocation_id])
+    if not rows:
+        raise AllocationMissing
+    return rows[0]
+
+
+def some(allocation_ids: Collection[UUID]) -> list[AllocationRow]:
+    """Return these allocations as far as they are there, in any order. As many queries as for one."""
+    return _rows(list(Allocation.objects.filter(pk__in=allocation_ids).values(*_COLUMNS, **_NAMES)))
+
+
+def find(reference: str, access: Access, *, verb: str = "read") -> UUID:
+    """Return the id of an allocation for somebody who wants to do this to it. One query.
+
+    Raises AllocationMissing, also for one that the caller may not know of; Denied for one that may be known.
+    """
+    allocation_id = filters.as_uuid(reference)
+    found = allocation_id and _visible(access).filter(pk=allocation_id).values_list("project__lineage").first()
+    if allocation_id is None or not found:
+        raise AllocationMissing
+    if verb != "read" and not access.within("allocation", verb, found[0]):
+        raise Denied
+    return allocation_id
+
+
+def _visible(access: Access) -> QuerySet[Allocation]:
+    if access.everywhere("allocation", "read"):
+        return Allocation.objects.all()
+    return Allocation.objects.filter(project__in=Project.objects.filter(rights.projects(access, "allocation")))
+
+
+def _rows(found: Sequence[Mapping[str, Any]]) -> list[AllocationRow]:
+    ids = [row["id"] for row in found]
+    members = _members(ids, {row["id"]: row["state"] for row in found})
+    positions = _positions([row["id"] for row in found if row["state"] == "queued"])
+    return [_row(row, members[row["id"]], positions.get(row["id"])) for row in found]
+
+
+def _row(found: Mapping[str, Any], members: list[AllocationMember], position: int | None) -> AllocationRow:
+    row = dict(found)
+    lease = Lease(row.pop("start_at"), row.pop("end_at"))
+    reason = row.pop("queue_reason")
+    names = {name: row.pop(f"{name}_{of}") for name, of in _NAME_OF.items()}
+    queue = None if position is None else Waiting(position, reason)
+    return AllocationRow(members=members, lease=lease, queue=queue, **names, **row)
+
+
+def _members(allocation_ids: Collection[UUID], state_of: Mapping[UUID, str]) -> dict[UUID, list[AllocationMember]]:
+    members: dict[UUID, list[AllocationMember]] = defaultdict(list)
+    if not allocation_ids:
+        return members
+    with prepared.cursor() as cursor:
+        cursor.execute(_MEMBERS, [list(allocation_ids)])
+        for of, index, node_id, node, binding, milli, mib, ids, refs, count in cursor.fetchall():
+            members[of].append(
+                AllocationMember(
+                    index=index,
+                    node=node,
+                    node_id=node_id,
+                    devices=[MemberDevice(*each) for each in zip(ids, refs, strict=True)],
+                    milli=(milli or 0) * (count or 0),
+                    memory_mib=(mib or 0) * (count or 0),
+                    state=state_of[of],
+                    binding=msgspec.json.decode(binding) if isinstance(binding, str) else binding,
+                )
+            )
+    return members
+
+
+def _positions(allocation_ids: Collection[UUID]) -> dict[UUID, int]:
+    if not allocation_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_POSITIONS, [list(allocation_ids)])
+        return dict(cursor.fetchall())

@@ -1,0 +1,145 @@
+"""The pools as placement sees them: which are open, what they cost, who may use them, and what is free in sums."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+from pools.domain import freshness
+from pools.domain.candidates import PoolView
+
+KEPT_SECONDS = 1.0
+
+_POOLS: Final = """
+SELECT p.id, p.name, p.kind, p.grain, p.region, p.labels, p.state, s.health, s.observed_at, p.sync_interval_seconds,
+    coalesce(g.project_ids, '{}')
+FROM pool p JOIN pool_sync s ON s.pool_id = p.id LEFT JOIN (
+    SELECT g.pool_id, array_agg(g.project_id) AS project_ids FROM pool_grant g JOIN project t ON t.id = g.project_id
+    WHERE t.state <> 'archived' GROUP BY g.pool_id) g ON g.pool_id = p.id
+WHERE p.removed_at IS NULL AND p.state <> 'registering' ORDER BY p.name
+"""
+_ROOM: Final = """
+SELECT r.pool_id, r.model_id, m.slug, sum(r.free_milli), sum(r.free_whole)
+FROM capacity_rollup r JOIN chip_model m ON m.id = r.model_id
+WHERE r.pool_id = ANY(%s) AND r.total_milli > 0 GROUP BY r.pool_id, r.model_id, m.slug ORDER BY m.slug, r.pool_id
+"""
+_PRICES: Final = """
+SELECT DISTINCT ON (p.flavor_id, p.model_id, p.profile, p.pool_id) p.pool_id, f.name, m.slug, p.profile, p.per_hour
+FROM price p LEFT JOIN flavor f ON f.id = p.flavor_id LEFT JOIN chip_model m ON m.id = p.model_id
+WHERE p.from_at <= %s ORDER BY p.flavor_id, p.model_id, p.profile, p.pool_id, p.from_at DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a pool has of a model, and how much of it is free."""
+
+    pool_id: UUID
+    model_id: UUID
+    model: str
+    free_milli: int
+    free_whole: int
+
+
+class Fleet:
+    """All pools of one moment, and what each has of which model. Remembers who may use which."""
+
+    def __init__(
+        self, pools: tuple[PoolView, ...], granted: Mapping[UUID, frozenset[UUID]], room: Sequence[Room]
+    ) -> None:
+        """``granted`` are the projects to which each pool was granted."""
+        self.pools, self.room = pools, room
+        self.room_of: dict[str, list[Room]] = {}
+        for pair in room:
+            self.room_of.setdefault(pair.model, []).append(pair)
+        self._granted = granted
+        self._projects = frozenset().union(*granted.values()) if granted else frozenset()
+        self._usable: dict[tuple[UUID, ...], tuple[PoolView, ...]] = {}
+
+    def usable(self, lineage: tuple[UUID, ...]) -> tuple[PoolView, ...]:
+        """Return the pools granted to a project or to one above it."""
+        through = tuple(project_id for project_id in lineage if project_id in self._projects)
+        known = self._usable.get(through)
+        if known is None:
+            found = tuple(pool for pool in self.pools if not self._granted[pool.id].isdisjoint(through))
+            # Equal ones are the same object, by which batches tell who chooses from one read.
+            known = next((other for other in self._usable.values() if other == found), found)
+            self._usable[through] = known
+        return known
+
+
+class _Kept:
+    """The fleet of a moment ago, for requests that come one after the other."""
+
+    def __init__(self) -> None:
+        self.fleet: Fleet | None = None
+        self.until = 0.0
+
+
+_kept = _Kept()
+
+
+def recent(now: datetime) -> Fleet:
+    """Return the pools as they were at most KEPT_SECONDS ago, mostly without a query.
+
+    Whoever is refused on it looks again (``fleet``); what is claimed on it is guarded anew by the write.
+    """
+    kept = _kept.fleet
+    if kept is None or time.monotonic() >= _kept.until:
+        kept = _kept.fleet = fleet(now)
+        _kept.until = time.monotonic() + KEPT_SECONDS
+    return kept
+
+
+def is_kept(fleet: Fleet) -> bool:
+    """Return whether this is the one that may be a moment old."""
+    return fleet is _kept.fleet
+
+
+def fleet(now: datetime) -> Fleet:
+    """Return the pools that are there. Three queries, whose answers grow with the pools and their models only."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PRICES, [now])
+        # What holds in all pools first, so that a pool's own goes over it.
+        prices = sorted(cursor.fetchall(), key=lambda price: price[0] is not None)
+        cursor.execute(_POOLS)
+        rows = cursor.fetchall()
+        cursor.execute(_ROOM, [[row[0] for row in rows]])
+        room = [
+            Room(pool, model, slug, int(milli), int(whole)) for pool, model, slug, milli, whole in cursor.fetchall()
+        ]
+    return Fleet(
+        pools=tuple(_pool(row, prices, now) for row in rows),
+        granted={row[0]: frozenset(row[10]) for row in rows},
+        room=room,
+    )
+
+
+def _pool(row: Sequence[Any], prices: Collection[Sequence[Any]], now: datetime) -> PoolView:
+    pool_id, name, kind, grain, region, labels, state, health, observed_at, interval, _granted = row
+    of_models: dict[tuple[str, str | None], Decimal] = {}
+    of_flavors: dict[str, Decimal] = {}
+    for of_pool, flavor, model, profile, per_hour in prices:
+        if of_pool is None or of_pool == pool_id:
+            if flavor is None:
+                of_models[model, profile] = per_hour
+            else:
+                of_flavors[flavor] = per_hour
+    return PoolView(
+        id=pool_id,
+        name=name,
+        kind=kind,
+        grain=grain,
+        region=region,
+        labels=msgspec.json.decode(labels),
+        is_stale=health == "unknown" or freshness.is_stale(observed_at, interval, now),
+        state=state,
+        prices=of_models,
+        flavor_prices=of_flavors,
+    )

@@ -1,0 +1,103 @@
+"""What a target shall carry, and which pools have targets that are due."""
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+from connectors.contract import Order
+from pools.domain import markers, states
+
+# Of whole devices and shares the platform is told which, where it keeps to the device that we choose.
+# Hosts may tell one model by several names, so the name is that of the member's own node.
+_ORDERS: Final = """
+SELECT m.allocation_id, m.index, a.profile, coalesce(c.model_text, chip.name, ''), a.end_at,
+    a.spec -> 'access' -> 'ssh_keys', c.resource, c.devices, c.milli, c.mib, c.cpu_milli, c.host_mib
+FROM member m JOIN allocation a ON a.id = m.allocation_id JOIN pool p ON p.id = m.pool_id
+    LEFT JOIN chip_model chip ON chip.id = a.model_id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(max(k.resource), '') AS resource,
+            coalesce(sum(l.milli * cardinality(l.positions)) FILTER (WHERE k.kind <> 'host'), 0) AS milli,
+            coalesce(sum(l.memory_mib * cardinality(l.positions)) FILTER (WHERE k.kind <> 'host'), 0) AS mib,
+            coalesce(sum(l.milli) FILTER (WHERE k.kind = 'host'), 0) AS cpu_milli,
+            coalesce(sum(l.memory_mib) FILTER (WHERE k.kind = 'host'), 0) AS host_mib,
+            (SELECT array_agg(d.ref ORDER BY at.number)
+                FROM claim of JOIN capacity cards ON cards.id = of.capacity_id AND cards.kind = 'cards'
+                    CROSS JOIN LATERAL unnest(of.positions) WITH ORDINALITY at (place, number)
+                    JOIN device d ON d.id = cards.device_ids[at.place]
+                WHERE p.grain = 'device' AND of.allocation_id = m.allocation_id AND of.member_index = m.index
+                    AND of.released_at IS NULL) AS devices,
+            coalesce(
+                (SELECT d.model_text FROM device d
+                    WHERE d.pool_id = m.pool_id AND d.node_id = m.node_id AND d.model_id = a.model_id
+                        AND d.retired_at IS NULL
+                    ORDER BY d.id LIMIT 1),
+                (SELECT d.model_text FROM device d
+                    WHERE d.pool_id = m.pool_id AND d.model_id = a.model_id AND d.retired_at IS NULL
+                    ORDER BY d.id LIMIT 1)) AS model_text
+        FROM claim l JOIN capacity k ON k.id = l.capacity_id
+        WHERE l.allocation_id = m.allocation_id AND l.member_index = m.index AND l.released_at IS NULL
+            AND NOT l.is_held) c
+WHERE m.target_id = %s AND m.order_state = ANY(%s) ORDER BY m.allocation_id, m.index
+"""
+_DUE: Final = """
+SELECT p.id, p.kind, count(*) FROM target t JOIN pool p ON p.id = t.pool_id LEFT JOIN pool_sync s ON s.pool_id = p.id
+WHERE t.due_at <= %(now)s AND (t.turn_until IS NULL OR t.turn_until <= %(now)s) AND p.state = ANY(%(states)s)
+    AND (s.breaker_open_until IS NULL OR s.breaker_open_until <= %(now)s)
+GROUP BY p.id, p.kind ORDER BY min(t.due_at)
+"""
+
+
+_ANYTHING: Final = """
+SELECT EXISTS (SELECT FROM allocation WHERE state IN ('claimed', 'binding', 'releasing'))
+    OR EXISTS (SELECT FROM target WHERE due_at <= %s)
+"""
+
+
+def is_anything_due(now: datetime) -> bool:
+    """Tell whether an allocation is on its way or a target is due. One query, by indexes."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ANYTHING, [now])
+        return bool(cursor.fetchone()[0])
+
+
+def orders(target_id: UUID, installation: str) -> tuple[Order, ...]:
+    """Return all orders that the target shall carry now. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ORDERS, [target_id, list(states.ORDER_CARRIED)])
+        return tuple(_order(row, installation) for row in cursor.fetchall())
+
+
+def due_pools(now: datetime) -> list[tuple[UUID, str, int]]:
+    """Return (pool id, kind, number of targets) of the pools with targets that are due and nobody is at.
+
+    A pool whose breaker is open is left in peace until its next observation is due.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, {"now": now, "states": list(states.POOL_STATES_SYNCED)})
+        return list(cursor.fetchall())
+
+
+def _order(row: tuple[Any, ...], installation: str) -> Order:
+    allocation_id, index, profile, model, end_at, keys, resource, devices, milli, mib, cpu_milli, host_mib = row
+    return Order(
+        marker=markers.of_member(installation, allocation_id, index),
+        allocation=str(allocation_id),
+        member=index,
+        model=model,
+        profile=profile,
+        resource=resource,
+        devices=tuple(devices or ()),
+        milli=int(milli),
+        memory_mib=int(mib),
+        cpu_milli=int(cpu_milli),
+        host_memory_mib=int(host_mib),
+        lease_end_at=end_at.isoformat() if end_at else None,
+        ssh_keys=tuple(_list(keys)),
+    )
+
+
+def _list(keys: Any) -> list[str]:
+    return msgspec.json.decode(keys, type=list[str]) if isinstance(keys, str) else keys or []

@@ -1,0 +1,338 @@
+"""What becomes of allocations after they were asked for: confirmed, extended, given back.
+
+Locks come in one order: allocations (id), then quota, capacity and roll-ups as everywhere. Each call may come twice.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from pools import dispatch
+from pools.domain import quotas, states
+from pools.domain.actors import SYSTEM, Actor
+from pools.domain.errors import AllocationChanged, AllocationMissing, AllocationState, HoldExpired, LeaseBooked
+from pools.selectors import waiting
+from pools.services import audit, orders, quota_use, sql, writing
+from pools.services.claiming import DONE_AT_ONCE
+
+SWEPT_AT_ONCE: Final = 500
+LEASED: Final = ("claimed", "binding", "active", "needs_attention")
+_HOLDING_NOTHING: Final = ("pending_approval", "scheduled", "queued")
+
+_LOCK: Final = """
+SELECT a.id, a.name, a.state, a.generation, a.project_id, p.lineage, a.pool_id, pool.kind, a.model_id, a.profile,
+    a.milli, a.units_milli, a.lease_seconds, a.start_at, a.end_at, a.held_until_at
+FROM allocation a JOIN project p ON p.id = a.project_id LEFT JOIN pool ON pool.id = a.pool_id
+WHERE a.id = ANY(%s) ORDER BY a.id FOR NO KEY UPDATE OF a
+"""
+_DUE: Final = {
+    "held": "SELECT id FROM allocation WHERE state = 'held' AND held_until_at <= %s ORDER BY held_until_at LIMIT %s",
+    "leased": "SELECT id FROM allocation WHERE end_at <= %s AND ended_at IS NULL AND state <> 'releasing'"
+    " ORDER BY end_at LIMIT %s",
+}
+# Nothing of them can be on a platform any more. While one is releasing, nothing new is ordered for it.
+_GIVEN_BACK: Final = """
+SELECT a.id FROM allocation a WHERE a.state = 'releasing' AND NOT EXISTS (
+    SELECT FROM member m WHERE m.allocation_id = a.id AND m.order_state IN ('wanted', 'carried', 'leaving'))
+ORDER BY a.id LIMIT %s
+"""
+# Of what was never sent there is nothing to be done on a platform.
+_END: Final = """
+WITH ended AS (
+    UPDATE allocation SET state = 'released', ended_at = %(now)s, changed_at = %(now)s, generation = generation + 1
+    WHERE id = ANY(%(ids)s) RETURNING id)
+UPDATE operation o SET state = CASE o.action WHEN 'release' THEN 'confirmed' ELSE 'failed' END, ended_at = %(now)s,
+    changed_at = %(now)s
+FROM ended WHERE o.allocation_id = ended.id AND o.state IN ('planned', 'sent', 'unknown')
+"""
+_TOO_LONG: Final = """
+SELECT EXISTS (
+    SELECT FROM claim l JOIN capacity c ON c.id = l.capacity_id CROSS JOIN LATERAL unnest(l.positions) at (place)
+    WHERE l.allocation_id = %(id)s AND l.released_at IS NULL AND c.pos_booked_from_at[place] < %(end)s
+        AND c.pos_claimed_milli[place] + c.pos_held_milli[place] + c.pos_shadow_milli[place]
+            + c.pos_faulty_milli[place] + c.pos_booked_peak_milli[place] > c.pos_total_milli[place])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """An allocation whose row is locked."""
+
+    id: UUID
+    name: str
+    state: str
+    generation: int
+    project_id: UUID
+    lineage: list[UUID]
+    pool_id: UUID | None
+    pool_kind: str | None
+    model_id: UUID | None
+    profile: str | None
+    milli: int
+    units_milli: int
+    lease_seconds: int | None
+    start_at: datetime | None
+    end_at: datetime | None
+    held_until_at: datetime | None
+
+    @property
+    def is_done_at_once(self) -> bool:
+        """True when no platform has to do anything for it."""
+        return self.pool_kind in DONE_AT_ONCE or self.state == "held" or self.state in _HOLDING_NOTHING
+
+
+@writing.transaction
+def confirm(*, allocation_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> None:
+    """Let a hold become a claim of the very same devices; its lease begins now. Nothing is planned anew.
+
+    Confirming what is confirmed changes nothing. Raises HoldExpired, AllocationState, AllocationChanged,
+    AllocationMissing.
+    """
+    held = _locked(allocation_id)
+    if held.state in LEASED:
+        return
+    _check(held, generation, ("held", "expired"))
+    if held.state == "expired" or held.held_until_at is None or held.held_until_at <= now:
+        raise HoldExpired
+    is_done = held.pool_kind in DONE_AT_ONCE
+    ends = None if held.lease_seconds is None else now + timedelta(seconds=held.lease_seconds)
+    with connection.cursor() as cursor:
+        sql.run(cursor, "claim_confirm", {"ids": [held.id], "kind": "use" if is_done else "reserve"})
+        cursor.execute(
+            "UPDATE allocation SET state = 'claimed', start_at = %s, end_at = %s, held_until_at = NULL,"
+            " changed_at = %s, generation = generation + 1 WHERE id = %s",
+            [now, ends, now, held.id],
+        )
+        if is_done:
+            cursor.execute(
+                "UPDATE operation SET state = 'confirmed', changed_at = %s"
+                " WHERE allocation_id = %s AND action = 'apply'",
+                [now, held.id],
+            )
+            _move(cursor, [held.id], ("binding", "active"))
+    if not is_done:
+        dispatch.advance_allocations()
+    after = {"state": "active" if is_done else "claimed"}
+    _tell(actor, "allocation.confirmed", held, {"state": held.state}, after, now)
+
+
+@writing.transaction
+def extend(
+    *, allocation_id: UUID, lease_seconds: int, generation: int | None = None, actor: Actor, now: datetime
+) -> None:
+    """Let a lease last so long from its beginning. Never shorter: whoever needs less releases.
+
+    Raises LeaseBooked where somebody else was promised what it has, AllocationState, AllocationChanged,
+    AllocationMissing.
+    """
+    leased = _locked(allocation_id)
+    _check(leased, generation, LEASED)
+    if leased.lease_seconds is None or leased.start_at is None or lease_seconds <= leased.lease_seconds:
+        return
+    end_at = leased.start_at + timedelta(seconds=lease_seconds)
+    with connection.cursor() as cursor:
+        _lock_capacity(cursor, leased.id)
+        cursor.execute(_TOO_LONG, {"id": leased.id, "end": end_at})
+        if cursor.fetchone()[0]:
+            raise LeaseBooked
+        cursor.execute(
+            "UPDATE allocation SET lease_seconds = %s, end_at = %s, changed_at = %s, generation = generation + 1"
+            " WHERE id = %s",
+            [lease_seconds, end_at, now, leased.id],
+        )
+        orders.touch(cursor, [leased.id], now=now)
+    before, after = {"lease_seconds": leased.lease_seconds}, {"lease_seconds": lease_seconds}
+    _tell(actor, "allocation.extended", leased, before, after, now)
+
+
+@writing.transaction
+def release(
+    *, allocation_id: UUID, generation: int | None = None, actor: Actor, now: datetime, reason: str = "user"
+) -> None:
+    """Give everything back, from any state that is not final. What a platform has is free when the platform says so.
+
+    Releasing what is released changes nothing. Raises AllocationChanged, AllocationMissing.
+    """
+    given = _locked(allocation_id)
+    if given.state == "releasing" or given.state in states.ALLOCATION_FINAL:
+        return
+    _check(given, generation, (given.state,))
+    _give_back([given], "released", reason, actor, now)
+
+
+def expire_holds(*, now: datetime) -> int:
+    """Give back what holds kept whose time is over; return how many. Some hundred at once."""
+    return _sweep("held", "expired", "hold_expired", now)
+
+
+def end_leases(*, now: datetime) -> int:
+    """Release allocations whose lease is over; return how many. Some hundred at once."""
+    return _sweep("leased", "released", "lease_end", now)
+
+
+@writing.transaction
+def end_releases(*, now: datetime) -> int:
+    """Free what platforms confirmed to be given back; return of how many allocations. Some hundred at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVEN_BACK, [SWEPT_AT_ONCE])
+        over = [each for each in _lock(cursor, [row[0] for row in cursor.fetchall()]) if each.state == "releasing"]
+        ids = [each.id for each in over]
+        if over:
+            _free(cursor, over, now)
+            cursor.execute(_END, {"ids": ids, "now": now})
+    for each in over:
+        _tell(SYSTEM, "allocation.released", each, {"state": "releasing"}, {"state": "released"}, now)
+    if over and waiting.is_anybody_waiting():
+        dispatch.advance_queue()
+    return len(over)
+
+
+@writing.transaction
+def _sweep(due: str, state: str, reason: str, now: datetime) -> int:
+    """Two at once are harmless: whoever locks an allocation second finds that it is over."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE[due], [now, SWEPT_AT_ONCE])
+        found = _lock(cursor, [row[0] for row in cursor.fetchall()])
+    if due == "held":
+        over = [a for a in found if a.state == "held" and a.held_until_at is not None and a.held_until_at <= now]
+    else:
+        is_on = {*states.ALLOCATION_STATES} - {*states.ALLOCATION_FINAL, "releasing"}
+        over = [a for a in found if a.state in is_on and a.end_at is not None and a.end_at <= now]
+    if over:
+        _give_back(over, state, reason, SYSTEM, now)
+    return len(over)
+
+
+def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, now: datetime) -> None:
+    """Free what no platform has to undo, and mark the rest to be undone."""
+    at_once = [each for each in given if each.is_done_at_once]
+    later = [each for each in given if not each.is_done_at_once]
+    with connection.cursor() as cursor:
+        if at_once:
+            _free(cursor, at_once, now)
+            _end(cursor, at_once, state, reason, now)
+        if later:
+            _set_releasing(cursor, later, reason, now)
+            orders.leave(cursor, [each.id for each in later], now=now)
+            dispatch.advance_allocations()
+        _intend_release(cursor, [each for each in given if each.state not in _HOLDING_NOTHING], now)
+    if at_once and waiting.is_anybody_waiting():
+        dispatch.advance_queue()
+    verb = "expired" if state == "expired" else "released"
+    for each in given:
+        after = {"state": state if each.is_done_at_once else "releasing", "reason": reason}
+        _tell(actor, f"allocation.{verb}", each, {"state": each.state}, after, now)
+
+
+def free(cursor: Any, allocation_ids: Collection[UUID], now: datetime) -> None:
+    """Free all that locked allocations hold, in the caller's transaction."""
+    _free(cursor, _lock(cursor, allocation_ids), now)
+
+
+def _free(cursor: Any, given: Sequence[Locked], now: datetime) -> None:
+    held = [each for each in given if each.state not in _HOLDING_NOTHING]
+    if not held:
+        return
+    asks = [_ask(each) for each in held if each.pool_id is not None]
+    book = quota_use.locked(asks)
+    for ask in asks:
+        book.give_back(ask)
+    sql.run(cursor, "claim_free", {"ids": [each.id for each in held], "now": now})
+    quota_use.store(book)
+
+
+def _ask(each: Locked) -> quotas.Ask:
+    assert each.pool_id is not None
+    return quotas.Ask(
+        lineage=tuple(each.lineage),
+        model_id=each.model_id,
+        profile=each.profile,
+        pool_id=each.pool_id,
+        milli=each.milli,
+        units_milli=each.units_milli,
+    )
+
+
+def _end(cursor: Any, given: Sequence[Locked], state: str, reason: str, now: datetime) -> None:
+    if state == "released":
+        _move(cursor, [each.id for each in given], ("releasing",))
+    cursor.execute(
+        "UPDATE allocation SET state = %s, reason = %s, ended_at = %s, changed_at = %s, generation = generation + 1"
+        " WHERE id = ANY(%s)",
+        [state, reason, now, now, [each.id for each in given]],
+    )
+
+
+def _set_releasing(cursor: Any, given: Sequence[Locked], reason: str, now: datetime) -> None:
+    cursor.execute(
+        "UPDATE allocation SET state = 'releasing', reason = %s, changed_at = %s, generation = generation + 1"
+        " WHERE id = ANY(%s)",
+        [reason, now, [each.id for each in given]],
+    )
+
+
+def _intend_release(cursor: Any, given: Sequence[Locked], now: datetime) -> None:
+    """One operation for each member, done where there is no platform to do it."""
+    if not given:
+        return
+    cursor.execute(
+        """
+        INSERT INTO operation (id, pool_id, allocation_id, member_index, action, state, target_ref, attempts, words,
+                               created_at, changed_at)
+        SELECT new_id(), o.pool_id, o.allocation_id, o.member_index, 'release',
+               CASE WHEN o.allocation_id = ANY(%(done)s) THEN 'confirmed' ELSE 'planned' END, o.target_ref, 0, '{}',
+               %(now)s, %(now)s
+        FROM (SELECT DISTINCT ON (allocation_id, member_index) * FROM operation
+              WHERE allocation_id = ANY(%(ids)s) AND action = 'apply'
+              ORDER BY allocation_id, member_index, id DESC) o
+        """,
+        {
+            "ids": [each.id for each in given],
+            "done": [each.id for each in given if each.is_done_at_once],
+            "now": now,
+        },
+    )
+
+
+def _move(cursor: Any, allocation_ids: Collection[UUID], path: Sequence[str]) -> None:
+    """Go through states in which nothing is to be done, each of which the table of moves wants to see."""
+    for state in path:
+        cursor.execute("UPDATE allocation SET state = %s WHERE id = ANY(%s)", [state, list(allocation_ids)])
+
+
+def _locked(allocation_id: UUID) -> Locked:
+    with connection.cursor() as cursor:
+        found = _lock(cursor, [allocation_id])
+    if not found:
+        raise AllocationMissing
+    return found[0]
+
+
+def _lock(cursor: Any, allocation_ids: Collection[UUID]) -> list[Locked]:
+    cursor.execute(_LOCK, [list(allocation_ids)])
+    return [Locked(*row) for row in cursor.fetchall()]
+
+
+def _check(found: Locked, generation: int | None, allowed: Collection[str]) -> None:
+    if generation is not None and generation != found.generation:
+        raise AllocationChanged
+    if found.state not in allowed:
+        raise AllocationState(state=found.state)
+
+
+def _lock_capacity(cursor: Any, allocation_id: UUID) -> None:
+    cursor.execute(
+        "SELECT id FROM capacity WHERE id IN (SELECT capacity_id FROM claim WHERE allocation_id = %s"
+        " AND released_at IS NULL) ORDER BY id FOR NO KEY UPDATE",
+        [allocation_id],
+    )
+
+
+def _tell(
+    actor: Actor, action: str, which: Locked, before: Mapping[str, Any], after: Mapping[str, Any], now: datetime
+) -> None:
+    audit.record(actor, action, "allocation", which.id, which.name, before, after, now, project_id=which.project_id)

@@ -1,0 +1,245 @@
+"""A batch of requests that choose from the same pools: planned on one read, written at once, until each is answered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.utils import OperationalError
+from msgspec.structs import replace
+from psycopg.errors import DeadlockDetected
+
+from pools.domain import choices, quotas, waiting
+from pools.domain.candidates import PoolView
+from pools.domain.decisions import Decision, Refusal
+from pools.domain.errors import AllocationChanged, DomainError, KeyUsed, NoCapacity, QuotaExceeded
+from pools.domain.planner import Draft
+from pools.domain.quotas import Shortfall
+from pools.domain.request import Choice
+from pools.domain.waiting import Place
+from pools.selectors import candidates, placeable
+from pools.selectors.allocations import AllocationRow
+from pools.selectors.candidates import Read, Scores
+from pools.selectors.placeable import Fleet
+from pools.services import allocations, claiming
+from pools.services.claiming import Asked, Outcome, Planned
+
+REPLANS_MOST: Final = 3
+UNIT_MILLI: Final = 1000
+_EXPLAINED_MOST: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of a request: the state of its allocation, and what it waits for when it is queued.
+
+    ``row`` is the allocation as it was committed, where somebody had to read it already.
+    """
+
+    allocation_id: UUID
+    state: str
+    reason: str = ""
+    row: AllocationRow | None = None
+
+
+Answer = Made | DomainError
+
+
+class Batch:
+    """Requests in the order in which they came.
+
+    ``ahead`` are those who wait already, whom none of them overtakes; who has to wait now is added to them.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        pools: Sequence[PoolView],
+        asked: Sequence[Asked],
+        scores: Scores,
+        ahead: list[Place],
+        now: datetime,
+    ) -> None:
+        self._fleet, self._pools, self._scores, self._now = fleet, pools, scores, now
+        self._open = {each.id: each for each in asked}
+        self._wanted = {each.id: each.wanted for each in asked}  # what the quotas leave of it
+        self._lost = dict.fromkeys(self._open, 0)
+        self._short: dict[UUID, Shortfall] = {}
+        self._ahead = ahead
+        self._is_queue = bool(ahead) or any(each.wanted.queue or each.is_waiting for each in asked)
+        self._answers: dict[UUID, Answer] = {}
+        self._round = 0
+        self._is_swept = False  # of holds whose time is over, and the pools looked at again
+
+    def run(self) -> dict[UUID, Answer]:
+        """Return the answers by id."""
+        while self._open:
+            # Who was overtaken often waits in line, and alone, so as to hold up nobody else.
+            last = next((each for id, each in self._open.items() if self._lost[id] >= REPLANS_MOST), None)
+            asked = self._in_turn() if last is None else [last]
+            if not asked:
+                continue
+            read = self._read(asked)
+            planned, refused = self._plan(asked, read)
+            is_settled = self._settle(planned, read, waits=last is not None) if planned else True
+            # What was planned and not had is free for those behind.
+            if is_settled:
+                self._refuse(refused, read)
+        return self._answers
+
+    def _in_turn(self) -> list[Asked]:
+        """Return the open requests, after those were answered who would overtake somebody who waits."""
+        for each in list(self._open.values()) if self._ahead else ():
+            if self._is_behind(each, self._ahead):
+                self._answer(each.id, NoCapacity(reason=waiting.BEHIND))
+        return list(self._open.values())
+
+    def _is_behind(self, each: Asked, ahead: Sequence[Place]) -> bool:
+        reach = self._place(each, "").reach
+        return any(place.holds_back(each.wanted.priority, each.lineage, reach) for place in ahead)
+
+    def _place(self, each: Asked, reason: str) -> Place:
+        return Place(
+            id=each.id,
+            priority=each.wanted.priority,
+            lineage=each.lineage,
+            reason=reason,
+            reach=waiting.reach(each.wanted, self._pools, self._known, self._scores.chips),
+        )
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._scores.chips) | {pair.model for pair in self._fleet.room}
+
+    def _read(self, asked: Sequence[Asked]) -> Read:
+        return candidates.read(
+            self._fleet,
+            self._pools,
+            [self._wanted[each.id] for each in asked],
+            self._scores,
+            chance=asked[0].id.int,
+            round=self._round,
+            now=self._now,
+        )
+
+    def _plan(self, asked: Sequence[Asked], read: Read) -> tuple[list[Planned], dict[UUID, Refusal]]:
+        draft = Draft(read.view, is_explained=len(asked) <= _EXPLAINED_MOST)
+        planned: list[Planned] = []
+        refused: dict[UUID, Refusal] = {}
+        for each in asked:
+            # Until it is clear that nothing fits it, nobody who wants the same goes before it.
+            if self._is_queue and self._is_behind(each, [self._place(self._open[id], "") for id in refused]):
+                continue
+            decision = draft.decide(self._wanted[each.id])
+            if isinstance(decision, Refusal):
+                refused[each.id] = decision
+            else:
+                planned.append(Planned(each, decision, self._ask(each, decision, read)))
+        return planned, refused
+
+    def _ask(self, each: Asked, decision: Decision, read: Read) -> quotas.Ask:
+        entry = self._scores.chips.get(decision.model or "")
+        return quotas.Ask(
+            lineage=each.lineage,
+            model_id=read.models[decision.model] if decision.model else None,
+            profile=decision.profile,
+            pool_id=decision.pool_id,
+            milli=decision.milli,
+            units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else UNIT_MILLI),
+        )
+
+    def _settle(self, planned: Sequence[Planned], read: Read, *, waits: bool) -> bool:
+        """Try to have what was planned; return whether all of it was had."""
+        again = (lambda now_read: self._plan([each.asked for each in planned], now_read)[0]) if waits else None
+        try:
+            outcome = claiming.attempt(planned, read, now=self._now, again=again)
+        except OperationalError as error:
+            # Only inside a transaction that holds other locks already: the server ended it for somebody else's sake.
+            if not isinstance(error.__cause__, DeadlockDetected):
+                raise
+            outcome = Outcome(lost={each.asked.id for each in planned})
+        for id in outcome.gone:
+            self._answer(id, AllocationChanged())
+        for id in outcome.repeated:
+            self._answer(id, KeyUsed())
+        for id, state in outcome.states.items():
+            self._answer(id, Made(id, state, row=outcome.rows.get(id)))
+        for id in outcome.lost:
+            self._lost[id] += 1
+            if self._lost[id] > REPLANS_MOST:
+                self._answer(id, NoCapacity(reason="no_capacity"))
+        decisions = {each.asked.id: each.decision for each in planned}
+        for id, shortfall in outcome.short.items():
+            self._narrow(id, decisions[id], shortfall, read)
+        if outcome.lost:
+            self._look_again()
+        return not outcome.lost and not outcome.short
+
+    def _narrow(self, id: UUID, decision: Decision, shortfall: Shortfall, read: Read) -> None:
+        """Ask for what comes after the model that the quotas have no room for."""
+        rank = decision.explanation.rank
+        tried, after = self._wanted[id].any_of[rank : rank + 1], self._wanted[id].any_of[rank + 1 :]
+        others: list[Choice] = []
+        for choice in tried:
+            known = sorted(read.models)
+            models = choices.models(choice, known, self._scores.chips)
+            others = [replace(choice, model=model) for model in models if model != decision.model]
+        any_of = (*others, *after)
+        if not any_of or not decision.milli:
+            self._answer(id, QuotaExceeded(**_told(shortfall)))
+            return
+        self._short[id] = shortfall
+        self._wanted[id] = replace(self._wanted[id], any_of=any_of)
+
+    def _refuse(self, refused: Mapping[UUID, Refusal], read: Read) -> None:
+        """Answer those whom nothing fits; while there are rows that nobody looked at, look at more of them."""
+        if refused and not self._is_swept:
+            self._is_swept = True
+            if allocations.expire_holds(now=self._now) or placeable.is_kept(self._fleet):
+                self._look_again()
+                return
+        if refused and not read.view.is_exhausted and self._round < candidates.ROUNDS - 1:
+            self._round += 1
+            return
+        for id, refusal in refused.items():
+            if (shortfall := self._short.get(id)) is not None:
+                self._answer(id, QuotaExceeded(**_told(shortfall)))
+            else:
+                self._answer(id, NoCapacity(reason=self._code(id, refusal)))
+
+    def _code(self, id: UUID, refusal: Refusal) -> str:
+        """Return why nothing fits. Where all of a model is given out there are no rows, which is not to have none."""
+        each = self._open[id]
+        reach = self._place(each, "").reach
+        is_there = any(pair.model in reach.models and pair.pool_id in reach.pools for pair in self._fleet.room)
+        if not each.wanted.devices_per_member:
+            is_there = bool(reach.pools)
+        return "no_capacity" if is_there and refusal.code in ("no_model", "selector", "not_granted") else refusal.code
+
+    def _look_again(self) -> None:
+        """See the pools as they are now."""
+        self._fleet = placeable.fleet(self._now)
+        if self._open:
+            self._pools = self._fleet.usable(next(iter(self._open.values())).lineage)
+
+    def _answer(self, id: UUID, answer: Answer) -> None:
+        self._answers[id] = answer
+        each = self._open.pop(id)
+        if (each.wanted.queue or each.is_waiting) and (reason := reason_to_wait(answer)):
+            self._ahead.append(self._place(each, reason))
+
+
+def reason_to_wait(answer: Answer) -> str:
+    """Return what a refused request may wait for, empty when there is nothing."""
+    if isinstance(answer, QuotaExceeded):
+        return waiting.OVER_QUOTA
+    if isinstance(answer, NoCapacity) and answer.params["reason"] not in waiting.HOPELESS:
+        return str(answer.params["reason"])
+    return ""
+
+
+def _told(shortfall: Shortfall) -> dict[str, Any]:
+    """What the asking project may know: how much was asked for and is left, and not whose row it is."""
+    return {"reason": shortfall.kind, "wanted": shortfall.wanted_milli, "available": shortfall.available_milli}

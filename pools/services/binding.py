@@ -1,0 +1,122 @@
+"""What becomes of allocations as their platforms answer: ordered, carried, refused, given back.
+
+Each function takes some hundred allocations that are due and moves them one step. Two at once are harmless: whoever
+has an allocation locked is passed by.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from pools.domain import targets
+from pools.domain.actors import SYSTEM
+from pools.selectors import installation
+from pools.services import orders, sql, writing
+
+AT_ONCE: Final = 500
+NEXT_CANDIDATE: Final = "next_candidate"
+NO_CAPACITY: Final = "no_capacity"
+
+_CLAIMED: Final = """
+SELECT a.id FROM allocation a WHERE a.state = 'claimed' AND a.reason = '' AND a.pool_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM member m WHERE m.allocation_id = a.id AND m.order_state IS NOT NULL)
+ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
+"""
+_CARRIED: Final = """
+SELECT a.id FROM allocation a WHERE a.state = 'binding'
+    AND NOT EXISTS (SELECT FROM member m WHERE m.allocation_id = a.id AND m.order_state IS DISTINCT FROM 'carried')
+ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
+"""
+_REFUSED: Final = """
+SELECT a.id, t.code, t.class, (
+    SELECT count(DISTINCT o.generation) FROM operation o
+    WHERE o.allocation_id = a.id AND o.trouble ->> 'class' = 'no_capacity')
+FROM allocation a CROSS JOIN LATERAL (
+    SELECT m.trouble ->> 'code' AS code, m.trouble ->> 'class' AS class FROM member m
+    WHERE m.allocation_id = a.id AND m.trouble IS NOT NULL
+    ORDER BY m.trouble ->> 'class' = 'no_capacity', m.index LIMIT 1) t
+WHERE a.state = 'binding' AND EXISTS (
+    SELECT FROM member m
+    WHERE m.allocation_id = a.id AND m.trouble IS NOT NULL AND m.order_state IN ('leaving', 'gone'))
+ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
+"""
+
+
+@writing.transaction
+def order(*, now: datetime) -> int:
+    """Let what was claimed be ordered of its targets; return how many allocations."""
+    with connection.cursor() as cursor:
+        found = _some(cursor, _CLAIMED)
+        if found:
+            orders.want(cursor, found, installation.installation_id(), now=now)
+            _move(cursor, found, "binding", now)
+    return len(found)
+
+
+@writing.transaction
+def activate(*, now: datetime) -> int:
+    """Let those be active whose platforms confirmed every order; return how many."""
+    with connection.cursor() as cursor:
+        found = _some(cursor, _CARRIED)
+        if found:
+            sql.run(cursor, "allocation_bound", {"ids": found})
+            _move(cursor, found, "active", now)
+            _tell(cursor, found, "allocation.activated", "binding", now)
+    return len(found)
+
+
+@writing.transaction
+def give_up(*, now: datetime) -> int:
+    """Take everything of those off again of which a platform refused something; return how many.
+
+    Where it only had no room, the next candidate follows, if there were not too many; people look at the rest.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_REFUSED, [AT_ONCE])
+        found = cursor.fetchall()
+        ids = [row[0] for row in found]
+        if found:
+            orders.leave(cursor, ids, now=now)
+            for allocation_id, code, kind, tried in found:
+                is_next = kind == "no_capacity" and tried < targets.CANDIDATES_MOST
+                state, reason = ("claimed", NEXT_CANDIDATE) if is_next else ("needs_attention", code)
+                _move(cursor, [allocation_id], state, now, reason=reason)
+            _tell(cursor, ids, "allocation.refused_by_platform", "binding", now)
+    return len(found)
+
+
+@writing.transaction
+def without_place(*, allocation_ids: Collection[UUID], now: datetime) -> None:
+    """Let people look at those for which no other place was found. They hold nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM allocation WHERE id = ANY(%s) AND state = 'claimed' AND pool_id IS NULL"
+            " ORDER BY id FOR NO KEY UPDATE",
+            [list(allocation_ids)],
+        )
+        found = [row[0] for row in cursor.fetchall()]
+        for state in ("binding", "needs_attention") if found else ():
+            _move(cursor, found, state, now, reason=NO_CAPACITY)
+        if found:
+            _tell(cursor, found, "allocation.without_place", "claimed", now)
+
+
+def _some(cursor: Any, due: str) -> list[UUID]:
+    cursor.execute(due, [AT_ONCE])
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _move(cursor: Any, ids: Collection[UUID], state: str, now: datetime, *, reason: str = "") -> None:
+    cursor.execute(
+        "UPDATE allocation SET state = %s, reason = %s, changed_at = %s, generation = generation + 1"
+        " WHERE id = ANY(%s)",
+        [state, reason[:32], now, list(ids)],
+    )
+
+
+def _tell(cursor: Any, ids: Collection[UUID], action: str, before: str, now: datetime) -> None:
+    params = {"ids": list(ids), "action": action, "before": before, "actor": SYSTEM.name, "now": now}
+    sql.run(cursor, "allocation_told", params)

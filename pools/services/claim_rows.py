@@ -1,0 +1,196 @@
+"""Decisions as the rows of one write: what is taken of each capacity row, and what each member holds of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from pools.domain import ids, markers
+from pools.domain.decisions import Decision, Placed
+from pools.domain.profiles import Layout, Piece
+from pools.domain.request import WHOLE_MILLI
+from pools.services import arrays
+
+_PLACES: Final = Decimal("0.000001")
+_json = msgspec.json.Encoder()
+# What the ledger can say of where a claim lies: the platform keeps to the device that we chose, or to no device.
+_CERTAINTIES: Final = {"device": "assigned", "node": "unknown", "pool": "unknown"}
+
+
+class Holder(NamedTuple):
+    """Who takes: the allocation, how, and until when at the latest (None: open-ended)."""
+
+    allocation_id: UUID
+    project_id: UUID
+    ledger_kind: str
+    until_at: datetime | None
+    grain: str
+    is_confirmed: bool
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What is taken of one capacity row, position by position. Layouts are of the positions that matter."""
+
+    milli: dict[str, list[int]]
+    mib: dict[str, list[int]]
+    until_at: datetime | None
+    seen: dict[str, Layout] = field(default_factory=dict)
+    after: dict[str, Layout] = field(default_factory=dict)
+    uncut: list[int] = field(default_factory=list)
+
+
+class Rows:
+    """The rows of one attempt, column by column. ``positions`` and ``layouts`` are those of the read."""
+
+    def __init__(
+        self, positions: Mapping[UUID, int], layouts: Mapping[tuple[UUID, int], Layout], installation: str
+    ) -> None:
+        self._positions, self._layouts, self._installation = positions, layouts, installation
+        self._taken: dict[UUID, _Taken] = {}
+        self._members: list[tuple[Any, ...]] = []
+        self._claims: list[tuple[Any, ...]] = []
+
+    def add(self, holder: Holder, decision: Decision) -> None:
+        """Add all members of an allocation."""
+        price = decision.price_per_hour
+        each = None if price is None else (price / len(decision.members)).quantize(_PLACES)
+        for placed in decision.members:
+            self._members.append(
+                (
+                    holder.allocation_id,
+                    placed.index,
+                    placed.pool_id,
+                    placed.node_id,
+                    markers.of_member(self._installation, holder.allocation_id, placed.index),
+                    ids.new_id_text(),
+                    "confirmed" if holder.is_confirmed else "planned",
+                )
+            )
+            if placed.capacity_id is not None:
+                self._cards(holder, placed, placed.capacity_id, decision.profile, each)
+            if placed.host_id is not None:
+                self._take(holder, placed.host_id, (1,), placed.cpu_milli, placed.memory_mib)
+                self._claim(holder, placed, placed.host_id, (1,), None, placed.cpu_milli, placed.memory_mib, None, None)
+
+    def _cards(self, holder: Holder, placed: Placed, row: UUID, profile: str | None, price: Decimal | None) -> None:
+        taken = self._take(holder, row, placed.positions, placed.milli, placed.mib)
+        # A whole card that is free has nothing on it.
+        for number, position in enumerate(placed.positions if placed.milli < WHOLE_MILLI else ()):
+            key = str(position)
+            if key not in taken.seen:
+                taken.seen[key] = taken.after[key] = self._layouts.get((row, position), ())
+                if placed.starts is not None and not taken.seen[key]:
+                    taken.uncut.append(position)
+            if placed.starts is not None and profile is not None:
+                pieces = (*taken.after[key], Piece(profile=profile, start=placed.starts[number]))
+                taken.after[key] = tuple(sorted(pieces, key=lambda piece: (piece.profile, piece.start)))
+        self._claim(holder, placed, row, placed.positions, placed.starts, placed.milli, placed.mib, profile, price)
+
+    def _take(self, holder: Holder, row: UUID, positions: Iterable[int], milli: int, mib: int) -> _Taken:
+        taken = self._taken.get(row)
+        if taken is None:
+            taken = self._taken[row] = _Taken({}, {}, holder.until_at)
+        count = self._positions[row]
+        owned = "held" if holder.ledger_kind == "hold" else "claimed"
+        of_milli = taken.milli.setdefault(owned, [0] * count)
+        of_mib = taken.mib.setdefault(owned, [0] * count)
+        for position in positions:
+            of_milli[position - 1] += milli
+            of_mib[position - 1] += mib
+        if taken.until_at is not None:
+            taken.until_at = None if holder.until_at is None else max(taken.until_at, holder.until_at)
+        return taken
+
+    def _claim(
+        self,
+        holder: Holder,
+        placed: Placed,
+        row: UUID,
+        positions: Iterable[int],
+        starts: Iterable[int] | None,
+        milli: int,
+        mib: int,
+        profile: str | None,
+        price: Decimal | None,
+    ) -> None:
+        self._claims.append(
+            (
+                ids.new_id_text(),
+                holder.allocation_id,
+                placed.index,
+                placed.pool_id,
+                row,
+                arrays.numbers(positions),
+                None if starts is None else arrays.numbers(starts),
+                milli,
+                mib,
+                profile,
+                holder.ledger_kind,
+                holder.project_id,
+                _CERTAINTIES[holder.grain],
+                price,
+            )
+        )
+
+    def guarded(self) -> dict[str, Any]:
+        """Return the parameters of claim_guard."""
+        rows = sorted(self._taken.items())
+        return {
+            "rows": arrays.literal(row for row, _ in rows),
+            "milli": arrays.literal(arrays.numbers(_sum(taken.milli)) for _, taken in rows),
+            "mib": arrays.literal(arrays.numbers(_sum(taken.mib)) for _, taken in rows),
+            "until": arrays.literal(taken.until_at for _, taken in rows),
+            "layouts": arrays.literal(_text(taken.seen) for _, taken in rows),
+            "uncut": arrays.literal(arrays.numbers(taken.uncut) for _, taken in rows),
+        }
+
+    def taken(self) -> dict[str, Any]:
+        """Return the parameters of claim_take."""
+        rows = sorted(self._taken.items())
+        members, claims = _columns(self._members, 7), _columns(self._claims, 14)
+        names = (
+            *("claims", "claim_allocations", "claim_members", "claim_pools", "claim_rows", "positions", "starts"),
+            *("claim_milli", "claim_mib", "profiles", "kinds", "projects", "certainties", "prices"),
+        )
+        return {
+            "rows": arrays.literal(row for row, _ in rows),
+            **{
+                f"{owned}_{unit}": arrays.literal(
+                    arrays.numbers(amounts[owned]) if owned in amounts else None for amounts in of_rows
+                )
+                for unit, of_rows in (("milli", [t.milli for _, t in rows]), ("mib", [t.mib for _, t in rows]))
+                for owned in ("claimed", "held")
+            },
+            "layouts": arrays.literal(_text(_changed(taken)) for _, taken in rows),
+            **dict(
+                zip(
+                    ("member_allocations", "member_numbers", "member_pools", "member_nodes", "targets", "operations",
+                     "operation_states"),
+                    members,
+                    strict=True,
+                )
+            ),
+            **dict(zip(names, claims, strict=True)),
+        }  # fmt: skip
+
+
+def _columns(rows: list[tuple[Any, ...]], count: int) -> list[str]:
+    return [arrays.literal(column) for column in zip(*rows, strict=True)] if rows else ["{}"] * count
+
+
+def _sum(amounts: Mapping[str, list[int]]) -> list[int]:
+    of_each = list(amounts.values())
+    return of_each[0] if len(of_each) == 1 else [sum(pair) for pair in zip(*of_each, strict=True)]
+
+
+def _changed(taken: _Taken) -> dict[str, Layout]:
+    return {key: pieces for key, pieces in taken.after.items() if pieces != taken.seen[key]}
+
+
+def _text(layouts: Mapping[str, Layout]) -> str | None:
+    return _json.encode(layouts).decode() if layouts else None

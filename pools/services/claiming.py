@@ -1,0 +1,371 @@
+"""One attempt to claim what was planned: a transaction with a constant number of statements, however many ask.
+
+Locks come in one order: quota (depth, id), capacity (id), roll-ups (id). What cannot be had is left out and told of,
+and takes nothing along; the caller plans it again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from pools import dispatch
+from pools.domain import quotas
+from pools.domain.actors import Actor
+from pools.domain.decisions import Decision
+from pools.domain.quotas import Shortfall, Taken
+from pools.domain.request import Wanted
+from pools.selectors import allocations, candidates, installation, prepared
+from pools.selectors.allocations import AllocationRow
+from pools.selectors.candidates import Read
+from pools.services import arrays, idempotency, quota_use, sql, writing
+from pools.services.claim_rows import Holder, Rows
+from pools.services.idempotency import Once
+
+_json = msgspec.json.Encoder(decimal_format="string")
+# Kinds whose platform exists in ocenter alone: what was decided is done.
+DONE_AT_ONCE: Final = ("simulated",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request with its place in the tree of projects and who asks.
+
+    ``is_waiting``: it is queued already. ``once``: the key with which it came, committed with what it gets.
+    """
+
+    id: UUID
+    wanted: Wanted
+    project_id: UUID
+    lineage: tuple[UUID, ...]
+    actor: Actor
+    is_waiting: bool = False
+    queued_at: datetime | None = None
+    once: Once | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request and where it shall go."""
+
+    asked: Asked
+    decision: Decision
+    ask: quotas.Ask
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of an attempt, by the id of the allocation.
+
+    The states of those that got it; ``gone`` wait no longer, the keys of ``repeated`` were
+    used before, at ``lost`` somebody else was quicker, ``short`` have no
+    quota. ``rows`` are those that came with a key, as the answers have them that were stored with it.
+    """
+
+    states: dict[UUID, str] = field(default_factory=dict)
+    gone: set[UUID] = field(default_factory=set)
+    repeated: set[UUID] = field(default_factory=set)
+    lost: set[UUID] = field(default_factory=set)
+    short: dict[UUID, Shortfall] = field(default_factory=dict)
+    rows: dict[UUID, AllocationRow] = field(default_factory=dict)
+
+
+@writing.transaction
+def attempt(
+    planned: Sequence[Planned], read: Read, *, now: datetime, again: Callable[[Read], list[Planned]] | None = None
+) -> Outcome:
+    """Claim what can be had of it. Rows that others have locked are passed by.
+
+    With ``again`` it waits for them instead, reads them anew and asks for another plan on what they then have: whoever
+    held them may have left something.
+    """
+    outcome = Outcome()
+    if any(each.asked.is_waiting for each in planned):
+        is_there = _lock_waiting([each.asked.id for each in planned if each.asked.is_waiting])
+        outcome.gone = {each.asked.id for each in planned if each.asked.is_waiting} - is_there
+        planned = [each for each in planned if each.asked.id not in outcome.gone]
+        if not planned:
+            return outcome
+    book = quota_use.locked([each.ask for each in planned])
+    if again is not None:
+        first, asks = planned, {each.ask for each in planned}
+        read, planned = _waited(planned, read, again, now)
+        planned = [each for each in planned if each.ask in asks]  # of others the quotas are not locked
+        outcome.lost |= {each.asked.id for each in first} - {each.asked.id for each in planned}
+        if not planned:
+            return outcome
+    rows = _rows(planned, read, now)
+    lost, granted = _guarded(rows), _granted(planned)
+    got: list[tuple[Planned, Taken]] = []
+    for each in planned:
+        is_taken = lost and not lost.isdisjoint(_capacity(each.decision))
+        if is_taken or granted.get(each.decision.pool_id, set()).isdisjoint(each.asked.lineage):
+            outcome.lost.add(each.asked.id)
+            continue
+        taken = book.take(each.ask)
+        if isinstance(taken, Shortfall):
+            outcome.short[each.asked.id] = taken
+        else:
+            got.append((each, taken))
+    outcome.repeated = _repeated([each.asked for each, _ in got], now)
+    for each, _ in got if outcome.repeated else ():
+        if each.asked.id in outcome.repeated:
+            book.give_back(each.ask)
+    got = [pair for pair in got if pair[0].asked.id not in outcome.repeated]
+    if got:
+        _write(got, rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now), read, now)
+        quota_use.store(book)
+        outcome.rows = _keep([each.asked for each, _ in got])
+    outcome.states = {each.asked.id: _state(each, read) for each, _ in got}
+    return outcome
+
+
+def _repeated(asked: Sequence[Asked], now: datetime) -> set[UUID]:
+    """Take the keys of those who came with one; return whose was taken before."""
+    with_key = [(each.id, each.once) for each in asked if each.once is not None]
+    if not with_key:
+        return set()
+    taken = idempotency.take_all([once for _, once in with_key], now=now)
+    return {id for id, once in with_key if (once.user_id, once.key) not in taken}
+
+
+def _keep(asked: Sequence[Asked]) -> dict[UUID, AllocationRow]:
+    """Store the answers that keys stand for from now on; return the allocations that they tell of."""
+    onces = {each.id: each.once for each in asked if each.once is not None}
+    if not onces:
+        return {}
+    rows = allocations.some(list(onces))
+    idempotency.keep_all([(once, once.answer(row)) for row in rows if (once := onces[row.id])])
+    return {row.id: row for row in rows}
+
+
+def _waited(
+    planned: Sequence[Planned], read: Read, again: Callable[[Read], list[Planned]], now: datetime
+) -> tuple[Read, list[Planned]]:
+    rows = {row for each in planned for row in _capacity(each.decision)}
+    with prepared.cursor() as cursor:
+        sql.run(cursor, "claim_wait", {"rows": arrays.literal(rows)})
+    fresh = candidates.again(read, rows, now=now)
+    return fresh, again(fresh)
+
+
+def _lock_waiting(allocation_ids: Sequence[UUID]) -> set[UUID]:
+    """Lock those that still wait, or again; first of all locks, as with everything that is done to an allocation."""
+    with prepared.cursor() as cursor:
+        cursor.execute(
+            "SELECT id FROM allocation WHERE id = ANY(%s)"
+            " AND (state = 'queued' OR state = 'claimed' AND pool_id IS NULL) ORDER BY id FOR NO KEY UPDATE",
+            [list(allocation_ids)],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _capacity(decision: Decision) -> set[UUID]:
+    return {row for placed in decision.members for row in (placed.capacity_id, placed.host_id) if row is not None}
+
+
+def _guarded(rows: Rows) -> set[UUID]:
+    with prepared.cursor() as cursor:
+        sql.run(cursor, "claim_guard", rows.guarded())
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _granted(planned: Sequence[Planned]) -> dict[UUID, set[UUID]]:
+    """Return the projects that each pool is granted to now: the read may be a moment older than the end of a grant."""
+    with prepared.cursor() as cursor:
+        cursor.execute(
+            "SELECT pool_id, array_agg(project_id) FROM pool_grant WHERE pool_id = ANY(%s) GROUP BY pool_id",
+            [list({each.decision.pool_id for each in planned})],
+        )
+        return {pool_id: set(project_ids) for pool_id, project_ids in cursor.fetchall()}
+
+
+def _rows(planned: Sequence[Planned], read: Read, now: datetime) -> Rows:
+    rows = Rows(read.positions, read.layouts, _installation())
+    for each in planned:
+        pool, wanted = read.pool(each.decision.pool_id), each.asked.wanted
+        is_done = pool.kind in DONE_AT_ONCE and wanted.mode == "claim"
+        rows.add(
+            Holder(
+                allocation_id=each.asked.id,
+                project_id=each.asked.project_id,
+                ledger_kind="hold" if wanted.mode == "hold" else "use" if is_done else "reserve",
+                until_at=_until(wanted, now),
+                grain=pool.grain,
+                is_confirmed=is_done,
+            ),
+            each.decision,
+        )
+    return rows
+
+
+def _until(wanted: Wanted, now: datetime) -> datetime | None:
+    """Return when it gives back at the latest; a hold may be confirmed in its last second."""
+    if wanted.lease_seconds is None:
+        return None
+    return now + timedelta(seconds=wanted.lease_seconds + (wanted.hold_seconds or 0))
+
+
+def _state(each: Planned, read: Read) -> str:
+    if each.asked.wanted.mode == "hold":
+        return "held"
+    return "active" if read.pool(each.decision.pool_id).kind in DONE_AT_ONCE else "claimed"
+
+
+def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime) -> None:
+    fresh = [pair for pair in got if not pair[0].asked.is_waiting]
+    waited = [pair for pair in got if pair[0].asked.is_waiting]
+    with prepared.cursor() as cursor:
+        sql.run(cursor, "claim_take", rows.taken() | {"now": now})
+        if fresh:
+            sql.run(cursor, "claim_insert", _columns([_record(*pair, read, now) for pair in fresh]) | {"now": now})
+        if waited:
+            move(cursor, waited, read, now)
+        if any(_state(each, read) == "claimed" for each, _ in got):
+            dispatch.advance_allocations()
+        tell(cursor, [(each.asked, f"allocation.{_word(each)}", _told(each, read)) for each, _ in got], now)
+
+
+def move(cursor: Any, waited: Sequence[tuple[Planned, Taken]], read: Read, now: datetime) -> None:
+    """Let allocations that waited have what was claimed for them, step by step as the table of moves has it."""
+    records = [_record(*pair, read, now) for pair in waited]
+    params = _columns(records)
+    states = ["held" if record["states"] == "held" else "claimed" for record in records]
+    sql.run(cursor, "claim_update", params | {"states": arrays.literal(states), "now": now})
+    done = [record["ids"] for record in records if record["states"] == "active"]
+    for state in ("binding", "active") if done else ():
+        cursor.execute("UPDATE allocation SET state = %s WHERE id = ANY(%s)", [state, done])
+
+
+def tell(cursor: Any, told: Sequence[tuple[Asked, str, Mapping[str, Any]]], now: datetime) -> None:
+    """Write one audit row for each."""
+    rows = [
+        (
+            asked.actor.name[:255],
+            asked.actor.access.user_id,
+            asked.actor.access.token_prefix,
+            asked.project_id,
+            asked.actor.request_id[:64],
+            asked.actor.reason[:500],
+            action,
+            asked.id,
+            asked.wanted.name,
+            _json.encode(after).decode(),
+        )
+        for asked, action, after in told
+    ]
+    names = ("actors", "actor_ids", "tokens", "project_ids", "requests", "reasons", "actions", "ids", "names", "afters")
+    columns = [arrays.literal(column) for column in zip(*rows, strict=True)]
+    sql.run(cursor, "claim_told", {**dict(zip(names, columns, strict=True)), "now": now})
+
+
+@writing.transaction
+def insert_waiting(asked: Sequence[tuple[Asked, str]], *, now: datetime) -> set[UUID]:
+    """Store requests that wait for capacity, each with the reason; return whose key was used before."""
+    repeated = _repeated([each for each, _ in asked], now)
+    asked = [pair for pair in asked if pair[0].id not in repeated]
+    if not asked:
+        return repeated
+    records = [_waiting(each, reason, now) for each, reason in asked]
+    with prepared.cursor() as cursor:
+        sql.run(cursor, "claim_insert", _columns(records) | {"now": now})
+        tell(cursor, [(each, "allocation.queued", {"reason": reason}) for each, reason in asked], now)
+    _keep([each for each, _ in asked])
+    return repeated
+
+
+def _word(each: Planned) -> str:
+    return "held" if each.asked.wanted.mode == "hold" else "claimed"
+
+
+def _told(each: Planned, read: Read) -> dict[str, Any]:
+    decision = each.decision
+    return {
+        "state": _state(each, read),
+        "pool": read.pool(decision.pool_id).name,
+        "model": decision.model,
+        "profile": decision.profile,
+        "members": len(decision.members),
+        "milli": decision.milli,
+    }
+
+
+def _record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str, Any]:
+    asked, decision, wanted = each.asked, each.decision, each.asked.wanted
+    is_hold = wanted.mode == "hold"
+    lease = None if wanted.lease_seconds is None else timedelta(seconds=wanted.lease_seconds)
+    return _common(asked) | {
+        "states": _state(each, read),
+        "pool_ids": decision.pool_id,
+        "model_ids": read.models.get(decision.model) if decision.model else None,
+        "profiles": decision.profile,
+        "milli": decision.milli,
+        "units": each.ask.units_milli,
+        "quotas": "{" + ",".join(map(str, taken.quota_ids)) + "}",
+        "borrowed": taken.is_borrowed,
+        "prices": decision.price_per_hour,
+        "decisions": _json.encode(_decided(decision)).decode(),
+        "starts": None if is_hold else now,
+        "ends": None if is_hold or lease is None else now + lease,
+        "held_until": now + timedelta(seconds=wanted.hold_seconds or 0) if is_hold else None,
+        "queued_at": asked.queued_at,
+        "queue_reasons": "",
+    }
+
+
+def _waiting(asked: Asked, reason: str, now: datetime) -> dict[str, Any]:
+    nothing = dict.fromkeys(
+        ("pool_ids", "model_ids", "profiles", "prices", "decisions", "starts", "ends", "held_until")
+    )
+    return (
+        _common(asked)
+        | nothing
+        | {
+            "states": "queued",
+            "milli": 0,
+            "units": 0,
+            "quotas": "{}",
+            "borrowed": False,
+            "queued_at": now,
+            "queue_reasons": reason,
+        }
+    )
+
+
+def _common(asked: Asked) -> dict[str, Any]:
+    wanted = asked.wanted
+    return {
+        "ids": asked.id,
+        "project_ids": asked.project_id,
+        "names": wanted.name,
+        "modes": wanted.mode,
+        "specs": _json.encode(wanted).decode(),
+        "labels": _json.encode(wanted.labels).decode(),
+        "asked_by": asked.actor.access.user_id,
+        "members": wanted.members,
+        "devices": wanted.devices_per_member,
+        "preemptible": wanted.preemptible,
+        "priorities": wanted.priority,
+        "leases": wanted.lease_seconds,
+    }
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    return {
+        "score": decision.score,
+        "fragmentation_delta": decision.fragmentation_delta,
+        "explanation": decision.explanation,
+    }
+
+
+def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: arrays.literal(record[name] for record in records) for name in records[0]}
+
+
+@cache
+def _installation() -> str:
+    return installation.installation_id()

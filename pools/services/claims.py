@@ -1,0 +1,99 @@
+"""Claims: requests for capacity, one or a thousand, each answered with what it got or why it got nothing.
+
+Read without locks, plan, write under guards; what somebody else was quicker at is planned again. One request is a batch
+of one.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from pools.domain import choices, waiting
+from pools.domain.candidates import PoolView
+from pools.domain.errors import Conflict, KeyUsed
+from pools.domain.waiting import Place
+from pools.selectors import packing, placeable
+from pools.selectors import waiting as line
+from pools.selectors.candidates import Scores
+from pools.selectors.placeable import Fleet
+from pools.services import claiming, idempotency, models, packing_prices
+from pools.services.batches import Answer as Answer
+from pools.services.batches import Batch, reason_to_wait
+from pools.services.batches import Made as Made
+from pools.services.claiming import Asked
+
+
+def submit(asked: Sequence[Asked], *, now: datetime) -> list[Answer]:
+    """Answer each request, in order. The failure of one is no other's.
+
+    What cannot be had now waits in the queue where the request says so. The number of statements does not depend on
+    how many ask, only on how often somebody else is quicker.
+    """
+    fleet = placeable.recent(now)
+    version, prices = packing.current()
+    scores = Scores(models.current().by_slug, prices, version)
+    ahead = _ahead(fleet, scores, asked)
+    answers: dict[UUID, Answer] = _repeated(asked, now)
+    for pools, group in _by_pools(fleet, [each for each in asked if each.id not in answers]):
+        answers |= Batch(fleet, pools, group, scores, ahead, now).run()
+    _queue(asked, answers, now)
+    # Whose twin was quicker is refused in vain: what it was made is what both are answered.
+    answers |= _repeated([each for each in asked if isinstance(answers[each.id], Conflict)], now)
+    known = {pair.model for pair in fleet.room}
+    fresh = [each.wanted for each in asked if not each.is_waiting]
+    packing_prices.note((choices.kind(wanted, known, scores.chips) for wanted in fresh), now=now)
+    return [answers[each.id] for each in asked]
+
+
+def _ahead(fleet: Fleet, scores: Scores, asked: Sequence[Asked]) -> list[Place]:
+    """Return those who wait and whom the direct requests must not overtake. Who waits already comes in its turn."""
+    direct = [each.wanted.priority for each in asked if not each.is_waiting]
+    queued = line.queue(priority=min(direct)) if direct else []
+    known = frozenset(scores.chips) | {pair.model for pair in fleet.room}
+    return [
+        Place(
+            id=each.id,
+            priority=each.priority,
+            lineage=each.lineage,
+            reason=each.reason,
+            reach=waiting.reach(each.wanted, fleet.usable(each.lineage), known, scores.chips),
+            has_booking=each.has_booking,
+        )
+        for each in queued
+    ]
+
+
+def _repeated(asked: Sequence[Asked], now: datetime) -> dict[UUID, Answer]:
+    """Return those whose key was used before."""
+    with_key = [(each.id, each.once) for each in asked if each.once is not None]
+    used = idempotency.used([once for _, once in with_key], now=now) if with_key else set()
+    return {id: KeyUsed() for id, once in with_key if (once.user_id, once.key) in used}
+
+
+def _queue(asked: Sequence[Asked], answers: dict[UUID, Answer], now: datetime) -> None:
+    """Let those wait who want to and have something to wait for."""
+    stay = [
+        (each, reason)
+        for each in asked
+        if each.wanted.queue and not each.is_waiting and (reason := reason_to_wait(answers[each.id]))
+    ]
+    if stay:
+        repeated = claiming.insert_waiting(stay, now=now)
+        for each, reason in stay:
+            answers[each.id] = KeyUsed() if each.id in repeated else Made(each.id, "queued", reason)
+
+
+def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[tuple[tuple[PoolView, ...], list[Asked]]]:
+    """Yield the requests that may use the same pools together: they choose from one read.
+
+    Those who wait stay in their order whatever they may use.
+    """
+    groups: list[tuple[tuple[PoolView, ...], list[Asked]]] = []
+    for each in asked:
+        pools = fleet.usable(each.lineage)
+        group = next((group for group in (groups[-1:] if each.is_waiting else groups) if group[0] is pools), None)
+        if group is None:
+            groups.append((pools, [each]))
+        else:
+            group[1].append(each)
+    yield from groups

@@ -1,0 +1,89 @@
+"""What claims take of quotas and releases give back: rows locked in the caller's transaction, counted in memory.
+
+First of all locks: quota rows by (depth, id), then capacity, then roll-ups. Whoever adds or removes rows
+(services.quotas) raises the generation of all rows that the same claims lock, and holds them until it commits.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pools.domain.quotas import Ask, Book, Row
+from pools.selectors import prepared
+
+# `seen` is what the statement's snapshot has. A locked row comes as it is once the lock is had, which may be newer.
+_READ: Final = """
+WITH seen AS MATERIALIZED (
+    SELECT id, generation FROM quota
+    WHERE project_id = ANY(%(projects)s) AND (model_id IS NULL OR model_id = ANY(%(models)s))
+        AND (profile IS NULL OR profile = ANY(%(profiles)s)) AND (pools IS NULL OR pools && %(pools)s)
+)
+SELECT q.generation = seen.generation, (SELECT count(*) FROM seen), q.id, q.project_id, q.model_id, q.profile, q.pools,
+    q.parent_id, q.depth, q.nominal_milli, q.borrow_limit_milli, q.lend_limit_milli, q.hard_limit_milli, q.weight,
+    q.used_milli, q.open_guarantee_milli
+FROM seen JOIN quota q ON q.id = seen.id ORDER BY q.depth, q.id
+"""
+_LOCK: Final = f"{_READ} FOR NO KEY UPDATE OF q"
+# Differences, so that nothing is lost even of a row that was not locked.
+_STORE: Final = """
+UPDATE quota q SET used_milli = q.used_milli + n.used, open_guarantee_milli = q.open_guarantee_milli + n.kept
+FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) n (id, used, kept)
+WHERE q.id = n.id AND q.used_milli + n.used >= 0 AND q.open_guarantee_milli + n.kept >= 0
+"""
+
+
+def locked(asks: Sequence[Ask]) -> Book:
+    """Return all rows that may count these asks, locked by (depth, id) to the end of the transaction.
+
+    One query; another when it had to wait for somebody who added or removed rows, and when there are none. No query
+    when nobody asks.
+    """
+    if not asks:
+        return Book([])
+    params = _params(asks)
+    rows, is_current = _rows(_LOCK, params)
+    if not is_current:
+        rows, _ = _rows(_LOCK, params)  # nobody adds or removes any while one of them is locked
+    return Book(rows)
+
+
+def read(asks: Sequence[Ask]) -> Book:
+    """Return the same rows without a lock, for what is only tried. One query."""
+    rows, _ = _rows(_READ, _params(asks))
+    return Book(rows)
+
+
+def store(book: Book) -> None:
+    """Write what was taken and given back, in one statement; none when nothing was.
+
+    Raises RuntimeError when a row is gone or would count less than nothing: then it was not locked.
+    """
+    changes = book.changed()
+    if not changes:
+        return
+    columns: list[Any] = [
+        [change.quota_id for change in changes],
+        [change.used_milli for change in changes],
+        [change.open_guarantee_milli for change in changes],
+    ]
+    with prepared.cursor() as cursor:
+        cursor.execute(_STORE, columns)
+        if cursor.rowcount != len(changes):
+            raise RuntimeError("The rows of a quota changed although they should have been locked.")
+
+
+def _params(asks: Sequence[Ask]) -> dict[str, Any]:
+    return {
+        "projects": list({project_id for ask in asks for project_id in ask.lineage}),
+        "models": list({ask.model_id for ask in asks if ask.model_id}),
+        "profiles": list({ask.profile for ask in asks if ask.profile}),
+        "pools": list({ask.pool_id for ask in asks}),
+    }
+
+
+def _rows(statement: str, params: Mapping[str, Any]) -> tuple[list[Row], bool]:
+    """Return the rows, and whether they are all there are now."""
+    with prepared.cursor() as cursor:
+        cursor.execute(statement, params)
+        found = cursor.fetchall()
+    is_current = bool(found) and len(found) == found[0][1] and all(row[0] for row in found)
+    return [Row(*row[2:]) for row in found], is_current

@@ -1,0 +1,120 @@
+"""From the bodies that people send to requests that claims answer: checked, with flavor, project and rights."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from pools.domain import filters, ids, request_body
+from pools.domain.access import Access
+from pools.domain.actors import Actor
+from pools.domain.errors import Denied, DomainError, FieldError, Invalid, ProjectSuspended
+from pools.domain.request import Wanted
+from pools.models import ChipModel, Flavor
+from pools.selectors import prepared
+from pools.services import models
+from pools.services.claiming import Asked
+
+# Fields of the API that nothing carries out yet: better refused than taken and forgotten.
+_LATER: Final = ("start_at", "consumer_pool")
+_PROJECTS: Final = """
+SELECT p.id, p.path, p.lineage, (
+    SELECT s.path FROM project s WHERE s.id = ANY(p.lineage) AND s.state = 'suspended'
+    ORDER BY cardinality(s.lineage) LIMIT 1)
+FROM project p WHERE (p.id = ANY(%s::uuid[]) OR p.path = ANY(%s::text[])) AND p.state <> 'archived'
+"""
+
+
+class _Project(NamedTuple):
+    """Where a request belongs; ``suspended`` is the path of the first project above it, or itself, that is."""
+
+    id: UUID
+    path: str
+    lineage: list[UUID]
+    suspended: str | None
+
+
+def read_all(bodies: Sequence[Any], *, actor: Actor, now: datetime, verb: str = "create") -> list[Asked | DomainError]:
+    """Return a request for each body, or what is wrong with it. The number of queries is the same for one and many.
+
+    Whoever asks needs the right (``verb`` of allocations) in the project of each. What is wrong is Invalid with all
+    mistakes, Denied, or ProjectSuspended.
+    """
+    known = _Known(bodies, actor.access)
+    found: list[Asked | DomainError] = []
+    for body in bodies:
+        try:
+            found.append(known.asked(body, actor, now, verb))
+        except DomainError as error:
+            found.append(error)
+    return found
+
+
+def read(body: Any, *, actor: Actor, now: datetime, verb: str = "create") -> Asked:
+    """Return the request of one body. Raises Invalid, Denied, ProjectSuspended."""
+    (found,) = read_all([body], actor=actor, now=now, verb=verb)
+    if isinstance(found, DomainError):
+        raise found
+    return found
+
+
+class _Known:
+    """What the bodies refer to, read at once."""
+
+    def __init__(self, bodies: Sequence[Any], access: Access) -> None:
+        given = [body for body in bodies if isinstance(body, Mapping)]
+        self._flavors = _flavors({_text(body, "flavor") for body in given})
+        self._projects = _projects({_text(body, "project") for body in given}, access)
+
+    def asked(self, body: Any, actor: Actor, now: datetime, verb: str) -> Asked:
+        wanted = self._wanted(body, now)
+        project = self._projects.get(wanted.project)
+        if project is None:
+            detail = "There is no such project, or none that you may know of."
+            raise Invalid(fields=(FieldError("project", "bad_value", detail),))
+        if not actor.access.within("allocation", verb, project.lineage):
+            raise Denied
+        if project.suspended is not None:
+            raise ProjectSuspended(path=project.suspended)
+        return Asked(id=ids.new_id(), wanted=wanted, project_id=project.id, lineage=tuple(project.lineage), actor=actor)
+
+    def _wanted(self, body: Any, now: datetime) -> Wanted:
+        name = _text(body, "flavor") if isinstance(body, Mapping) else ""
+        if name:
+            if name not in self._flavors:
+                raise filters.unknown("flavor", name, self._flavors)
+            body = request_body.with_flavor(body, self._flavors[name])
+        chips = models.current().by_slug
+        try:
+            wanted = request_body.read(body, chips, now=now)
+        except Invalid:  # maybe for a model that no catalogue has
+            wanted = request_body.read(body, chips, other_models=self._others, now=now)
+        later = [FieldError(name, "not_yet", "This is not possible yet; leave it out.") for name in _LATER]
+        if wrong := tuple(each for each in later if getattr(wanted, each.field) is not None):
+            raise Invalid(fields=wrong)
+        return wanted
+
+    @cached_property
+    def _others(self) -> list[str]:
+        return list(ChipModel.objects.filter(is_catalogued=False).values_list("slug", flat=True))
+
+
+def _flavors(names: set[str]) -> dict[str, dict[str, Any]]:
+    if names <= {""}:
+        return {}
+    return dict(Flavor.objects.filter(removed_at=None).values_list("name", "spec"))
+
+
+def _projects(references: set[str], access: Access) -> dict[str, _Project]:
+    by_id = [id for word in references if (id := filters.as_uuid(word))]
+    with prepared.cursor() as cursor:
+        cursor.execute(_PROJECTS, [by_id, [word for word in references if word]])
+        found = [_Project(*row) for row in cursor.fetchall()]
+    may = [project for project in found if access.within("project", "read", project.lineage)]
+    return {reference: project for project in may for reference in (str(project.id), project.path)}
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    return value if isinstance(value, str) and "\x00" not in value and value.isprintable() else ""

@@ -1,0 +1,165 @@
+"""Turns of targets: the right to change one platform object, and what came of it.
+
+A turn is taken in a short transaction, the platform is asked outside any, and the outcome is written only while the
+turn is still ours. An outcome speaks for the orders as they were when the turn was taken: each order keeps the
+generation of its target in which it changed last.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+from connectors.contract import ConnectorError, Done, Found, Order, Pending, Plan, Target
+from pools.domain import ids, states
+from pools.domain import targets as rules
+from pools.selectors import targets as carried
+from pools.services import arrays, sql, writing
+
+TURN_SECONDS: Final = 180
+_json = msgspec.json.Encoder()
+
+
+class TurnLost(Exception):
+    """The turn ran out and is somebody else's. What came of it must not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to change one target until it is lost; the target and all orders that it shall carry.
+
+    ``has_new``: some of the orders were never confirmed. ``is_unknown``: ask what is there before anything is sent.
+    """
+
+    id: UUID
+    token: UUID
+    target: Target
+    orders: tuple[Order, ...]
+    has_new: bool
+    is_unknown: bool
+    failures: int
+
+
+@writing.transaction
+def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None:
+    """Take the turn of the pool's target that is due for longest. None: nothing is due, or others are at it."""
+    token = ids.new_id()
+    with connection.cursor() as cursor:
+        sql.run(
+            cursor,
+            "target_take",
+            {
+                "pool": pool_id,
+                "token": token,
+                "now": now,
+                "until": now + timedelta(seconds=TURN_SECONDS),
+                "states": list(states.POOL_STATES_SYNCED),
+            },
+        )
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        id, kind, ref, generation, mode, is_tenants, is_unknown, failures, node_ref, project = row
+        cursor.execute("SELECT EXISTS (SELECT FROM member WHERE target_id = %s AND order_state = 'wanted')", [id])
+        has_new = cursor.fetchone()[0]
+    return Turn(
+        id=id,
+        token=token,
+        target=Target(
+            kind=kind,
+            ref=ref,
+            generation=generation,
+            node_ref=node_ref,
+            mode=mode,
+            is_tenants=is_tenants,
+            project=project or "",
+        ),
+        orders=carried.orders(id, installation),
+        has_new=has_new,
+        is_unknown=is_unknown,
+        failures=failures,
+    )
+
+
+@writing.transaction
+def note_sending(turn: Turn, plan: Plan, *, now: datetime) -> None:
+    """Write down what is about to be sent, before it is. Raises TurnLost."""
+    with connection.cursor() as cursor:
+        params = {"calls": _text(plan.calls), "until": now + timedelta(seconds=TURN_SECONDS)}
+        sql.run(cursor, "target_sent", _params(turn, now) | params)
+        if cursor.fetchone()[0] == 0:
+            raise TurnLost
+
+
+@writing.transaction
+def catch_up(turn: Turn, found: Found, *, now: datetime) -> None:
+    """Go on from a generation that the platform has and we do not know, as after a restored backup. Raises TurnLost."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE target SET generation = greatest(generation, %s) + 1, turn_token = NULL, turn_until = NULL,"
+            " due_at = %s WHERE id = %s AND turn_token = %s",
+            [found.generation, now, turn.id, turn.token],
+        )
+        if cursor.rowcount == 0:
+            raise TurnLost
+
+
+@writing.transaction
+def finish_turn(turn: Turn, outcome: Done | Pending | ConnectorError, *, now: datetime) -> None:
+    """Write what came of it and give the turn back, only if it is still ours. Raises TurnLost."""
+    if isinstance(outcome, Done):
+        _finish("target_done", turn, now, _done(turn, outcome))
+    elif isinstance(outcome, Pending):
+        _finish("target_pending", turn, now, {"due": now + timedelta(seconds=outcome.after_seconds)})
+    elif turn.has_new and rules.is_final(outcome):
+        _finish("target_refused", turn, now, {"trouble": _text(rules.trouble(outcome))})
+    else:
+        after_seconds = getattr(outcome, "after_seconds", None)
+        due = rules.next_try(now, turn.failures + 1, turn.id, after_seconds)
+        params = {
+            "trouble": _text(rules.trouble(outcome)),
+            "due": due,
+            "is_doubtful": outcome.code == rules.STALE,
+        }
+        _finish("target_unsure", turn, now, params)
+
+
+def postpone(pool_id: UUID, failures: int, *, now: datetime) -> None:
+    """Leave a pool in peace that cannot be reached: none of its targets is due before the next try."""
+    with connection.cursor() as cursor:
+        due = rules.next_try(now, failures, pool_id)
+        cursor.execute("UPDATE target SET due_at = %s WHERE pool_id = %s AND due_at <= %s", [due, pool_id, now])
+
+
+def _finish(name: str, turn: Turn, now: datetime, params: dict[str, Any]) -> None:
+    """The first statement is the one that fails when the turn is lost; the others follow only then."""
+    everything = _params(turn, now) | params
+    with connection.cursor() as cursor:
+        for statement in sql.statements(name):
+            cursor.execute(statement, everything)
+            if cursor.rowcount == 0 and statement is sql.statements(name)[0]:
+                raise TurnLost
+
+
+def _params(turn: Turn, now: datetime) -> dict[str, Any]:
+    return {"target": turn.id, "token": turn.token, "generation": turn.target.generation, "now": now}
+
+
+def _done(turn: Turn, outcome: Done) -> dict[str, Any]:
+    places = outcome.found.places if isinstance(outcome.found, Found) else {}
+    bound = [(order, places.get(order.marker, ())) for order in turn.orders]
+    return {
+        "found": _text(outcome.found) if isinstance(outcome.found, Found) else None,
+        "allocations": arrays.literal(order.allocation for order, _ in bound),
+        "indexes": arrays.numbers(order.member for order, _ in bound),
+        "bindings": arrays.literal(
+            _text({"marker": order.marker, "target": turn.target.ref, "places": where}) for order, where in bound
+        ),
+    }
+
+
+def _text(value: Any) -> str:
+    return _json.encode(value).decode()

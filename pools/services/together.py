@@ -1,0 +1,128 @@
+"""Single requests of one process that come at the same moment are claimed and committed together.
+
+Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Nobody waits for
+company: alone, a request is a batch of one at once. What makes a batch fail is found by running each of it alone.
+"""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from pools.domain.errors import DomainError
+from pools.selectors import allocations as seen
+from pools.selectors.allocations import AllocationRow
+from pools.services import claims
+from pools.services.batches import Made
+from pools.services.claiming import Asked
+
+log = structlog.get_logger(__name__)
+
+Answer = AllocationRow | DomainError
+
+MOST: Final = 100
+
+
+class _Ticket:
+    """A request that waits for its answer, or for its turn to work for all."""
+
+    def __init__(self, asked: Asked, now: datetime) -> None:
+        self.asked, self.now = asked, now
+        self.turn = threading.Event()
+        self.answer: Answer | None = None
+        self.is_alone = False
+
+    @property
+    def key(self) -> tuple[object, str] | None:
+        return (self.asked.once.user_id, self.asked.once.key) if self.asked.once else None
+
+
+class _Line:
+    """Those who wait, and whether somebody works for them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[_Ticket] = []
+        self._is_busy = False
+
+    def join(self, ticket: _Ticket) -> bool:
+        """Stand in line; True when it is one's own turn to work at once."""
+        with self._lock:
+            self._waiting.append(ticket)
+            if self._is_busy:
+                return False
+            self._is_busy = True
+            return True
+
+    def take(self) -> list[_Ticket]:
+        """Take a batch out of the line: no key twice, for its second request is the first one's repetition."""
+        with self._lock:
+            batch: list[_Ticket] = []
+            keys: set[object] = set()
+            left: list[_Ticket] = []
+            for ticket in self._waiting:
+                if len(batch) == MOST or (ticket.key is not None and ticket.key in keys):
+                    left.append(ticket)
+                else:
+                    batch.append(ticket)
+                    keys.add(ticket.key)
+            self._waiting = left
+            return batch
+
+    def leave(self) -> None:
+        """Let the next one work, if there is one."""
+        with self._lock:
+            if self._waiting:
+                self._waiting[0].turn.set()
+            else:
+                self._is_busy = False
+
+
+_line = _Line()
+
+
+def submit(asked: Asked, *, now: datetime) -> Answer:
+    """Return the allocation that was made of a request, as it was just after the commit, or why there is none.
+
+    Not inside of a transaction: the commit of all who came together is what it waits for.
+    """
+    ticket = _Ticket(asked, now)
+    if not _line.join(ticket):
+        ticket.turn.wait()
+    if ticket.answer is None and not ticket.is_alone:
+        _work(ticket)
+    if ticket.is_alone:
+        (ticket.answer,) = _submitted([ticket])
+    assert ticket.answer is not None
+    return ticket.answer
+
+
+def _work(own: _Ticket) -> None:
+    """Claim for all who wait, the own request among them."""
+    batch = _line.take()
+    try:
+        for ticket, answer in zip(batch, _submitted(batch), strict=True):
+            ticket.answer = answer
+    except Exception:
+        if len(batch) == 1:
+            raise
+        log.warning("batch_failed", requests=len(batch), exc_info=True)
+        for ticket in batch:
+            ticket.is_alone = True
+    finally:
+        for ticket in batch:
+            if ticket is not own:
+                ticket.is_alone = ticket.is_alone or ticket.answer is None
+                ticket.turn.set()
+        _line.leave()
+
+
+def _submitted(batch: Sequence[_Ticket]) -> list[Answer]:
+    answers = claims.submit([ticket.asked for ticket in batch], now=max(ticket.now for ticket in batch))
+    made = [answer for answer in answers if isinstance(answer, Made)]
+    rows = {answer.allocation_id: answer.row for answer in made if answer.row is not None}
+    if others := [answer.allocation_id for answer in made if answer.row is None]:
+        rows |= {row.id: row for row in seen.some(others)}
+    return [rows[answer.allocation_id] if isinstance(answer, Made) else answer for answer in answers]

@@ -1,0 +1,110 @@
+"""What would become of a request: the same read, plan and quota as for the request itself, and nothing is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from pools.domain import choices, quotas, what_if
+from pools.domain.candidates import PoolView
+from pools.domain.decisions import Change, Decision, PoolRefusal
+from pools.domain.planner import Draft
+from pools.domain.quotas import Shortfall
+from pools.domain.request import Wanted
+from pools.domain.what_if import Possible, WhatIf
+from pools.selectors import alike, candidates, packing, placeable
+from pools.selectors.candidates import Read, Scores
+from pools.selectors.placeable import Fleet
+from pools.services import models, quota_use
+from pools.services.batches import UNIT_MILLI
+from pools.services.claiming import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``decision`` is where it would go now, None where it would be refused for ``reason``.
+
+    ``possible`` are all pools and models that would do; ``refusals`` say why others do not.
+    """
+
+    decision: Decision | None
+    reason: str
+    possible: Sequence[Possible]
+    refusals: Sequence[PoolRefusal]
+    changes: Sequence[Change]
+    pools: dict[UUID, PoolView]
+
+
+def ask(asked: Asked, *, now: datetime) -> Answer:
+    """Return what the request would be answered now. Some queries, as many as a claim that is not overtaken."""
+    version, prices = packing.current()
+    scores = Scores(models.current().by_slug, prices, version)
+    fleet = placeable.fleet(now)
+    pools = fleet.usable(asked.lineage)
+    read, found = _planned(asked, asked.wanted, fleet, pools, scores, now)
+    shortfall, wanted = None, asked.wanted
+    while isinstance(found.answer, Decision) and (short := _shortfall(asked, found.answer, read, scores)):
+        # As a claim does: what comes after the model that the quotas have no room for.
+        shortfall = shortfall or short
+        decision, known = found.answer, sorted(read.models)
+        rank, model = decision.explanation.rank, decision.model or ""
+        any_of = choices.after(wanted, rank, model, known, scores.chips) if decision.milli else ()
+        if not any_of:
+            break
+        wanted = replace(wanted, any_of=any_of)
+        read, found = _planned(asked, wanted, fleet, pools, scores, now)
+    else:
+        shortfall = shortfall if not isinstance(found.answer, Decision) else None
+    if shortfall is not None:
+        short_milli = shortfall.wanted_milli - shortfall.available_milli
+        found = what_if.ask(read.view, asked.wanted, quota_short_milli=short_milli)
+        return _answer(found, "quota_exceeded", fleet)
+    reason = "" if isinstance(found.answer, Decision) else found.answer.code
+    return _answer(found, reason, fleet)
+
+
+def _planned(
+    asked: Asked, wanted: Wanted, fleet: Fleet, pools: Sequence[PoolView], scores: Scores, now: datetime
+) -> tuple[Read, WhatIf]:
+    """Read wider until something fits or there is no more; then count the nodes that the rows stand for.
+
+    Where nothing fits, what is too small is looked at as well: it says why, and what would do.
+    """
+    for looked_for in (wanted, replace(wanted, devices_per_member=min(wanted.devices_per_member, 1))):
+        for round in range(candidates.ROUNDS):
+            read = candidates.read(fleet, pools, [looked_for], scores, chance=asked.id.int, round=round, now=now)
+            fits = isinstance(Draft(read.view, is_explained=False).decide(wanted), Decision)
+            if fits or read.view.is_exhausted:
+                break
+        if fits:
+            break
+    read.view = alike.counted(read.view, read.models)
+    return read, what_if.ask(read.view, wanted)
+
+
+def _shortfall(asked: Asked, decision: Decision, read: Read, scores: Scores) -> Shortfall | None:
+    entry = scores.chips.get(decision.model or "")
+    ask = quotas.Ask(
+        lineage=asked.lineage,
+        model_id=read.models[decision.model] if decision.model else None,
+        profile=decision.profile,
+        pool_id=decision.pool_id,
+        milli=decision.milli,
+        units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else UNIT_MILLI),
+    )
+    taken = quota_use.read([ask]).take(ask)
+    return taken if isinstance(taken, Shortfall) else None
+
+
+def _answer(found: WhatIf, reason: str, fleet: Fleet) -> Answer:
+    is_decided = isinstance(found.answer, Decision)
+    return Answer(
+        decision=found.answer if isinstance(found.answer, Decision) and not reason else None,
+        reason=reason,
+        possible=found.possible,
+        refusals=() if isinstance(found.answer, Decision) else found.answer.pools,
+        changes=found.changes if reason or not is_decided else (),
+        pools={pool.id: pool for pool in fleet.pools},
+    )

@@ -1,0 +1,20 @@
+-- The platform confirmed: each order that was as it is when the turn was taken is carried or gone. What changed since
+-- then is due at once.
+UPDATE target SET turn_token = NULL, turn_until = NULL, is_unknown = false, failures = 0, trouble = NULL,
+    applied_generation = %(generation)s, found = %(found)s, found_at = %(now)s, checked_at = %(now)s,
+    due_at = CASE WHEN generation > %(generation)s THEN %(now)s::timestamptz END
+WHERE id = %(target)s AND turn_token = %(token)s;
+
+WITH settled AS (
+    UPDATE member m SET order_state = CASE m.order_state WHEN 'wanted' THEN 'carried' ELSE 'gone' END,
+        binding = CASE m.order_state WHEN 'wanted' THEN coalesce(b.binding::jsonb, '{}') ELSE m.binding END
+    FROM member n LEFT JOIN unnest(%(allocations)s::uuid[], %(indexes)s::integer[], %(bindings)s::text[])
+            b (allocation_id, index, binding)
+        ON b.allocation_id = n.allocation_id AND b.index = n.index
+    WHERE m.allocation_id = n.allocation_id AND m.index = n.index AND m.target_id = %(target)s
+        AND m.order_state IN ('wanted', 'leaving') AND m.order_generation <= %(generation)s
+    RETURNING m.allocation_id, m.index, m.order_state)
+UPDATE operation o SET state = 'confirmed', trouble = NULL, ended_at = %(now)s, changed_at = %(now)s FROM settled s
+WHERE o.allocation_id = s.allocation_id AND o.member_index = s.index
+    AND o.action = CASE s.order_state WHEN 'carried' THEN 'apply' ELSE 'release' END
+    AND o.state IN ('planned', 'sent', 'unknown');

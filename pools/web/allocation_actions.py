@@ -1,0 +1,181 @@
+"""What people do to an allocation: confirm a hold, extend a lease, give it back. Each page says what follows first."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from pools.domain.errors import AllocationMissing, Denied, FieldError, LeaseBooked
+from pools.selectors import allocations as reads
+from pools.services import allocations
+from pools.web import allocation_view, figures, forms, pages
+from pools.web.forms import Field, Form, Outcome
+
+HOUR: Final = 3600
+_LONGEST_HOURS: Final = 10 * 366 * 24
+_LONGER: Final = Field(
+    name="hours",
+    label=gettext_lazy("Hours more"),
+    help=gettext_lazy("Counted from the end that the lease has now."),
+    is_required=True,
+    example="24",
+)
+_Act = Callable[[HttpRequest, dict[str, Any]], HttpResponse]
+
+
+def _of(verb: str) -> Callable[[_Act], Callable[..., HttpResponse]]:
+    """Let those in who may do this to the allocation, and hand the view the allocation as a plain dict."""
+
+    def guard(act: _Act) -> Callable[..., HttpResponse]:
+        @require_http_methods(["GET", "HEAD", "POST"])
+        @pages.signed_in
+        def guarded(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
+            try:
+                found = reads.find(str(allocation_id), pages.access(request), verb=verb)
+            except AllocationMissing:
+                raise Http404 from None
+            except Denied:
+                raise PermissionDenied from None
+            return act(request, allocation_view.presented(reads.one(found)))
+
+        return guarded
+
+    return guard
+
+
+@_of("edit")
+def confirm(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
+    """Claim what a hold keeps."""
+    lease = allocation["spec"].get("lease_seconds")
+    form = _form(
+        allocation,
+        heading=_("Confirm %(name)s"),
+        submit=_("Confirm"),
+        consequences=(
+            _("The project has what was held, on the very same devices."),
+            _("The lease begins now and lasts %(duration)s.") % {"duration": figures.duration(lease)}
+            if lease
+            else _("The lease begins now and has no end: it lasts until somebody gives it back."),
+            *_costs(allocation),
+        ),
+    )
+    return _answer(request, form, allocation, allocations.confirm, _("%(name)s is confirmed."))
+
+
+@_of("remove")
+def release(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
+    """Give everything back."""
+    form = _form(
+        allocation,
+        heading=_("Give back %(name)s"),
+        submit=_("Give it back"),
+        consequences=(*_released(allocation), _("It cannot be undone. Who needs it again has to ask anew.")),
+        is_danger=True,
+    )
+    return _answer(request, form, allocation, allocations.release, _("%(name)s is given back."))
+
+
+@_of("edit")
+def extend(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
+    """Let the lease last longer."""
+    ends = allocation["lease"]["end_at"]
+    if ends is None:
+        messages.info(request, _("%(name)s has no lease that ends.") % {"name": allocation["title"]})
+        return redirect("allocation", allocation_id=allocation["id"])
+    form = _form(
+        allocation,
+        heading=_("Extend %(name)s"),
+        submit=_("Extend the lease"),
+        consequences=(
+            _("It ends at %(end)s now, and later by what you say.") % {"end": figures.instant(ends)},
+            _("A lease is never made shorter: who needs less gives back."),
+            *_costs(allocation),
+        ),
+    )
+    form = replace(form, legend=_("Lease"), fields=(_LONGER,))
+    values = forms.sent(request, form.fields, {})
+    outcome = forms.NOT_SENT
+    if request.method == "POST":
+        hours = int(values["hours"]) if values["hours"].isdecimal() and len(values["hours"]) < 7 else 0
+        outcome = (
+            _extended(request, allocation, ends + timedelta(hours=min(hours, _LONGEST_HOURS))) if hours else _WRONG
+        )
+    if not outcome.is_done:
+        return forms.answer(request, form, values, outcome)
+    messages.success(request, _("The lease of %(name)s is longer now.") % {"name": allocation["title"]})
+    return redirect("allocation", allocation_id=allocation["id"])
+
+
+_WRONG: Final = Outcome(errors=(FieldError("hours", "not_a_number", "A whole number of hours is needed."),))
+
+
+def _extended(request: HttpRequest, allocation: dict[str, Any], end: Any) -> Outcome:
+    seconds = int((end - allocation["lease"]["start_at"]).total_seconds())
+    return forms.tried(
+        lambda: allocations.extend(
+            allocation_id=allocation["id"],
+            lease_seconds=seconds,
+            generation=forms.generation(request),
+            actor=pages.actor(request),
+            now=pages.now(),
+        ),
+        {LeaseBooked: "hours"},
+    )
+
+
+def _form(allocation: dict[str, Any], *, heading: str, **fields: Any) -> Form:
+    return Form(
+        heading=heading % {"name": allocation["title"]},
+        back=reverse("allocation", args=(allocation["id"],)),
+        back_label=allocation["title"],
+        here="allocations",
+        generation=allocation["generation"],
+        **fields,
+    )
+
+
+def _answer(
+    request: HttpRequest, form: Form, allocation: dict[str, Any], act: Callable[..., Any], done: str
+) -> HttpResponse:
+    outcome = forms.NOT_SENT
+    if request.method == "POST":
+        outcome = forms.tried(
+            lambda: act(
+                allocation_id=allocation["id"],
+                generation=forms.generation(request),
+                actor=pages.actor(request),
+                now=pages.now(),
+            )
+        )
+    if not outcome.is_done:
+        return forms.answer(request, form, {}, outcome)
+    messages.success(request, done % {"name": allocation["title"]})
+    return redirect("allocation", allocation_id=allocation["id"])
+
+
+def _released(allocation: dict[str, Any]) -> tuple[str, ...]:
+    if not allocation["is_placed"]:
+        return (_("It waits no longer and loses its place in the queue."),)
+    if allocation["state"] == "held":
+        return (_("What is held becomes free for others at once."),)
+    given = figures.devices(allocation["milli"])
+    return (
+        _("The platform takes %(devices)s devices from the project. What runs on them ends.") % {"devices": given},
+        _("They are free for others once the platform has confirmed it."),
+    )
+
+
+def _costs(allocation: dict[str, Any]) -> tuple[str, ...]:
+    if not allocation["price"]:
+        return ()
+    return (_("It costs %(price)s per hour.") % {"price": allocation["price"]},)

@@ -1,0 +1,19 @@
+"""Addresses of allocations, the request form, the queue and fragmentation."""
+
+from django.urls import path
+
+from pools.web import allocation_actions, allocations, fragmentation, request_form
+
+_ALLOCATION = "allocations/<uuid:allocation_id>/"
+
+urlpatterns = [
+    path("allocations/", allocations.index, name="allocations"),
+    path("allocations/new/", request_form.new, name="allocation-new"),
+    path("allocations/what-if/", request_form.what_if, name="allocation-what-if"),
+    path("allocations/queue/", allocations.queue, name="queue"),
+    path("fragmentation/", fragmentation.index, name="fragmentation"),
+    path(_ALLOCATION, allocations.allocation, name="allocation"),
+    path(f"{_ALLOCATION}confirm/", allocation_actions.confirm, name="allocation-confirm"),
+    path(f"{_ALLOCATION}extend/", allocation_actions.extend, name="allocation-extend"),
+    path(f"{_ALLOCATION}release/", allocation_actions.release, name="allocation-release"),
+]

@@ -1,0 +1,129 @@
+"""The list of allocations, the page of one, and the queue."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+
+from pools.domain.access import Access
+from pools.domain.errors import AllocationMissing, Invalid, ProjectMissing
+from pools.selectors import allocation_events, allocation_queue, names, references
+from pools.selectors import allocations as reads
+from pools.selectors.allocations import AllocationRow
+from pools.services import allocations
+from pools.web import allocation_view, listing, pages
+from pools.web.listing import Filter
+
+_FILTERS: Final = (
+    Filter("q", gettext_lazy("Name"), is_wide=True),
+    Filter("state", gettext_lazy("State"), vocabulary="allocation_state"),
+    Filter("project", gettext_lazy("Project")),
+    Filter("pool", gettext_lazy("Pool")),
+    Filter("model", gettext_lazy("Model")),
+)
+# What people look for, as states.
+_CHIPS: Final = (
+    (gettext_lazy("All"), ""),
+    (gettext_lazy("In use"), "claimed,binding,active"),
+    (gettext_lazy("Held"), "held"),
+    (gettext_lazy("Waiting"), "pending_approval,scheduled,queued"),
+    (gettext_lazy("Needs attention"), "needs_attention"),
+    (gettext_lazy("Over"), "releasing,released,refused,expired"),
+)
+_EVENTS_SHOWN: Final = 50
+
+
+@require_safe
+@pages.allowed("allocation")
+def index(request: HttpRequest) -> HttpResponse:
+    """The allocations that one may see, the newest first."""
+    access = pages.access(request)
+    found = listing.read(
+        request,
+        _FILTERS,
+        lambda params, cursor: reads.page(params=params, cursor=cursor, limit=listing.PAGE_ROWS, access=access),
+    )
+    chosen = request.GET.get("state", "").strip()
+    context = {
+        "chips": [{"label": label, "state": state, "is_here": state == chosen} for label, state in _CHIPS],
+        "may_ask": access.somewhere("allocation", "create"),
+        "sees_pools": access.everywhere("pool", "read"),
+    }
+    shown = found.context(allocation_view.presented)
+    return pages.page(request, "allocations/list.html", {**shown, **context}, here="allocations")
+
+
+@require_safe
+@pages.allowed("allocation")
+def queue(request: HttpRequest) -> HttpResponse:
+    """Those who wait, the next one first. People of projects see their own and how many are before them."""
+    access = pages.access(request)
+    cursor = request.GET.get("cursor") or None
+    try:
+        page = allocation_queue.page(cursor=cursor, limit=listing.PAGE_ROWS, access=access)
+    except Invalid:
+        raise Http404 from None
+    context = {
+        "rows": [allocation_view.presented(row) for row in page.rows],
+        "sees_all": access.everywhere("allocation", "read"),
+        "may_ask": access.somewhere("allocation", "create"),
+        "first_query": "?" if cursor else "",
+        "next_query": f"cursor={page.next_cursor}" if page.next_cursor else "",
+    }
+    return pages.page(request, "allocations/queue.html", context, here="queue")
+
+
+@require_safe
+@pages.signed_in
+def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
+    """One allocation: what it is, why it is there, what happened, and what may be done to it."""
+    access = pages.access(request)
+    row = found(allocation_id, access)
+    shown = allocation_view.presented(row)
+    events = allocation_events.page(allocation_id=row.id, cursor=None, limit=_EVENTS_SHOWN)
+    pools = names.of_pools(allocation_view.alternatives(row.decision), access)
+    sees_nodes = access.everywhere("node", "read")
+    context = {
+        "allocation": shown,
+        "facts": allocation_view.facts(row.spec),
+        "explanation": allocation_view.explanation(row.decision, pools, sees_nodes=sees_nodes),
+        "events": [allocation_view.event(each) for each in events.rows],
+        "has_more_events": events.next_cursor is not None,
+        "may": may(row, access),
+        "sees_nodes": sees_nodes,
+        "sees_pools": access.everywhere("pool", "read"),
+        "json_address": reverse("api-allocation", args=[row.id]),
+    }
+    return pages.page(request, "allocations/page.html", context, here="allocations")
+
+
+def found(allocation_id: UUID, access: Access) -> AllocationRow:
+    """Return the allocation for somebody who may see it. Raises Http404."""
+    try:
+        return reads.one(reads.find(str(allocation_id), access))
+    except AllocationMissing:
+        raise Http404 from None
+
+
+def may(row: AllocationRow, access: Access) -> dict[str, bool]:
+    """Return what may be done to it just now, by whom asks: {confirm, extend, release}."""
+    try:
+        lineage = references.project(str(row.project_id), access).lineage
+    except ProjectMissing:
+        return {"confirm": False, "extend": False, "release": False}
+    may_edit = access.within("allocation", "edit", lineage)
+    is_over = row.ended_at is not None or row.state == "releasing"
+    return {
+        "confirm": may_edit and row.state == "held",
+        "extend": may_edit and row.state in allocations.LEASED and row.lease.end_at is not None,
+        "release": not is_over and access.within("allocation", "remove", lineage),
+    }
+
+
+def title(row: Any) -> str:
+    """Return what an allocation is called in headings."""
+    return _("Allocation %(name)s") % {"name": row["title"]}
