@@ -33,5 +33,18 @@ def _rights_are_looked_up_anew(monkeypatch):
     monkeypatch.setattr(access, "ASKED_EVERY_SECONDS", 3600.0)
 
 
+@pytest.fixture(autouse=True)
+def _pools_are_looked_up_anew(monkeypatch):
+    """A test changes pools and asks for devices within the same second."""
+    from pools.selectors import placeable
+
+    monkeypatch.setattr(placeable, "KEPT_SECONDS", 0.0)
+
+
+def pytest_xdist_setupnodes():
+    """Let each worker read the settings after it has servers of its own: with this name they would be read before."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_unconfigure():
     servers.stop()

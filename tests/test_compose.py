@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 WORKERS = ("worker", "worker-openstack")
-SERVING = ("web", *WORKERS, "beat")
+SERVING = ("web", *WORKERS, "watch", "beat")
 OURS = ("migrate", "housekeeping", *SERVING)
 LONG_LIVED = ("postgres", "redis", *SERVING)
 
@@ -73,13 +73,21 @@ class TestServices:
     def test_that_change_the_schema_know_both_roles(self, name):
         assert {"owner_database_url", "database_url"} <= set(SERVICES[name]["secrets"])
 
-    @pytest.mark.parametrize("name", WORKERS)
+    @pytest.mark.parametrize("name", [*WORKERS, "watch"])
     def test_can_be_scaled_where_it_helps(self, name):
-        """A fixed container name or a published port would forbid a second worker."""
+        """A fixed container name or a published port would forbid a second one."""
         assert not {"container_name", "ports", "hostname"} & set(SERVICES[name])
 
-    def test_for_one_platform_start_only_when_asked_for_and_serve_a_queue_that_exists(self):
-        assert [name for name, service in SERVICES.items() if "profiles" in service] == ["worker-openstack"]
+    def test_that_not_everybody_needs_start_only_when_asked_for(self):
+        profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+
+        assert profiles == {"worker-openstack": ["platforms"], "watch": ["watch"]}
+
+    @pytest.mark.parametrize("name", ["worker", "worker-openstack", "watch"])
+    def test_that_reach_platforms_have_a_way_out(self, name):
+        assert SERVICES[name]["networks"] == ["inside", "outside"]
+
+    def test_for_one_platform_serve_a_queue_that_exists(self):
         assert SERVICES["worker-openstack"]["environment"]["OCENTER_WORKER_QUEUES"] in QUEUES
 
     @pytest.mark.parametrize("name", ["postgres", "redis"])

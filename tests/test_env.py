@@ -64,7 +64,7 @@ class TestEnvironment:
             "OCENTER_URL: must be the address people type, without a path, such as https://ocenter.example.org",
             "OCENTER_WORKER_PROCESSES: must be at least 1",
             "OCENTER_WORKER_QUEUES: names no queue by observe.vmware, observe.k8s; known are default, "
-            "observe.kubernetes, observe.openstack, observe.simulated",
+            "observe.kubernetes, observe.openstack, observe.simulated, observe.baremetal, observe.vsphere",
         ]
 
     @pytest.mark.parametrize(

@@ -8,10 +8,8 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from pools.domain.actors import SYSTEM
-from pools.models import ApiToken, ChipModel, Device, Node, SyncRun
-from pools.services import invitations, partitions, service_accounts, sso_groups, tokens
-from tests import factories
-from tests.factories import Clock, Shows, node
+from pools.services import tokens
+from tests.api import world
 from tests.permissions import Address, PermissionTest, Verdict
 
 _OF_STATUS: dict[int, Verdict] = {401: "log in", 403: "forbidden", 404: "unknown"}
@@ -49,6 +47,8 @@ class TestRest(PermissionTest):
         *_all("/projects/{project}/archive", "project", "above", post="remove"),
         *_all("/projects/{project}/restore", "project", "above", post="remove"),
         *_all("/projects/{project}/pools", "pool", "project", get="read"),
+        *_all("/projects/{project}/quotas", "quota", "project", get="read"),
+        *_all("/projects/{project}/quotas", "quota", "above", put="edit"),
         *_all("/projects/{project}/members", "member", "project", get="read", post="create"),
         *_all("/projects/{project}/members/{user}", "member", "project", patch="edit", delete="remove"),
         *_all("/projects/{project}/invitations", "invitation", "project", get="read", post="create"),
@@ -79,8 +79,23 @@ class TestRest(PermissionTest):
         *_all("/devices", "device", "anywhere", get="read"),
         *_all("/devices/{device}", "device", "platform", get="read"),
         *_all("/devices/{device}/changes", "device", "platform", get="read"),
+        *_all("/devices/{device}/usage", "device", "platform", get="read"),
         *_all("/models", "model", "anywhere", get="read"),
         *_all("/models/{model}", "model", "anywhere", get="read"),
+        *_all("/capacity", "capacity", "anywhere", get="read"),
+        *_all("/fragmentation", "capacity", "anywhere", get="read"),
+        *_all("/allocations", "allocation", "anywhere", get="read", post="create"),
+        *_all("/allocations/bulk", "allocation", "anywhere", post="create"),
+        *_all("/allocations/{allocation}", "allocation", "project", get="read"),
+        *_all("/allocations/{allocation}/events", "allocation", "project", get="read"),
+        *_all("/allocations/{allocation}/confirm", "allocation", "project", post="edit"),
+        *_all("/allocations/{allocation}/extend", "allocation", "project", post="edit"),
+        *_all("/allocations/{allocation}/release", "allocation", "project", post="remove"),
+        *_all("/what-if", "allocation", "anywhere", post="create"),
+        *_all("/ledger", "ledger", "anywhere", get="read"),
+        *_all("/flavors", "flavor", "anywhere", get="read", post="create"),
+        *_all("/flavors/{flavor}", "flavor", "anywhere", get="read", patch="edit", delete="remove"),
+        *_all("/prices", "price", "anywhere", get="read", post="create"),
         *_all("/audit", "audit", "anywhere", get="read"),
         *_all("/audit/export", "audit", "anywhere", get="read"),
         *_all("/audit/seals", "audit", "platform", get="read"),
@@ -94,34 +109,10 @@ class TestRest(PermissionTest):
     @classmethod
     def things(cls) -> dict[str, str]:
         now = timezone.now()
-        partitions.ensure(now=now)
-        lab = factories.granted(factories.pool("lab"), factories.project("acme/vision"))
-        factories.synced(lab, Shows(node("n1")), Clock(now))
         cls.tokens = {
             user: tokens.make(username=user.username, name="all", actor=SYSTEM, now=now) for user in cls.users.values()
         }
-        factories.person("somebody")
-        tokens.make(username="somebody", name="theirs", actor=SYSTEM, now=now)
-        vision = factories.project("acme/vision", viewer=factories.person("vera"))
-        by: Any = {"actor": SYSTEM, "now": now}
-        invitation, _ = invitations.invite(project_id=vision.pk, email="new@example.com", role="viewer", **by)
-        account = service_accounts.make(project_id=vision.pk, name="ci", role="viewer", **by)
-        group = sso_groups.make(project_id=None, name="staff", role="auditor", **by)
-        return {
-            "user": "vera",
-            "session": "1",
-            "invitation": str(invitation.pk),
-            "account": str(account.pk),
-            "group": str(group.pk),
-            "kind": "simulated",
-            "token": str(ApiToken.objects.get(name="theirs").pk),
-            "pool": str(lab.pk),
-            "run": str(SyncRun.objects.get().pk),
-            "node": str(Node.objects.get().pk),
-            "device": str(Device.objects.all()[0].pk),
-            "model": ChipModel.objects.all()[0].slug,
-            "project": str(vision.pk),
-        }
+        return world.made(now)
 
     def ask(self, address: Address, user: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.tokens[user]}"} if user else {}

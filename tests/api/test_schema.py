@@ -57,7 +57,9 @@ class TestTheDescription:
 
         assert {"type": "null"} in described_field["anyOf"]
 
-    @pytest.mark.parametrize("path", ["/api/v1/kinds", "/api/v1/roles", "/api/v1/me/sessions"])
+    @pytest.mark.parametrize(
+        "path", ["/api/v1/kinds", "/api/v1/roles", "/api/v1/me/sessions", "/api/v1/projects/{project}/quotas"]
+    )
     def test_has_no_pages_for_a_list_that_is_always_whole(self, described, path):
         parameters = yaml.safe_load(described)["paths"][path]["get"].get("parameters", [])
 

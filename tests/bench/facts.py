@@ -36,7 +36,7 @@ MANIFEST = Manifest(
     label="Bench",
     summary="Answers at once.",
     settings=(),
-    modes=(Mode(name="device", grain="device"),),
+    modes=(Mode(name="device", grain="device", target="host", per="node"),),
     connector="tests.bench.facts:Prepared",
     capabilities=("observe",),
     is_simulation=True,
@@ -106,7 +106,9 @@ class Prepared(Connector):
 
     shown: ClassVar[Iterable[Page]] = ()
 
-    def __init__(self, settings: Mapping[str, Any], credential: Mapping[str, Any], outgoing: Outgoing) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], credential: Mapping[str, Any], outgoing: Outgoing, installation: str
+    ) -> None:
         """A connector is made of its pool's settings; this one has none."""
 
     def identity(self) -> Identity:

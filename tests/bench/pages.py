@@ -138,14 +138,14 @@ def _console() -> Iterator[tuple[int, Browser]]:
     command = [sys.executable, "-m", "ocenter.web"]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _wait_for(server, port)
+        wait_for(server, port)
         yield server.pid, Browser(port)
     finally:
         server.terminate()
         server.wait(START_SECONDS)
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", port: int) -> None:
+def wait_for(server: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

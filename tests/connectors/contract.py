@@ -29,6 +29,7 @@ from connectors.contract import (
     Permanent,
     Transient,
 )
+from tests.connectors.server import INSTALLATION as INSTALLATION
 from tests.connectors.server import connect_here
 
 MAX_NODES_A_PAGE = 500

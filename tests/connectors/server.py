@@ -26,7 +26,9 @@ from connectors.addresses import Outgoing
 
 LOOPBACK = Outgoing(allowed=addresses.places(["127.0.0.0/8"]))
 """The doubles of platforms live on this machine, where no connector may connect to unless told."""
-connect_here = partial(session.connect, outgoing=LOOPBACK)
+INSTALLATION = "0198c0de-0000-7000-8000-00000000c0de"
+"""Who we are to the doubles: it stands in every marker."""
+connect_here = partial(session.connect, outgoing=LOOPBACK, installation=INSTALLATION)
 
 
 class Seen(Struct):

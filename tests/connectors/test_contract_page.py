@@ -5,7 +5,7 @@ from pathlib import Path
 
 from connectors.simulated.faults import CODES
 from connectors.simulated.state import Knobs, World
-from tests.connectors import apply_contract, contract, faults
+from tests.connectors import ability_contract, apply_contract, contract, faults, write_faults
 
 PAGE = Path("docs/connector-contract.md").read_text()
 
@@ -14,7 +14,7 @@ class TestPage:
     def test_has_the_number_of_every_rule_and_no_other(self):
         rules = {
             name[5:8]
-            for module in (contract, apply_contract, faults)
+            for module in (contract, apply_contract, ability_contract, faults, write_faults)
             for kind in vars(module).values()
             if isinstance(kind, type)
             for name in vars(kind)

@@ -6,8 +6,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
-from connectors import session
+from connectors import catalog, session
 from connectors.catalog import InvalidSettings
 from connectors.contract import (
     CanGrantAccess,
@@ -68,7 +69,9 @@ class Careless(Connector):
 class TestSession(Sessions):
     @pytest.fixture
     def careless(self, monkeypatch):
-        monkeypatch.setattr(session, "_load", lambda kind, valid, outgoing: Careless(valid.settings, valid.credential))
+        monkeypatch.setattr(
+            session, "_load", lambda kind, valid, outgoing, installation: Careless(valid.settings, valid.credential)
+        )
         monkeypatch.setattr(Careless, "raises", None)
         return Careless
 
@@ -145,7 +148,10 @@ class TestSession(Sessions):
 
         assert refused(pages, connector).code == "invalid_answer"
 
-    def test_says_what_a_kind_that_only_watches_cannot_do(self, connector):
+    def test_says_what_a_kind_that_only_watches_cannot_do(self, open_session, careless, monkeypatch):
+        watching = replace(catalog.MANIFESTS["kubernetes"], capabilities=("observe",))
+        monkeypatch.setitem(catalog.MANIFESTS, "kubernetes", watching)
+        connector = open_session("kubernetes", {}, {"token": SECRET})
         target = Target(kind="namespace", ref="oc-1", generation=1)
 
         for call in (connector.plan, connector.apply):
@@ -156,9 +162,10 @@ class TestSession(Sessions):
 
 class TestAbility(Sessions):
     @pytest.mark.parametrize("ability", [CanHold, CanPower, CanTelemeter, CanResize, CanGrantAccess])
-    def test_of_a_session_is_that_of_its_connector(self, open_session, ability):
+    def test_of_a_session_is_that_of_its_connector(self, open_session, ability, monkeypatch):
         able = open_session("simulated", {}, {})
-        watching = open_session("kubernetes", {"api_url": "https://127.0.0.1:9"}, {"token": SECRET})
+        monkeypatch.setattr(session, "_load", lambda kind, valid, *_more: Careless(valid.settings, valid.credential))
+        watching = open_session("kubernetes", {}, {"token": SECRET})
 
         assert isinstance(able, ability) and not isinstance(watching, ability)
 

@@ -3,19 +3,37 @@
 import json
 import multiprocessing
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from connectors.contract import Absent, Done, Found, NoCapacity, Order, Target, Transient, UseFact
+from connectors.contract import Absent, NoCapacity, Order, Target, Transient, UseFact
 from connectors.simulated import fleet
 from connectors.simulated.fleet import LOOKS, Spec
 from connectors.simulated.state import Store, TargetState
-from tests.connectors.apply_contract import AccessContract, ApplyContract, HoldContract, carry, our_use
-from tests.connectors.contract import ConnectorContract, Sessions, last_of, nodes, pages, refused
+from tests.connectors.ability_contract import (
+    AccessContract,
+    HoldContract,
+    LeaseContract,
+    PowerContract,
+    TelemetryContract,
+    WatchContract,
+)
+from tests.connectors.apply_contract import (
+    ApplyContract,
+    LongWorkContract,
+    ResizeContract,
+    ScarceContract,
+    SeveralOrdersContract,
+    carry,
+    our_use,
+)
+from tests.connectors.contract import INSTALLATION, ConnectorContract, Sessions, last_of, nodes, pages, refused
 from tests.connectors.faults import FaultContract
 from tests.connectors.server import connect_here
+from tests.connectors.write_faults import WriteFaultContract
 
 SECRET = "simulated-secret-7781"
 FLEET = "contract"
@@ -77,7 +95,33 @@ class OnDisk(Sessions):
         ]
 
 
-class TestSimulated(OnDisk, ConnectorContract, ApplyContract, HoldContract, AccessContract):
+class TestSimulated(
+    OnDisk,
+    ConnectorContract,
+    ApplyContract,
+    LongWorkContract,
+    SeveralOrdersContract,
+    ResizeContract,
+    ScarceContract,
+    HoldContract,
+    AccessContract,
+    LeaseContract,
+    PowerContract,
+    TelemetryContract,
+    WatchContract,
+    WriteFaultContract,
+):
+    @pytest.fixture
+    def change(self, connector, store):
+        ref = nodes(connector)[0].ref
+
+        def change():
+            with store.changing() as state:
+                state.world.cordoned[ref] = f"change {state.version}"
+            return ref
+
+        return change
+
     @pytest.fixture(params=["kubernetes", "openstack"])
     def character(self, request):
         return request.param
@@ -131,7 +175,7 @@ class TestSimulated(OnDisk, ConnectorContract, ApplyContract, HoldContract, Acce
     @pytest.fixture
     def foreign_target(self, store):
         with store.changing() as state:
-            state.targets["oc-theirs"] = TargetState(generation=1, is_ours=False)
+            state.targets["oc-theirs"] = TargetState(generation=1, installation=None)
         return Target(kind="host", ref="oc-theirs", generation=9)
 
     @pytest.fixture
@@ -141,6 +185,65 @@ class TestSimulated(OnDisk, ConnectorContract, ApplyContract, HoldContract, Acce
                 state.targets[target.ref].is_marked = False
 
         return unmark
+
+    @pytest.fixture
+    def stranger(self, connect):
+        return connect(installation="0198c0de-0000-7000-8000-00000000beef")
+
+    @pytest.fixture
+    def made(self, store):
+        def made():
+            ours = store.read().targets.items()
+            return {ref: str(kept) for ref, kept in ours if kept.installation == INSTALLATION}
+
+        return made
+
+    @pytest.fixture
+    def switchable(self, room):
+        return room[0]
+
+    @pytest.fixture
+    def interrupting(self, store):
+        """The platform is asked once an apply."""
+
+        @contextmanager
+        def interrupting(number, when):
+            broken = []
+            if number == 1:
+                store.fail("timeout", call="apply", when=when)
+            yield broken
+            if number == 1 and not store.read().knobs.faults:
+                broken.append(number)
+
+        return interrupting
+
+    @pytest.fixture
+    def playing_write(self, connect, store):
+        faults = {
+            "refused_by_policy": ("rejected", "before"),
+            "conflict": ("conflict", "before"),
+            "deleted_meanwhile": ("deleted", "during"),
+            "says_failed_did_it": ("server_error", "after"),
+        }
+        knobs = {
+            "says_done_did_nothing": ("does_nothing", True),
+            "permission_taken_away": ("missing_manage", ("create targets",)),
+            "clock_ahead": ("clock_ahead_seconds", 3600),
+            "upgraded": ("version", "2"),
+        }
+
+        def play(fault):
+            if fault in faults:
+                code, when = faults[fault]
+                store.fail(code, call="apply", when=when)
+            elif fault == "token_ends":
+                store.fail("unauthorized", call="observe", when="during")
+            else:
+                with store.changing() as state:
+                    setattr(state.knobs, *knobs[fault])
+            return connect()
+
+        return play
 
     @pytest.fixture
     def losing_the_answer(self, store):
@@ -230,9 +333,10 @@ class TestLie(OnDisk):
         with store.changing() as state:
             state.knobs.does_nothing = True
 
-        outcome = connector.apply(target(1), orders)
+        with pytest.raises(Transient) as raised:
+            connector.apply(target(1), orders)
 
-        assert isinstance(outcome, Done) and isinstance(outcome.found, Found)
+        assert raised.value.code == "unconfirmed"
         assert connector.probe(target(1)) == Absent() and our_use(connector) == {}
 
     def test_that_all_failed_is_found_out_by_asking(self, connector, store, target, orders):
@@ -287,12 +391,12 @@ class TestWorld(OnDisk):
         assert nodes(connector) != before and len(nodes(connector)) == len(before)
 
     def test_measures_what_is_well_and_is_silent_about_the_rest(self, connector):
-        found = {f"{node.ref}/{device.ref}": device for node in nodes(connector) for device in node.devices}
+        found = {(node.ref, device.ref): device for node in nodes(connector) for device in node.devices}
 
-        telemetry = connector.telemetry()
+        told = {(reading.node, reading.ref): reading for reading in connector.telemetry()}
 
-        assert telemetry.keys() == found.keys()
-        assert all(bool(telemetry[path]) == (device.health == "ok") for path, device in found.items())
+        assert told.keys() == found.keys() and {device.health for device in found.values()} > {"ok"}
+        assert all((told[at].power_watts is None) == (device.health != "ok") for at, device in found.items())
 
 
 class TestIncremental(OnDisk):

@@ -42,5 +42,8 @@ def site(running_site, django_db_blocker, monkeypatch):
 
 def _empty():
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE pool, inventory_change, audit_event, ledger_event, seal, capacity_rollup CASCADE")
+        cursor.execute(
+            "TRUNCATE pool, inventory_change, audit_event, ledger_event, seal, capacity_rollup, project, allocation,"
+            " member, claim, operation, target CASCADE"
+        )
     assert not Pool.objects.exists()

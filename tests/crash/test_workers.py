@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -76,6 +77,18 @@ def ages(made, seconds):
     return worst
 
 
+def fall_silent(labs):
+    """Let them fall silent between two runs and be due at once, so that one tick begins a run of each."""
+    syncs = PoolSync.objects.filter(pool__in=[each.pool for each in labs])
+    syncs.update(next_at=timezone.now() + timedelta(minutes=1))
+    until(lambda: not any(runs(each, "running").exists() for each in labs))
+    for each in labs:
+        each.knobs(latency_ms=600_000)
+    since = timezone.now()
+    syncs.update(next_at=since)
+    return since
+
+
 class TestAHealthyPool:
     """Beside dead, slow and lying ones, on one worker with two processes."""
 
@@ -112,9 +125,8 @@ class TestAHealthyPool:
         site.beat()
         until(lambda: all(runs(each, "succeeded").exists() for each in (good, *silent)), worker.said)
 
-        for each in silent:
-            each.knobs(latency_ms=600_000)
-        until(lambda: all(runs(each, "running").exists() for each in silent), worker.said)
+        since = fall_silent(silent)
+        until(lambda: all(runs(each).filter(started_at__gte=since).exists() for each in silent), worker.said)
         falling = ages(good, lanes.SLOW_SECONDS + 2)
         fallen = ages(good, 12)
 

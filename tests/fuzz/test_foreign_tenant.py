@@ -22,7 +22,7 @@ from tests.fuzz import world
 
 pytestmark = pytest.mark.django_db
 OTHER, NEVER = "xyzzy", "plugh"
-OF_NOBODY = ("kind", "model")
+OF_NOBODY = ("kind", "model", "flavor")
 VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}|\d{4}-\d\d-\d\d[T ][0-9:.+Z]*|oc_\w+|/invitation/[\w-]+")
 NAMES = {
     "parent": "project",

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from pools.domain import roles
 from pools.domain.actors import SYSTEM, Actor
-from pools.models import ApiToken, ChipModel, Device, Node, Pool, Project, SyncRun, User
-from pools.services import grants, invitations, partitions, service_accounts, sso_groups, tokens
+from pools.models import Allocation, ApiToken, ChipModel, Device, Node, Pool, Project, SyncRun, User
+from pools.services import flavors, grants, invitations, partitions, service_accounts, sso_groups, tokens
 from tests import factories
 from tests.factories import EVERYTHING, Clock, Shows, use
 from tests.web.conftest import observed
@@ -48,7 +48,11 @@ def made(*words: str) -> World:
     return World(
         admin=tokens.make(username=root, name="fuzz", actor=SYSTEM, now=now),
         tenants=[_tenant(word) for word in words],
-        shared={"kind": ["simulated", "kubernetes"], "model": [ChipModel.objects.values_list("slug")[0][0]]},
+        shared={
+            "kind": ["simulated", "kubernetes"],
+            "model": [ChipModel.objects.values_list("slug")[0][0]],
+            "flavor": [flavors.make(name=f"pair-{words[0]}", spec={"members": 2}, actor=SYSTEM, now=now).name],
+        },
     )
 
 
@@ -67,6 +71,10 @@ def _tenant(word: str) -> Tenant:
     group = sso_groups.make(project_id=root.pk, name=f"group-{word}", role="viewer", **by)
     for user in (guest, account):
         tokens.make(username=user.username, name=f"token-{word}", actor=SYSTEM, now=now)
+    waiting = Allocation.objects.create(
+        project=below, name=f"train-{word}", state="queued", spec={}, labels={"who": word}, members=1,
+        devices_per_member=1, asked_by=guest, queued_at=now, created_at=now, changed_at=now,
+    )  # fmt: skip
     browser = f"browser of {word}"
     session = UserSession.objects.create(user=guest, ip="192.0.2.7", session_key=browser, user_agent=browser)
     own: dict[str, Iterable[Any]] = {
@@ -76,6 +84,7 @@ def _tenant(word: str) -> Tenant:
         "account": [account, account.username],
         "invitation": [invitation],
         "group": [group],
+        "allocation": [waiting],
         "token": ApiToken.objects.filter(user__in=[guest, account]),
         "session": [session],
         "run": SyncRun.objects.filter(pool=pool),

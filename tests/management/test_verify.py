@@ -6,10 +6,11 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from pools.models import AuditEvent
-from pools.services import seals
+from pools.domain.quota_fields import QuotaWanted
+from pools.models import AuditEvent, Quota
+from pools.services import quotas, seals
 from tests import logs
-from tests.factories import NOW
+from tests.factories import ALICE, NOW, project
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +75,25 @@ class TestVerify:
 
         key_id, key = line.split()
         assert len(key_id) == 16 and len(key) == 44 and key not in settings.SEAL_KEYS
+
+
+class TestQuotas:
+    @pytest.fixture
+    def acme(self):
+        acme = project("acme")
+        quotas.replace(project_id=acme.pk, rows=[QuotaWanted(nominal_milli=8000)], actor=ALICE, now=NOW)
+        return acme
+
+    def test_that_count_what_is_held_are_told_in_one_line(self, acme):
+        assert "quota: 1 rows, 0 wrong counters." in verify()
+
+    def test_that_count_something_else_are_named_and_end_with_a_failure(self, acme):
+        Quota.objects.update(used_milli=3000)
+
+        told = refused()
+
+        assert "of acme (compute units): used_milli is 3000, and 0 is right." in told
+        assert "Quotas do not count what is held." in told and "not what was sealed" not in told
 
 
 class TestACheckpoint:

@@ -1,5 +1,6 @@
 """Simulated pools that were registered, checked and activated the way a person does it, and what to play on them."""
 
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,7 +23,14 @@ class Simulation:
     """One simulated pool. ``pool`` is its row, ``store`` what its far end remembers."""
 
     def __init__(
-        self, folder: Path, clock: Callable[[], datetime], name: str = "lab", *, is_active: bool = True, **settings: Any
+        self,
+        folder: Path,
+        clock: Callable[[], datetime],
+        name: str = "lab",
+        *,
+        is_active: bool = True,
+        mode: str | None = None,
+        **settings: Any,
     ) -> None:
         self.clock = clock
         self.store = Store(str(folder), settings.get("fleet", name))
@@ -32,6 +40,7 @@ class Simulation:
             kind="simulated",
             settings=given | settings,
             credential={"token": TOKEN},
+            mode=mode,
             actor=ALICE,
             now=clock(),
         )
@@ -68,6 +77,15 @@ class Simulation:
         run_id = sync_runs.request(pool_id=self.pool.id, is_dry_run=is_dry_run, actor=ALICE, now=self.clock())
         ran = inventory.run(pool_id=self.pool.id, clock=self.clock)
         assert ran == run_id, "another run came first"
+        return SyncRun.objects.get(id=run_id)
+
+    def sync_now_patiently(self) -> SyncRun:
+        """The same beside a watch, which may have the turn for a moment."""
+        run_id = sync_runs.request(pool_id=self.pool.id, actor=ALICE, now=self.clock())
+        for _ in range(500):
+            if inventory.run(pool_id=self.pool.id, clock=self.clock) is not None:
+                break
+            time.sleep(0.02)
         return SyncRun.objects.get(id=run_id)
 
     def run_if_due(self) -> SyncRun | None:

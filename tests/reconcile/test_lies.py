@@ -28,7 +28,7 @@ def lab(monkeypatch):
     def shows(*nodes, last=None, error=None):
         far_end = Shows(*nodes, last=last)
         far_end.error = error
-        monkeypatch.setattr(session, "_load", lambda kind, valid, outgoing: far_end)
+        monkeypatch.setattr(session, "_load", lambda kind, valid, outgoing, installation: far_end)
         PoolSync.objects.filter(pool=lab).update(next_at=clock())
         return SyncRun.objects.get(id=inventory.run(pool_id=lab.id, clock=clock))
 

@@ -10,7 +10,10 @@ from pools.services import bootstrap, pools, sync_runs
 from tests.connectors.kubernetes import fleet
 from tests.connectors.kubernetes.double import NODES, PODS, TOKEN, Cluster, recorded
 from tests.connectors.openstack.double import served
-from tests.connectors.server import serving
+from tests.connectors.server import Authority, serving
+from tests.connectors.vsphere import double as vsphere
+from tests.connectors.vsphere.double_methods import PASSWORD, USER
+from tests.connectors.vsphere.double_soap import method_of
 from tests.factories import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,3 +106,49 @@ class TestAnOpenStackPool:
         assert same.unchanged == run.seen
         assert Device.objects.filter(model__slug="nvidia-h100-80gb").exists()
         assert Capacity.objects.filter(kind="counter", profile__isnull=False).aggregate(n=Sum("units"))["n"] == 16
+
+
+class TestAVSpherePool:
+    @pytest.fixture
+    def vcenter(self):
+        vcenter = vsphere.busy()
+        vcenter.page_limit = 5
+        return vcenter
+
+    @pytest.fixture
+    def fields(self, vcenter):
+        authority = Authority()
+        with vsphere.running(vcenter, authority) as self.server:
+            settings = {"url": self.server.url, "username": USER, "ca_pem": authority.pem}
+            yield {"name": "vsphere", "kind": "vsphere", "settings": settings, "credential": {"password": PASSWORD}}
+
+    def test_is_registered_previewed_and_kept_in_step(self, vcenter, fields):
+        clock = Clock()
+
+        made, run = activated(clock, **fields)
+        same = again(made, clock)
+        vcenter.add_vm("theirs-new", vcenter.hosts[4], vsphere.vgpu_device("grid_a100-40c"))
+        one_more = again(made, clock)
+
+        assert (Node.objects.count(), Device.objects.count()) == (8, 12) and same.unchanged == run.seen
+        assert one_more.changed == 2, "the node and the card of the VM"
+        assert set(Device.objects.values_list("model__slug", flat=True)) == {
+            "nvidia-a100-pcie-40gb",
+            "nvidia-h100-pcie-80gb",
+        }
+
+    def test_whose_session_ends_in_the_middle_of_a_sync_loses_nothing(self, vcenter, fields):
+        clock = Clock()
+        made, run = activated(clock, **fields)
+
+        def ended(seen):
+            if method_of(seen) == "ContinueRetrievePropertiesEx":
+                self.server.handler = vcenter
+                vcenter.end_sessions()
+            return vcenter(seen)
+
+        self.server.handler = ended
+        after = again(made, clock)
+
+        assert self.server.handler is vcenter and (after.state, after.unchanged) == ("succeeded", run.seen)
+        assert not Node.objects.exclude(missing_since=None).exists()

@@ -546,7 +546,8 @@ class TestASweep:
         observe = ("OBSERVE_POOL", "observe.simulated", {"pool_id": str(due_pool.pool.id)})
         check = ("CHECK_POOL", "observe.simulated", {"pool_id": str(waiting.pool.id)})
         verify = ("VERIFY_LOGS", "default", {})  # nobody ever checked the logs
-        assert hints == [observe, check, verify] * 2
+        telemeter = ("TELEMETER_POOL", "observe.simulated", {"pool_id": str(done.pool.id)})
+        assert hints == [observe, check, telemeter, verify] * 2
 
     def test_lets_go_of_drafts_that_nobody_took_up(self, tmp_path, clock):
         draft = Simulation(tmp_path, clock, is_active=False)

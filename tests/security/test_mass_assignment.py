@@ -7,8 +7,8 @@ from django.apps import apps
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
-from pools.models import ApiToken
-from pools.services import service_accounts
+from pools.models import Allocation, ApiToken
+from pools.services import flavors, service_accounts
 from tests import factories
 from tests.security import urls
 
@@ -50,7 +50,14 @@ class TestABody:
         robot = service_accounts.make(
             project_id=vision.pk, name="robot", role="viewer", actor=factories.ALICE, now=timezone.now()
         )
+        now = timezone.now()
+        waiting = Allocation.objects.create(
+            project=vision, state="queued", spec={}, members=1, devices_per_member=1, created_at=now, changed_at=now
+        )
+        flavors.make(name="pair", spec={"members": 2}, actor=factories.ALICE, now=now)
         return _Known(
+            allocation=str(waiting.pk),
+            flavor="pair",
             pool="begun",
             run=str(fleet["held_run"]),
             token=str(ApiToken.objects.get().pk),

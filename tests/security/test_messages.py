@@ -20,7 +20,11 @@ POOL = uuid4()
 SENT_BY = {
     Task.OBSERVE_POOL: lambda: dispatch.observe(POOL, "kubernetes"),
     Task.CHECK_POOL: lambda: dispatch.check(POOL, "openstack"),
+    Task.TELEMETER_POOL: lambda: dispatch.telemeter(POOL, "kubernetes"),
     Task.VERIFY_LOGS: dispatch.verify,
+    Task.ADVANCE_QUEUE: dispatch.advance_queue,
+    Task.ADVANCE_ALLOCATIONS: dispatch.advance_allocations,
+    Task.APPLY_POOL: lambda: dispatch.apply(POOL, "vsphere"),
     Task.TICK: lambda: current_app.send_task(Task.TICK.value, kwargs={}),
 }
 

@@ -123,7 +123,7 @@ class TestCelery:
         assert app.conf.broker_transport_options["visibility_timeout"] > limits["time_limit"]
 
     def test_has_a_queue_for_each_platform(self):
-        assert {"default", "observe.kubernetes", "observe.openstack", "observe.simulated"} == set(queues.QUEUES)
+        assert set(queues.QUEUES) == {"default", *(f"observe.{kind}" for kind in catalog.MANIFESTS)}
 
     def test_ticks_expire_before_the_next_one(self):
         (entry,) = beat.app.conf.beat_schedule.values()

@@ -10,11 +10,14 @@ from django.utils import timezone
 
 from connectors.contract import ConnectorError, CounterFact, Transient
 from pools.domain.actors import SYSTEM, Actor
+from pools.domain.quota_fields import QuotaWanted
 from pools.models import Device, DeviceTwin, PoolSync
 from pools.reconcile import inventory
-from pools.services import invitations, partitions, pools, service_accounts, sso_groups, tokens, turns
+from pools.services import invitations, partitions, pools, quotas, service_accounts, sso_groups, tokens, turns
+from pools.services.models import load_catalogue
 from tests import factories
 from tests.factories import Clock, Shows, device, holding, node, use
+from tests.services.asking import World
 
 NASTY = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 ALICE = Actor(name="alice", request_id="req-1")
@@ -24,6 +27,16 @@ ALICE = Actor(name="alice", request_id="req-1")
 def _tries_are_forgotten():
     """Limits of log-in are kept in the cache, which outlives a test."""
     cache.clear()
+
+
+@pytest.fixture
+def world():
+    """A project that may use a pool, with what there is to know of chips."""
+    made = World()
+    made.clock.now = timezone.now()
+    made.observe()
+    load_catalogue(now=made.clock.now)
+    return made
 
 
 @pytest.fixture
@@ -97,6 +110,9 @@ def make_people(pool):
     service_accounts.make(project_id=vision.pk, name="ci", role="viewer", actor=factories.ALICE, now=now)
     sso_groups.make(name="staff", project_id=vision.pk, role="viewer", actor=factories.ALICE, now=now)
     tokens.make(username="root", name="laptop", actor=SYSTEM, now=now)
+    for project, nominal_milli in ((vision.parent, 16_000), (vision, 8000)):
+        rows = [QuotaWanted(nominal_milli=nominal_milli), QuotaWanted(nominal_milli=2000, pools=[pool.name])]
+        quotas.replace(project_id=project.pk, rows=rows, actor=factories.ALICE, now=now)
 
 
 def observed(pool, connector, clock):

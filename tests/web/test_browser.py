@@ -8,9 +8,12 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from pools.models import Device, Pool
+from pools.domain.errors import DomainError
+from pools.models import Allocation, Device, Pool
 from pools.reconcile import checks, inventory
-from tests.factories import Clock
+from pools.services.models import load_catalogue
+from tests.factories import Clock, node
+from tests.services.asking import H100, World
 from tests.web.conftest import make_fleet, make_people
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -62,6 +65,12 @@ PAGES = (
     "/roles/",
     "/tokens/",
     "/tokens/new/",
+    "/allocations/",
+    "/allocations/new/",
+    "/allocations/queue/",
+    "/fragmentation/",
+    "/quotas/",
+    "/projects/acme/quotas/new/",
 )
 
 
@@ -241,6 +250,84 @@ class TestTheWayToAccess:
 def _status(page, token):
     """Return how REST answers to the token."""
     return page.request.get("/api/v1/models", headers={"Authorization": f"Bearer {token}"}).status
+
+
+@pytest.fixture
+def world(transactional_db):
+    """Two nodes of eight H100s that acme/vision may use, within a quota."""
+    made = World(node("n1", devices=8), node("n2", devices=8), quota_milli=16_000)
+    made.clock.now = timezone.now()
+    load_catalogue(now=made.clock.now)
+    made.observe()
+    return made
+
+
+class TestTheWayToAnAllocation:
+    def test_leads_from_the_what_if_to_devices_and_back(self, page, world):
+        page.goto("/allocations/new/")
+        page.select_option("[name=project]", "acme/vision")
+        page.select_option("[name=model]", H100)
+        page.fill("[name=members]", "3")
+        page.fill("[name=devices]", "8")
+        page.wait_for_selector("#what-if >> text=It does not fit now")
+        page.click("#what-if button:has-text('Ask for 2 members.')")
+        page.wait_for_selector("#what-if >> text=It fits in lab")
+        is_taken_by_looking = Allocation.objects.exists()
+        page.fill("[name=name]", "train-7")
+        page.click("button:has-text('Ask for it')")
+        page.wait_for_url("**/allocations/*-*/")
+        shown = page.locator("main").inner_text()
+
+        page.click("a[href$='/release/']")
+        page.click("main form .actions .button:first-child")
+        page.wait_for_url("**/allocations/*-*/")
+
+        made = Allocation.objects.get()
+        assert not is_taken_by_looking and "n1" in shown and "n2" in shown
+        assert (made.name, made.members, made.devices_per_member) == ("train-7", 2, 8)
+        assert made.state in ("releasing", "released")
+
+    def test_hides_what_says_nothing_beside_a_model(self, page, world):
+        page.goto("/allocations/new/")
+        before = page.locator("[name=memory_min]").is_visible()
+
+        page.select_option("[name=model]", H100)
+
+        assert before and not page.locator("[name=memory_min]").is_visible()
+
+
+class TestTheWayToAQuota:
+    def test_leads_from_the_tree_to_what_still_fits(self, page, world):
+        page.goto("/quotas/?under=acme/vision")
+        page.click("a[title=Change]")
+        page.fill("[name=nominal]", "8")
+        page.click("main form .actions .button:first-child")
+        page.wait_for_url("**/quotas/?under=acme/vision")
+        page.click("a[aria-label='New quota of acme/vision']")
+        page.fill("[name=model]", H100)
+        page.fill("[name=pools]", "lab")
+        page.fill("[name=nominal]", "lots")
+        page.click("main form .actions .button:first-child")
+        page.wait_for_selector("#nominal-about .error")
+        page.fill("[name=nominal]", "12.5")
+        page.click("main form .actions .button:first-child")
+        page.wait_for_url("**/quotas/?under=acme/vision")
+        refused = world.ask(8, members=2, lease_seconds=60)
+        world.ask(3, lease_seconds=60)
+        page.goto("/quotas/?under=acme/vision")
+        told = page.locator("tbody svg title").all_text_contents()
+
+        page.click("a[title=Remove] >> nth=1")
+        page.click("main form .actions .button:first-child")
+        page.wait_for_url("**/quotas/?under=acme/vision")
+        left = page.locator("tbody tr:not(.branch)").count()
+        page.click("nav a[href='/fragmentation/']")
+        page.wait_for_url("**/fragmentation/")
+
+        assert isinstance(refused, DomainError) and left == 1
+        assert [text.split(" used")[0] for text in told] == ["3 of 8", "3 of 12.5"]
+        assert page.locator("tbody tr").count() == 1
+        assert "1 member × 8" in page.locator("tbody tr").inner_text()
 
 
 class TestKeys:

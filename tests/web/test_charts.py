@@ -86,3 +86,19 @@ class TestTrack:
         markup = charts.track({0: 0, 1: 0, 5: 3, 71: 2, 72: 3, -1: 3}, 72)
 
         assert markup.count("<path") == 3 and "M71.1" in markup and "M72" not in markup and "M-1" not in markup
+
+
+class TestParts:
+    def test_lie_one_after_the_other_with_a_mark_over_them(self):
+        drawn = charts.parts([("s-claimed", 300), ("s-held", 0), ("s-shadow", 100)], 800, mark=600)
+
+        assert drawn.count("<rect") == 2 and 'class="s-shadow" x="37.50%" width="12.50%"' in drawn
+        assert '<line class="mark" x1="75.00%"' in drawn
+
+    def test_never_leave_the_bar_and_never_vanish(self):
+        drawn = charts.parts([("s-claimed", 1), ("s-held", 999)], 10, mark=10)
+
+        assert 'x="0.00%" width="0.60%"' in drawn and 'x="0.10%" width="99.90%"' in drawn
+
+    def test_of_nothing_are_nothing(self):
+        assert charts.parts([("s-claimed", 0)], 0, mark=0) == ""

@@ -9,9 +9,10 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
-from pools.models import ChipModel, Device, Node, SyncRun
+from pools.domain.quota_fields import QuotaWanted
+from pools.models import Allocation, ChipModel, Device, Node, Quota, SyncRun
 from pools.selectors import tokens as seen
-from pools.services import invitations, partitions, service_accounts, sso_groups, tokens
+from pools.services import invitations, partitions, quotas, service_accounts, sso_groups, tokens
 from pools.web import account_urls, urls
 from tests import factories
 from tests.factories import ALICE, Clock, Shows, node
@@ -29,6 +30,18 @@ _IN = "projects/{project}/"
 _MEMBER = f"{_IN}members/{{user}}/"
 _ACCOUNT = "service-accounts/{account}/"
 _USER = "users/{user}/"
+_ALLOCATION = "allocations/{allocation}/"
+_ALLOCATIONS = (
+    *_page("allocations/", "allocation", "anywhere"),
+    *_page("allocations/new/", "allocation", "anywhere", get="create", post="create"),
+    *_page("allocations/what-if/", "allocation", "anywhere", get="", post="create"),
+    *_page("allocations/queue/", "allocation", "anywhere"),
+    *_page("fragmentation/", "capacity", "anywhere"),
+    *_page(_ALLOCATION, "allocation", "project"),
+    *_page(f"{_ALLOCATION}confirm/", "allocation", "project", get="edit", post="edit"),
+    *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
+    *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
+)
 _ACCESS = (
     *_page("projects/", "project", "anywhere"),
     *_page("projects/new/", "project", get="create", post="create"),
@@ -36,6 +49,10 @@ _ACCESS = (
     *_page(f"{_IN}new/", "project", "project", get="create", post="create"),
     *_page(f"{_IN}pools/", "pool", "project"),
     *_page(f"{_IN}pools/new/", "grant", "project", get="edit", post="edit"),
+    *_page("quotas/", "quota", "anywhere"),
+    *_page(f"{_IN}quotas/new/", "quota", "above", get="edit", post="edit"),
+    *_page(f"{_IN}quotas/{{quota}}/edit/", "quota", "above", get="edit", post="edit"),
+    *_page(f"{_IN}quotas/{{quota}}/remove/", "quota", "above", get="edit", post="edit"),
     *_page(f"{_IN}members/", "member", "project"),
     *_page(f"{_IN}members/new/", "member", "project", get="create", post="create"),
     *_page(f"{_MEMBER}edit/", "member", "project", get="edit", post="edit"),
@@ -128,6 +145,7 @@ class TestTheConsole(PermissionTest):
         *_page("audit/", "audit", "anywhere"),
         *_page("audit/verify/", "audit", get="", post="read"),
         *_ACCESS,
+        *_ALLOCATIONS,
     )
 
     @classmethod
@@ -179,7 +197,14 @@ def _people(now: datetime) -> dict[str, str]:
     account = service_accounts.make(project_id=vision.pk, name="ci", role="viewer", actor=ALICE, now=now)
     group = sso_groups.make(name="staff", project_id=vision.pk, role="viewer", actor=ALICE, now=now)
     token = tokens.make(username="ada", name="hers", actor=ALICE, now=now)
+    waiting = Allocation.objects.create(
+        project=vision, state="queued", spec={}, members=1, devices_per_member=1, queued_at=now, created_at=now,
+        changed_at=now,
+    )  # fmt: skip
+    quotas.replace(project_id=vision.pk, rows=[QuotaWanted(nominal_milli=1000)], actor=ALICE, now=now)
     return {
+        "allocation": str(waiting.pk),
+        "quota": str(Quota.objects.get(project=vision).pk),
         "project": str(vision.pk),
         "user": str(ada.pk),
         "invitation": str(invitation.pk),
@@ -203,6 +228,6 @@ def _worded(pattern: URLPattern) -> str:
     """Return a route with our words in place of its converters."""
     words = {"reference": "pool", "pool_id": "pool", "run_id": "run", "node_id": "node", "device_id": "device"}
     words |= {"slug": "model", "number": "word", "action": "word", "state": "word", "project_id": "project"}
-    words |= {f"{name}_id": name for name in ("user", "invitation", "account", "group", "token")}
+    words |= {f"{name}_id": name for name in ("user", "invitation", "account", "group", "token", "allocation", "quota")}
     route = str(pattern.pattern).replace("<project:reference>", "{project}")
     return re.sub(r"<\w+:(\w+)>", lambda name: f"{{{words.get(name[1], name[1])}}}", route)

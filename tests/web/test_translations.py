@@ -34,7 +34,7 @@ class TestManifests:
         with translation.override("zh-hans"):
             same = [text for text in manifest_texts.texts() if translation.gettext(text) == text]
 
-        assert set(same) <= {"Kubernetes", "OpenStack", "Kubeconfig", "clouds.yaml"}
+        assert set(same) <= {"Kubernetes", "OpenStack", "vSphere", "Kubeconfig", "clouds.yaml"}
 
 
 class TestStates:

@@ -1,4 +1,4 @@
-"""A double of the Kubernetes API server: lists, watches and refuses the way the recorded one did.
+"""A double of the Kubernetes API server: lists, watches, applies and refuses the way the recorded one did.
 
 Objects come from ``recorded/``; faults are switched on by its fields, or played by the server it runs in.
 """
@@ -6,6 +6,7 @@ Objects come from ``recorded/``; faults are switched on by its fields, or played
 import base64
 import copy
 import json
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from tests.connectors.kubernetes.applying import VERBS, Applying
 from tests.connectors.server import Answer, Seen, json_answer
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -22,6 +24,7 @@ Object = dict[str, Any]
 NODES, PODS = "/api/v1/nodes", "/api/v1/pods"
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
 CLAIMS = "/apis/resource.k8s.io/v1/resourceclaims"
+FLAVORS = "/apis/kueue.x-k8s.io/v1beta2/resourceflavors"
 NAMESPACES, CONFIG_MAPS = "/api/v1/namespaces", "/api/v1/namespaces/kube-system/configmaps"
 LIST_KINDS = {
     NODES: "NodeList",
@@ -30,6 +33,7 @@ LIST_KINDS = {
     CLAIMS: "ResourceClaimList",
     NAMESPACES: "NamespaceList",
     CONFIG_MAPS: "ConfigMapList",
+    FLAVORS: "ResourceFlavorList",
 }
 SELECTABLE = ("metadata.name", "metadata.namespace", "spec.nodeName", "status.phase", "spec.unschedulable")
 
@@ -52,10 +56,15 @@ def recorded_answer(name: str, status: int | None = None) -> Answer:
     return Answer(status=status or told["status"] or 200, body=body, headers=headers)
 
 
-class Cluster:
+class Cluster(Applying):
     """State of a cluster. ``put`` and ``remove`` move its resource version on and are told to watches."""
 
+    recorded = staticmethod(recorded)
+    recorded_answer = staticmethod(recorded_answer)
+
     def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.RLock()
         self.uid = "b5f3f3a0-0000-4000-8000-000000000001"
         self.version = 52933
         self.objects: dict[str, dict[str, Object]] = {path: {} for path in LIST_KINDS}
@@ -99,6 +108,10 @@ class Cluster:
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def __call__(self, seen: Seen) -> Answer:
+        with self.lock:
+            return self._answer(seen)
+
+    def _answer(self, seen: Seen) -> Answer:
         if seen.headers.get("authorization") != f"Bearer {TOKEN}":
             return recorded_answer("error_401_unauthorized")
         if any(seen.path == path or seen.path.startswith(f"{path}/") for path in self.forbidden):
@@ -114,6 +127,8 @@ class Cluster:
                 return json_answer(_group("resource.k8s.io"))
         if seen.path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
             return self._review(seen)
+        if seen.method in VERBS:
+            return self.change(seen)
         if seen.path in LIST_KINDS:
             return self._watch(seen) if seen.query.get("watch") else self._list(seen)
         return self._get(seen)
@@ -121,11 +136,10 @@ class Cluster:
     def _get(self, seen: Seen) -> Answer:
         if seen.path == "/api/v1/namespaces/kube-system":
             return json_answer({"kind": "Namespace", "metadata": {"name": "kube-system", "uid": self.uid}})
-        folder, _, name = seen.path.rpartition("/")
-        for item in self.objects.get(folder, {}).values():
-            if item["metadata"]["name"] == name:
-                return json_answer(item)
-        return recorded_answer("error_404_not_found")
+        item = self.at(seen.path)
+        if item is None or (shown := self.looked_at(item)) is None:
+            return recorded_answer("error_404_not_found")
+        return json_answer(shown)
 
     def _review(self, seen: Seen) -> Answer:
         body = msgspec.json.decode(seen.body)
@@ -205,8 +219,9 @@ def matches(item: Object, query: dict[str, str]) -> bool:
             found = found.get(part, "") if isinstance(found, dict) else ""
         if (str(found) == wanted) is ("!=" in clause):
             return False
-    label = query.get("labelSelector", "")
-    return not label or label in item["metadata"].get("labels", {})
+    label, is_valued, text = query.get("labelSelector", "").partition("=")
+    labels = item["metadata"].get("labels", {})
+    return not label or (labels.get(label) == text if is_valued else label in labels)
 
 
 def _group(name: str) -> Object:

@@ -122,12 +122,14 @@ class TestAdd:
             ("team-00/train-00000-0", {GPU: 4}),
         ]
 
-    @pytest.mark.parametrize("where", ["labels", "annotations", "namespace"])
-    def test_finds_our_mark_on_the_pod_or_on_its_namespace(self, where):
-        body = recorded("pod_running")
-        if where != "namespace":
-            body["metadata"].setdefault(where, {})["ocenter.io/allocation"] = "oc-abc"
-
-        uses = counted(read(body), markers={"team-00": "oc-abc"} if where == "namespace" else {})
+    def test_has_the_mark_of_our_namespace(self):
+        uses = counted(read(recorded("pod_running")), markers={"team-00": "oc-abc"})
 
         assert uses["gpu-h100-00000"].pods[0].marker == "oc-abc"
+
+    @pytest.mark.parametrize("where", ["labels", "annotations"])
+    def test_takes_no_mark_from_a_pod_itself_which_is_the_tenants_to_write(self, where):
+        body = recorded("pod_running")
+        body["metadata"].setdefault(where, {}).update({"ocenter.io/allocation": "oc-a", "ocenter.io/installation": ""})
+
+        assert counted(read(body))["gpu-h100-00000"].pods[0].marker is None

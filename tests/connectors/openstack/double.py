@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.openstack.connector import OpenStack
-from tests.connectors.server import LOOPBACK, Answer, FaultServer, Identity, Seen, json_answer, serving
+from tests.connectors.server import INSTALLATION, LOOPBACK, Answer, FaultServer, Identity, Seen, json_answer, serving
 
 RECORDED = Path(__file__).parent / "recorded"
 PASSWORD = "correct horse battery"
@@ -123,7 +123,7 @@ class Served:
         return {"password": PASSWORD}
 
     def connector(self, **settings: Any) -> OpenStack:
-        return OpenStack({**self.settings, **settings}, self.credential, LOOPBACK)
+        return OpenStack({**self.settings, **settings}, self.credential, LOOPBACK, INSTALLATION)
 
 
 @contextmanager

@@ -1,15 +1,17 @@
 """Settings, log-in, identity, permissions and trust."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from connectors import catalog
-from connectors.contract import Denied, Order, Permanent, Target, Transient
-from connectors.openstack import login
+from connectors.contract import Denied, Permanent, Target, Transient
+from connectors.openstack import login, permissions
 from connectors.openstack.connector import OpenStack
 from tests.connectors.openstack.double import PASSWORD, served
+from tests.connectors.openstack.live import living
 from tests.connectors.server import HTML, LOOPBACK, Answer, Authority, connect_here, json_answer, serving
 
 SECRET = "s3cret-of-the-cloud"
@@ -123,10 +125,10 @@ class TestIdentity:
 
         assert first.key == second.key and first.label != second.label
 
-    def test_costs_one_call(self, cloud):
+    def test_costs_a_log_in_and_the_version_of_placement(self, cloud):
         cloud.connector().identity()
 
-        assert cloud.server.paths() == ["POST /identity/v3/auth/tokens"]
+        assert cloud.server.paths() == ["POST /identity/v3/auth/tokens", "GET /placement/"]
 
     def test_stays_when_services_and_endpoints_are_made_anew(self, cloud):
         before = cloud.connector().identity().key
@@ -296,16 +298,36 @@ class TestTrust:
 
 
 class TestCheck:
-    def test_names_what_is_missing_to_manage(self, cloud):
-        check = cloud.connector().check()
+    @pytest.mark.parametrize(
+        ("role", "missing"),
+        [
+            ("service", ["cyborg:arq:delete and a service token"]),
+            (
+                "admin",
+                ["placement:allocations:update", "cyborg:device_profile:create", "cyborg:device_profile:delete"],
+            ),
+        ],
+    )
+    def test_names_what_is_missing_to_manage(self, role, missing):
+        with living() as (double, cloud):
+            whole = cloud.connector().check()
+            double.take_role(role)
 
-        assert check.watch.ok and not check.manage.ok
-        assert [missing.split(":")[0] for missing in check.manage.missing] == ["role service"]
+            check = cloud.connector().check()
 
-    def test_asks_every_kind_of_read_and_nothing_else(self, cloud):
-        cloud.connector().check()
+        assert whole.manage.ok and check.watch.ok and not check.manage.ok
+        assert [text.split(" (")[0] for text in check.manage.missing] == missing
 
-        assert {seen.method for seen in cloud.server.requests[1:]} == {"GET"}
+    def test_without_cyborg_nothing_can_be_bound(self, cloud):
+        cloud.double.without("accelerator")
+
+        assert cloud.connector().check().manage.missing[0].startswith("the service accelerator")
+
+    def test_changes_nothing(self):
+        with living() as (double, cloud):
+            cloud.connector().check()
+
+            assert (double.consumers, double.requests, double.profiles) == ({}, [], [])
 
     def test_a_project_user_learns_which_policies_refuse(self):
         with served("forbidden") as cloud:
@@ -334,18 +356,21 @@ class TestCheck:
         assert check.watch.ok and any("os-hypervisors" in warning for warning in check.warnings)
 
 
-class TestDelivery:
-    @pytest.mark.parametrize("call", ["plan", "apply"])
-    def test_is_refused_with_a_sentence(self, cloud, call):
-        target = Target(kind="consumer", ref="oc-x", generation=1)
+class TestPolicy:
+    def test_that_is_shipped_has_every_policy_that_check_may_name(self):
+        shipped = yaml.safe_load((Path(permissions.__file__).parent / "policy.yaml").read_text())
+        asked = [ask.policy for ask in (*permissions.WATCH, *permissions.LIVENESS)]
+        asked += [change.policy.split(" ")[0] for change in permissions.MANAGE]
 
-        with pytest.raises(Permanent, match="only watches") as caught:
-            getattr(cloud.connector(), call)(target, [Order(marker="oc-x", allocation="a", member=0)])
+        assert {name for name in asked if not name.startswith("cyborg:")} <= shipped.keys()
+        assert {name for name in asked if "device_profile" in name} <= shipped.keys()
 
-        assert caught.value.code == "not_supported"
 
-    def test_so_is_a_probe(self, cloud):
-        with pytest.raises(Permanent) as caught:
-            cloud.connector().probe(Target(kind="consumer", ref="oc-x", generation=1))
+class TestTargets:
+    def test_of_another_kind_are_refused(self, cloud):
+        target = Target(kind="namespace", ref="oc-x", generation=1)
 
-        assert caught.value.code == "not_supported" and cloud.server.requests == []
+        for call in (cloud.connector().plan, cloud.connector().apply, cloud.connector().hold):
+            with pytest.raises(Permanent) as caught:
+                call(target, [])
+            assert caught.value.code == "not_supported"

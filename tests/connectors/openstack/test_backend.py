@@ -1,109 +1,24 @@
 """Against real services: Keystone, Placement and Cyborg with 34 devices, started for the time of this file."""
 
 import json
-import os
-import re
-import socket
-import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from keystoneauth1.session import Session
 
 from connectors.contract import Denied, DeviceFact, NodeFact, Transient
 from connectors.openstack import connector as module
-from connectors.openstack import login
 from connectors.openstack.client import Cloud
 from tests.connectors.contract import ConnectorContract
-from tests.connectors.server import connect_here
+from tests.connectors.openstack.backend import NAME, replace, wait_for
+from tests.connectors.server import INSTALLATION, connect_here
 
 pytestmark = pytest.mark.backend
-NAME = "watched"
-START_SECONDS = 600
-CHANGE_SECONDS = 90
-
-
-EMPTY_HOST = f"{NAME}-empty"
-
-
-class Backend:
-    """A running cloud: its ``clouds_yaml`` and the file that says which hosts and cards it has."""
-
-    def __init__(self, printed: str) -> None:
-        found = re.search(r"OS_CLIENT_CONFIG_FILE=(\S+)", printed)
-        assert found, printed[-2000:]
-        self.clouds_yaml = Path(found[1]).read_text()
-        self.fleet = Path(found[1]).with_name("fleet.json")
-
-    def settings(self, account: str = "admin") -> dict[str, Any]:
-        return {"auth_type": "clouds_yaml", "cloud": f"{NAME}-{account}"}
-
-    @property
-    def credential(self) -> dict[str, Any]:
-        return {"clouds_yaml": self.clouds_yaml}
-
-    def look(self, account: str = "admin") -> dict[str, NodeFact]:
-        with connect_here("openstack", self.settings(account), self.credential) as connector:
-            pages = list(connector.observe(None))
-        assert pages[-1].last is not None and pages[-1].last.complete
-        return {node.name: node for page in pages for node in page.nodes}
-
-    def placement(self, method: str, path: str, body: Any = None) -> Any:
-        """Change something behind the connector's back."""
-        plugin = login.read(self.settings(), self.credential).plugin
-        where = {"service_type": "placement"}
-        return Session(auth=plugin).request(path, method, json=body, endpoint_filter=where, microversion="1.38")
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    if not os.environ.get("OCENTER_BACKENDS"):
-        pytest.skip("OCENTER_BACKENDS does not say where the backends are: a real OpenStack was NOT tried")
-    folder = Path(os.environ["OCENTER_BACKENDS"], "openstack")
-    if not (folder / "up").is_file():
-        pytest.skip(f"there is no {folder}/up: a real OpenStack was NOT tried")
-    try:
-        started = Backend(_run(folder / "up", "--name", NAME, "--port-base", str(_free_ports())))
-        fleet = json.loads(started.fleet.read_text())
-        fleet["hosts"].append({"name": EMPTY_HOST, "pci": []})
-        _replace(started.fleet, json.dumps(fleet))
-        _wait_for(lambda: EMPTY_HOST in started.look())
-        yield started
-    finally:
-        _run(folder / "down", "--name", NAME, "--purge")
-
-
-def _run(program: Path, *arguments: str) -> str:
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=START_SECONDS, check=False)
-    assert done.returncode == 0, f"{program} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
-
-
-def _free_ports() -> int:
-    """Return the first of five ports in a row that nobody has."""
-    for base in range(15300, 16300, 10):
-        taken = False
-        for port in range(base, base + 5):
-            with socket.socket() as probe:
-                taken = taken or probe.connect_ex(("127.0.0.1", port)) == 0
-        if not taken:
-            return base
-    raise AssertionError("no free ports between 15300 and 16300")
 
 
 def _cards(nodes: dict[str, NodeFact]) -> dict[str, DeviceFact]:
     return {f"{node.name}_{device.pci_address}": device for node in nodes.values() for device in node.devices}
-
-
-def _wait_for(seen: Callable[[], bool]) -> None:
-    end = time.monotonic() + CHANGE_SECONDS
-    while not seen():
-        assert time.monotonic() < end, f"not seen within {CHANGE_SECONDS} s"
-        time.sleep(1)
 
 
 class TestFleet:
@@ -142,20 +57,14 @@ class TestFleet:
         assert name in _cards(backend.look())
 
         try:
-            _replace(backend.fleet, json.dumps(fleet))
-            _wait_for(lambda: name not in _cards(backend.look()))
+            replace(backend.fleet, json.dumps(fleet))
+            wait_for(lambda: name not in _cards(backend.look()))
             assert len(_cards(backend.look())) == 33
         finally:
-            _replace(backend.fleet, before)
+            replace(backend.fleet, before)
 
-        _wait_for(lambda: len(_cards(backend.look())) == 34)
+        wait_for(lambda: len(_cards(backend.look())) == 34)
         assert name in _cards(backend.look())
-
-
-def _replace(path: Path, text: str) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(text)
-    new.replace(path)
 
 
 class TestUse:
@@ -166,7 +75,7 @@ class TestUse:
             "allocations": {card.attributes["provider"]: {"resources": {"PGPU": 1}}},
             "consumer_generation": None,
             "project_id": "5" * 32,
-            "user_id": "6" * 32,
+            "user_id": f"ocenter/{INSTALLATION}/a/oc-abcdefghij234567abcd/1",
             "consumer_type": "OCENTER",
         }
         backend.placement("PUT", f"/allocations/{consumer}", body)
@@ -176,7 +85,7 @@ class TestUse:
         finally:
             backend.placement("DELETE", f"/allocations/{consumer}")
 
-        assert (use.holder, use.milli, use.marker) == (f"{'5' * 32}/{consumer}", 1000, consumer)
+        assert (use.holder, use.milli, use.marker) == (f"{'5' * 32}/{consumer}", 1000, "oc-abcdefghij234567abcd")
         assert _cards(backend.look())[name].uses == ()
 
 

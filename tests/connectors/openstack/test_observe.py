@@ -11,6 +11,7 @@ import pytest
 
 from connectors.contract import CounterFact, DeviceFact, NodeFact, Transient, UseFact
 from tests.connectors.openstack.double import Served, served
+from tests.connectors.server import INSTALLATION
 
 DEPLOYABLES = "/accelerator/v2/deployables"
 DEVICES = "/accelerator/v2/devices"
@@ -19,6 +20,7 @@ PROVIDERS = "/placement/resource_providers"
 CANDIDATES = "/placement/allocation_candidates?resources=MEMORY_MB:1"
 HYPERVISORS = "/compute/os-hypervisors/detail"
 STRANGER = "11111111-1111-1111-1111-111111111111"
+OURS = "oc-abcdefghij234567abcd"
 
 
 @pytest.fixture
@@ -212,7 +214,8 @@ class TestSlots:
     def test_used_vgpus_are_units_of_their_holder(self, busy):
         counter = Look(busy).counter("east-v001")
 
-        assert [(use.milli, use.marker) for use in counter.uses] == [(375, "00000000-0000-0000-0000-000000000005")]
+        (use,) = counter.uses
+        assert use.milli == 375 and use.holder.endswith("/00000000-0000-0000-0000-000000000005")
 
     def test_vgpus_with_requests_need_no_further_call(self, idle):
         rp = provider(idle, "cyborg-v001_0000:10:00.0")["uuid"]
@@ -242,23 +245,21 @@ class TestSlots:
 
 
 class TestUse:
-    def test_a_server_holds_its_card_and_its_name_is_the_marker(self, busy):
+    def test_a_server_holds_its_card_and_its_name_proves_nothing(self, busy):
+        """Anybody can name a server oc-...; only a marker of this installation makes it ours."""
         uses = [use for device in Look(busy).nodes["east-001"].devices for use in device.uses]
 
-        marked = [use for use in uses if use.marker]
-        assert [use.marker for use in marked] == ["oc-abcdefghij234567abcd"]
-        assert marked[0].milli == 1000 and marked[0].holder.count("/") == 1
+        assert uses and all((use.milli, use.marker, use.holder.count("/")) == (1000, None, 1) for use in uses)
 
-    def test_a_hold_of_our_consumer_type_is_marked_by_its_consumer(self, busy):
+    @pytest.mark.parametrize(("installation", "marker"), [(INSTALLATION, OURS), ("another", None)])
+    def test_a_hold_carries_our_marker(self, busy, installation, marker):
+        consumer = "00000000-0000-0000-0000-000000000001"
+        busy.double.body(f"/placement/allocations/{consumer}")["user_id"] = f"ocenter/{installation}/a/{OURS}/3"
+
         look = Look(busy)
 
-        assert look.card("east-002", "0000:10:00.0").uses == (
-            UseFact(
-                holder="55555555555555555555555555555555/00000000-0000-0000-0000-000000000001",
-                milli=1000,
-                marker="00000000-0000-0000-0000-000000000001",
-            ),
-        )
+        holder = f"55555555555555555555555555555555/{consumer}"
+        assert look.card("east-002", "0000:10:00.0").uses == (UseFact(holder=holder, milli=1000, marker=marker),)
 
     def test_use_in_placement_without_a_request_counts_and_is_told(self, busy):
         look = Look(busy)
@@ -298,11 +299,17 @@ class TestUse:
 
         assert [use.holder for use in Look(idle).card("cyborg-001", "0000:10:00.0").uses] == [f"p1/{STRANGER}"]
 
-    def test_a_request_of_our_device_profile_is_marked_by_its_consumer(self, idle):
+    @pytest.mark.parametrize(
+        ("description", "marker"),
+        [(f"ocenter/{INSTALLATION}/a/{OURS}/0", OURS), (f"ocenter/another/a/{OURS}/0", None), ("", None), (None, None)],
+    )
+    def test_a_request_is_ours_when_its_device_profile_says_so(self, idle, description, marker):
         rp = provider(idle, "cyborg-001_0000:10:00.0")["uuid"]
-        idle.double.put(REQUESTS, {"arqs": [request(rp, device_profile_name="oc-h100")]})
+        idle.double.put(REQUESTS, {"arqs": [request(rp, device_profile_name=OURS)]})
+        profile = {"uuid": "p", "name": OURS, "description": description, "groups": [{"resources:PGPU": "1"}]}
+        idle.double.put("/accelerator/v2/device_profiles", {"device_profiles": [profile]})
 
-        assert [use.marker for use in Look(idle).card("cyborg-001", "0000:10:00.0").uses] == [STRANGER]
+        assert [use.marker for use in Look(idle).card("cyborg-001", "0000:10:00.0").uses] == [marker]
 
     def test_without_the_role_admin_missing_requests_are_no_conflict(self, busy):
         busy.double.token["token"]["roles"] = [{"name": "service", "id": "1"}]

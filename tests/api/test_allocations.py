@@ -1,0 +1,182 @@
+"""Accelerators are asked for, shown and given back, over HTTP."""
+
+import pytest
+from django.utils import timezone
+
+from pools.models import Allocation, Flavor, PoolSync, Quota
+from tests.api.tenants import caller
+from tests.factories import person, project
+from tests.services.asking import H100, World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ONE = {"project": "acme/vision", "any_of": [{"model": H100}]}
+
+
+@pytest.fixture
+def world():
+    world = World()
+    PoolSync.objects.update(observed_at=timezone.now())
+    return world
+
+
+@pytest.fixture
+def engineer(world):
+    ed = person("ed")
+    project("acme/vision", member=ed)
+    return caller(ed)
+
+
+class TestARequest:
+    def test_is_answered_with_what_it_got_and_why(self, engineer):
+        made = engineer.post("/allocations", ONE | {"devices_per_member": 2, "name": "train-7", "lease_seconds": 3600})
+
+        assert made.status_code == 201, made.data
+        (member,) = made.data["members"]
+        assert (made.data["state"], made.data["pool"], made.data["model"]) == ("active", "lab", H100)
+        assert (member["node"], member["milli"], len(member["devices"])) == ("n0", 2000, 2)
+        assert made.data["decision"]["explanation"]["policy"] == "pack" and made.data["queue"] is None
+        assert made.data["spec"]["devices_per_member"] == 2 and made.data["asked_by"] == "ed"
+        again = engineer.get(made["Location"])
+        assert again.data == made.data and again["ETag"] == made["ETag"]
+
+    def test_that_is_sent_twice_with_one_key_gets_one_thing(self, engineer):
+        key = {"Idempotency-Key": "k1"}
+
+        first, second = (engineer.post("/allocations", ONE, headers=key) for _ in range(2))
+
+        assert first.data == second.data and second["Idempotency-Replayed"] == "true"
+        assert Allocation.objects.count() == 1
+
+    def test_that_only_tries_leaves_nothing(self, engineer):
+        tried = engineer.post("/allocations?dry_run=1", ONE)
+
+        assert (tried.status_code, tried["Dry-Run"]) == (201, "true") and not Allocation.objects.exists()
+
+    def test_for_more_than_there_is_or_is_granted_says_which(self, engineer, world):
+        engineer.post("/allocations", ONE | {"devices_per_member": 6})
+
+        full = engineer.post("/allocations", ONE | {"devices_per_member": 4})
+        assert (full.status_code, full.data["code"]) == (409, "allocation.no_capacity")
+        Quota.objects.filter(pk=world.quota.pk).update(nominal_milli=6000)
+
+        over = engineer.post("/allocations", ONE)
+        assert (over.status_code, over.data["code"]) == (409, "quota.exceeded")
+
+    @pytest.mark.parametrize(
+        ("change", "field"),
+        [
+            ({"any_of": [{"model": "h100"}]}, "any_of[0].model"),
+            ({"members": 10**30}, "members"),
+            ({"lease_seconds": -1}, "lease_seconds"),
+            ({"project": "acme/visions"}, "project"),
+            ({"flavor": "smal"}, "flavor"),
+            ({"devices": 3}, "devices"),
+            ({"start_at": "2030-01-01T00:00:00Z"}, "start_at"),
+        ],
+    )
+    def test_that_is_wrong_is_told_the_field(self, engineer, change, field):
+        Flavor.objects.create(name="small", spec={"members": 2}, created_at=timezone.now())
+
+        refused = engineer.post("/allocations", ONE | change)
+
+        assert refused.status_code == 422 and field in {wrong["field"] for wrong in refused.data["errors"]}
+        assert not Allocation.objects.exists()
+
+    def test_by_a_flavor_is_what_the_flavor_says(self, engineer):
+        Flavor.objects.create(name="pair", spec={"devices_per_member": 2}, created_at=timezone.now())
+
+        made = engineer.post("/allocations", ONE | {"flavor": "pair"})
+        both = engineer.post("/allocations", ONE | {"flavor": "pair", "devices_per_member": 3})
+
+        assert made.data["members"][0]["milli"] == 2000
+        assert both.status_code == 422 and both.data["errors"][0]["code"] == "set_by_flavor"
+
+    def test_is_for_those_who_work_in_the_project(self, world):
+        vera, stranger = person("vera"), person("stranger")
+        project("acme/vision", viewer=vera)
+        project("umbrella", owner=stranger)
+
+        assert caller(vera).post("/allocations", ONE).status_code == 403
+        assert caller(stranger).post("/allocations", ONE).status_code == 422
+
+    def test_in_a_suspended_project_is_refused(self, engineer):
+        project("acme").__class__.objects.filter(path="acme").update(state="suspended")
+
+        assert engineer.post("/allocations", ONE).data["code"] == "project.suspended"
+
+
+class TestMany:
+    def test_are_answered_one_by_one_and_fail_one_by_one(self, engineer):
+        items = [ONE | {"devices_per_member": 6}, ONE | {"devices_per_member": 6}, ONE | {"lease_seconds": 0}, ONE]
+
+        answer = engineer.post("/allocations/bulk", {"items": items})
+
+        assert answer.status_code == 200, answer.data
+        assert [each["status"] for each in answer.data["results"]] == [201, 409, 422, 201]
+        assert [bool(each["problem"]) for each in answer.data["results"]] == [False, True, True, False]
+        assert answer.data["results"][3]["allocation"]["members"][0]["node"] == "n0"
+
+    @pytest.mark.parametrize("items", [[], [ONE] * 1001, "no list"])
+    def test_are_a_thousand_at_most(self, engineer, items):
+        assert engineer.post("/allocations/bulk", {"items": items}).status_code == 422
+
+
+class TestAnAllocation:
+    def test_that_is_held_becomes_a_claim_or_nothing(self, engineer):
+        held = engineer.post("/allocations", ONE | {"mode": "hold", "hold_seconds": 60}).data
+        assert held["state"] == "held" and held["held_until_at"]
+
+        confirmed = engineer.post(f"/allocations/{held['id']}/confirm")
+
+        assert (confirmed.status_code, confirmed.data["state"]) == (202, "active"), confirmed.data
+        assert confirmed.data["members"][0]["devices"] == held["members"][0]["devices"]
+
+    def test_lives_until_it_is_given_back(self, engineer):
+        made = engineer.post("/allocations", ONE | {"lease_seconds": 60}).data
+        longer = engineer.post(f"/allocations/{made['id']}/extend", {"lease_seconds": 7200})
+        assert longer.data["lease"]["end_at"] > made["lease"]["end_at"]
+
+        first, second = (engineer.post(f"/allocations/{made['id']}/release") for _ in range(2))
+
+        assert (first.status_code, first.data["state"], first.data["reason"]) == (202, "released", "user")
+        assert second.data == first.data
+        events = engineer.get(f"/allocations/{made['id']}/events").data["results"]
+        assert [each["action"] for each in events] == [
+            "allocation.released",
+            "allocation.extended",
+            "allocation.claimed",
+        ]
+
+    def test_is_changed_in_the_version_that_was_read(self, engineer):
+        made = engineer.post("/allocations", ONE | {"lease_seconds": 60})
+        engineer.post(f"/allocations/{made.data['id']}/extend", {"lease_seconds": 90})
+
+        late = engineer.post(f"/allocations/{made.data['id']}/release", headers={"If-Match": made["ETag"]})
+
+        assert (late.status_code, late.data["code"]) == (412, "allocation.changed")
+
+    def test_is_seen_by_its_project_alone(self, engineer):
+        made = engineer.post("/allocations", ONE).data
+        stranger = person("stranger")
+        project("umbrella", owner=stranger)
+
+        assert caller(stranger).get(f"/allocations/{made['id']}").status_code == 404
+        assert caller(stranger).post(f"/allocations/{made['id']}/release").status_code == 404
+        assert caller(stranger).get("/allocations").data["results"] == []
+
+    @pytest.mark.parametrize(
+        ("query", "count"),
+        [
+            ("project=acme/vision", 1),
+            ("under=acme/vision", 1),
+            ("state=released", 0),
+            ("q=train", 1),
+            ("label=tier=prod", 1),
+        ],
+    )
+    def test_is_found(self, engineer, query, count):
+        engineer.post("/allocations", ONE | {"name": "train-7", "labels": {"tier": "prod"}})
+
+        found = engineer.get(f"/allocations?{query}")
+
+        assert len(found.data["results"]) == count, found.data

@@ -1,0 +1,131 @@
+"""A worker killed at any line while it changes a platform: the next one ends as if nothing had been."""
+
+import signal
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from pools.models import Operation, Target
+from pools.services import targets as turns
+from tests.crash.applying import POINTS
+from tests.reconcile.binding import Lab, has_to_answer
+
+pytestmark = pytest.mark.crash
+
+BROKEN = [("plan", "before"), ("plan", "after"), ("apply", "before"), ("apply", "during"), ("apply", "after")]
+"""Where the platform's call takes the worker with it; of an apply nothing is there then, a half, or all of it."""
+
+
+@pytest.fixture
+def lab(site, monkeypatch):
+    folder = site.folder / "fleets"
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        left.unlink()
+    has_to_answer(monkeypatch)
+    return Lab(folder, timezone.now, mode="device", nodes=1)
+
+
+def die(site, lab, point):
+    dying = site.run("tests.crash.applying", str(lab.pool.id), point, OCENTER_DATABASE_ROLE="app")
+    assert dying.wait() == -signal.SIGKILL, dying.said()
+
+
+def die_in_call(site, lab, call, when):
+    lab.store.fail("die", call=call, when=when)
+    dying = site.run("tests.crash.applying", str(lab.pool.id), "never", OCENTER_DATABASE_ROLE="app")
+    assert dying.wait() == 137, dying.said()
+
+
+def free_the_turn():
+    """Let the turn of a dead worker run out, which it does within minutes."""
+    held = Target.objects.filter(turn_until__isnull=False)
+    assert all(target.turn_until - timezone.now() <= timedelta(seconds=turns.TURN_SECONDS) for target in held)
+    held.update(turn_until=timezone.now())
+
+
+def go_on(lab):
+    free_the_turn()
+    for _ in range(2):
+        lab.advance()
+
+
+class TestAWorkerKilled:
+    @pytest.mark.parametrize("point", POINTS)
+    def test_at_any_line_of_making_and_giving_back_leaves_what_the_next_one_completes(self, site, lab, point):
+        kept = lab.ask(1)
+        lab.advance()
+        made = lab.ask(2)
+
+        die(site, lab, point)
+
+        assert lab.state(made) in ("claimed", "binding")
+        go_on(lab)
+        assert lab.state(kept) == lab.state(made) == "active"
+        lab.check()
+
+        lab.release(made)
+        assert lab.state(made) == "releasing"
+        if point != "before the targets are marked":  # which a release does itself, in one transaction
+            die(site, lab, point)
+            assert lab.state(made) == "releasing"
+        go_on(lab)
+        assert (lab.state(kept), lab.state(made)) == ("active", "released")
+        assert lab.orders_there() == [str(kept)]
+        lab.check()
+
+    @pytest.mark.parametrize(("call", "when"), BROKEN)
+    def test_inside_a_call_leaves_what_the_next_one_finds_out(self, site, lab, call, when):
+        ids = [lab.ask(1), lab.ask(2)]
+
+        die_in_call(site, lab, call, when)
+
+        assert {lab.state(id) for id in ids} == {"binding"}
+        assert lab.target().is_unknown == (call == "apply")
+        go_on(lab)
+        assert {lab.state(id) for id in ids} == {"active"}
+        lab.check()
+
+        lab.release(ids[0])
+        die_in_call(site, lab, call, when)
+        assert lab.state(ids[0]) == "releasing"
+        go_on(lab)
+        assert lab.state(ids[0]) == "released" and lab.orders_there() == [str(ids[1])]
+        lab.check()
+
+    def test_again_and_again_sends_nothing_twice(self, site, lab):
+        id = lab.ask(1)
+        for when in ("after", "after"):
+            die_in_call(site, lab, "apply", when)
+            free_the_turn()
+
+        go_on(lab)
+
+        assert lab.state(id) == "active"
+        assert Operation.objects.get().calls == [], "the last one found everything there"
+        lab.check()
+
+    def test_before_a_release_that_comes_meanwhile_gives_back_all_of_it(self, site, lab):
+        id = lab.ask(3)
+        die_in_call(site, lab, "apply", "after")
+        assert lab.orders_there() == [str(id)]
+
+        lab.release(id)
+        go_on(lab)
+
+        assert lab.state(id) == "released" and lab.there() == {}
+        lab.check()
+
+
+class TestTwoProcesses:
+    def test_at_once_on_one_pool_apply_once(self, site, lab):
+        ids = [lab.ask(1) for _ in range(3)]
+
+        both = [site.run("tests.crash.applying", str(lab.pool.id), "never") for _ in range(4)]
+
+        assert [each.wait() for each in both] == [0] * 4, [each.said()[-2000:] for each in both]
+        go_on(lab)
+        assert {lab.state(id) for id in ids} == {"active"}
+        assert set(Operation.objects.values_list("attempts", flat=True)) == {1}
+        lab.check()

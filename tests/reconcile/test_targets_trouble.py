@@ -1,0 +1,301 @@
+"""A platform that answers late, half, wrong or never, workers that come late, and messages that come too often."""
+
+import pytest
+
+from connectors.contract import Absent, Done, Permanent
+from pools.models import Allocation, Capacity, Member, Operation, PoolSync, Target
+from pools.reconcile import allocations, targets
+from pools.selectors import installation
+from pools.selectors import targets as due
+from pools.services import allocations as services
+from pools.services import targets as turns
+from pools.services.targets import TurnLost
+from tests.factories import ALICE, Clock
+from tests.reconcile.binding import Lab, has_to_answer
+from tests.services import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """A node whose object carries the orders of all."""
+    has_to_answer(monkeypatch)
+    return Lab(tmp_path, Clock(), mode="device", nodes=1)
+
+
+@pytest.fixture
+def gangs(tmp_path, monkeypatch):
+    """Two nodes, and an object for each member."""
+    has_to_answer(monkeypatch)
+    return Lab(tmp_path, Clock(), mode="node", nodes=2)
+
+
+def later(lab, **delta):
+    lab.clock.forward(**(delta or {"seconds": 30}))
+    lab.advance()
+
+
+def take_turn(lab):
+    turn = turns.take_turn(pool_id=lab.pool.id, installation=installation.installation_id(), now=lab.clock.now)
+    assert turn is not None
+    return turn
+
+
+def operation(id, action="apply"):
+    return Operation.objects.filter(allocation_id=id, action=action).latest("id")
+
+
+class TestAnAnswerThatIsLost:
+    def test_leaves_it_unknown_and_asked_for_before_anything_is_sent_again(self, lab, caplog):
+        id = lab.ask(2)
+        lab.store.fail("timeout", call="apply", when="after")
+
+        lab.advance()
+
+        target = lab.target()
+        assert (target.is_unknown, target.failures, target.trouble["code"]) == (True, 1, "timeout")
+        assert (lab.state(id), operation(id).state) == ("binding", "unknown")
+        assert Capacity.objects.get(kind="cards").claimed_milli == 2000, "never counted free"
+
+        caplog.clear()
+        later(lab)
+
+        calls = [
+            record.msg["call"] for record in caplog.records if isinstance(record.msg, dict) and "call" in record.msg
+        ]
+        assert calls.index("probe") < calls.index("apply")
+        assert (lab.state(id), operation(id).calls, operation(id).attempts) == ("active", [], 2), "nothing was repeated"
+        lab.check()
+
+    def test_to_giving_back_is_not_free_until_somebody_asked(self, lab):
+        id = lab.ask(2)
+        lab.advance()
+        lab.release(id)
+        lab.store.fail("timeout", call="apply", when="after")
+
+        lab.advance()
+
+        assert lab.state(id) == "releasing" and lab.there() == {}
+        assert Capacity.objects.get(kind="cards").claimed_milli == 2000
+
+        later(lab)
+
+        assert lab.state(id) == "released"
+        lab.check()
+
+    def test_is_asked_for_ever_more_rarely(self, lab):
+        lab.ask(1)
+        lab.store.fail("server_error", call="plan", times=-1)
+        waits = []
+
+        for _ in range(12):
+            lab.advance()
+            waits.append((lab.target().due_at - lab.clock.now).total_seconds())
+            lab.clock.now = lab.target().due_at
+
+        assert 4 < waits[0] < 6 and 800 < waits[-1] < 1000
+        assert lab.target().failures == 12
+
+    def test_is_not_needed_where_half_of_it_is_done(self, lab):
+        ids = [lab.ask(1), lab.ask(1)]
+        lab.store.fail("server_error", call="apply", when="during")
+        lab.advance()
+        assert len(lab.orders_there()) == 1
+
+        later(lab)
+
+        assert [lab.state(id) for id in ids] == ["active"] * 2
+        lab.check()
+
+
+class TestAPlatformThatRefuses:
+    @pytest.mark.parametrize("code", ["forbidden", "rejected"])
+    def test_lets_people_see_why_and_leaves_nothing_behind(self, gangs, code):
+        gangs.store.fail(code, call="apply", when="before")
+        id = gangs.ask(4, members=2)
+
+        gangs.advance()
+        gangs.advance()
+
+        found = Allocation.objects.get(id=id)
+        assert (found.state, found.reason, gangs.there()) == ("needs_attention", code, {})
+        troubles = [m.trouble for m in Member.objects.filter(allocation_id=id) if m.trouble]
+        assert troubles[0]["code"] == code and troubles[0]["message"] and troubles[0]["words"]
+        assert Capacity.objects.filter(claimed_milli=4000, kind="cards").count() == 2, "still its own"
+
+        gangs.release(id)
+        gangs.advance()
+
+        assert gangs.state(id) == "released"
+        gangs.check()
+
+    def test_one_order_lets_those_of_others_go_on(self, lab):
+        kept = lab.ask(1)
+        lab.advance()
+        refused = lab.ask(1)
+        lab.store.fail("rejected", call="apply", when="before")
+
+        lab.advance()
+        later(lab)
+
+        assert lab.state(kept) == "active" and lab.state(refused) == "needs_attention"
+        assert lab.orders_there() == [str(kept)] and lab.target().trouble is None
+
+        lab.release(kept)
+        lab.advance()
+
+        assert lab.state(kept) == "released"
+        lab.release(refused)
+        lab.advance()
+        lab.check()
+
+    def test_to_give_back_is_asked_again_until_it_does(self, lab):
+        id = lab.ask(1)
+        lab.advance()
+        lab.store.fail("forbidden", call="apply", when="before", times=2)
+
+        lab.release(id)
+        lab.advance()
+
+        assert lab.state(id) == "releasing" and lab.target().trouble["class"] == "denied"
+        later(lab)
+        later(lab, minutes=2)
+        assert lab.state(id) == "released" and lab.target().trouble is None
+        lab.check()
+
+
+class TestAPlatformThatCannotBeReached:
+    def test_is_left_in_peace_with_all_its_targets(self, gangs):
+        ids = [gangs.ask(1), gangs.ask(1), gangs.ask(1)]
+        gangs.store.fail("unreachable", call="identity", times=-1)
+
+        allocations.advance(clock=gangs.clock)
+        tried = targets.run(pool_id=gangs.pool.id, clock=gangs.clock)
+
+        assert tried == 1 and not Target.objects.filter(due_at__lte=gangs.clock.now).exists()
+        gangs.simulation.heal()
+        later(gangs)
+        assert {gangs.state(id) for id in ids} == {"active"}
+        gangs.check()
+
+    def test_is_not_tried_while_its_breaker_is_open(self, lab):
+        lab.ask(1)
+        allocations.advance(clock=lab.clock)
+        assert [pool_id for pool_id, _, _ in due.due_pools(lab.clock.now)] == [lab.pool.id]
+
+        PoolSync.objects.update(breaker_open_until=lab.clock.now.replace(hour=13))
+
+        assert due.due_pools(lab.clock.now) == []
+
+    def test_because_it_is_paused_waits_until_it_is_resumed(self, lab):
+        id = lab.ask(1)
+        lab.pool.state = "paused"
+        lab.pool.save(update_fields=["state"])
+
+        lab.advance()
+
+        assert lab.state(id) == "binding" and not lab.there()
+
+
+class TestALateWorker:
+    def test_writes_nothing_when_its_turn_is_somebody_elses(self, lab):
+        id = lab.ask(1)
+        allocations.advance(clock=lab.clock)
+        stale = take_turn(lab)
+        lab.clock.forward(seconds=turns.TURN_SECONDS + 1)
+        lab.release(id)
+        lab.advance()
+        assert lab.state(id) == "released"
+        before = Target.objects.values().get()
+
+        for outcome in (Done(found=Absent()), Permanent("no", code="rejected")):
+            with pytest.raises(TurnLost):
+                turns.finish_turn(stale, outcome, now=lab.clock.now)
+
+        assert Target.objects.values().get() == before and lab.state(id) == "released"
+        lab.check()
+
+    def test_does_not_send_when_it_lost_its_turn_before(self, lab, monkeypatch):
+        id = lab.ask(1)
+        allocations.advance(clock=lab.clock)
+        real = targets.targets.note_sending
+
+        def robbed(turn, plan, *, now):
+            Target.objects.update(turn_token=None)
+            real(turn, plan, now=now)
+
+        monkeypatch.setattr(targets.targets, "note_sending", robbed)
+        monkeypatch.setattr(targets, "RUN_SECONDS", 0.5)
+        targets.run(pool_id=lab.pool.id, clock=lab.clock)
+
+        assert lab.there() == {} and lab.state(id) == "binding"
+
+    def test_does_not_confirm_what_was_given_back_meanwhile(self, lab):
+        other, id = lab.ask(1), lab.ask(1)
+        allocations.advance(clock=lab.clock)
+        turn = take_turn(lab)
+        lab.release(id)
+
+        turns.finish_turn(turn, Done(found=Absent()), now=lab.clock.now)
+        allocations.advance(clock=lab.clock)
+
+        assert lab.state(id) == "releasing" and lab.target().due_at == lab.clock.now
+        assert lab.state(other) == "active", "whose order is as it was sent"
+        lab.advance()
+        assert lab.state(id) == "released"
+
+    def test_goes_on_from_a_generation_that_only_the_platform_knows(self, lab):
+        first = lab.ask(1)
+        lab.advance()
+        with lab.store.changing() as state:
+            (there,) = state.targets.values()
+            there.generation = 41
+        second = lab.ask(1)
+
+        lab.advance()
+        for _ in range(3):
+            later(lab)
+
+        assert lab.target().applied_generation == 42
+        assert [lab.state(first), lab.state(second)] == ["active", "active"]
+        lab.check()
+
+
+class TestMessages:
+    def test_that_come_ten_times_do_once(self, lab):
+        id = lab.ask(1)
+
+        for _ in range(10):
+            lab.advance()
+
+        assert operation(id).attempts == 1 and Operation.objects.count() == 1
+        lab.check()
+
+    def test_that_come_at_once_do_once(self, gangs):
+        ids = [gangs.ask(1) for _ in range(4)]
+
+        for _ in range(2):
+            failed = [each for each in at_once.run(*[gangs.advance] * 4) if each is not None]
+            assert not failed, failed
+
+        gangs.advance()
+        assert {gangs.state(id) for id in ids} == {"active"}
+        assert set(Operation.objects.values_list("attempts", flat=True)) == {1}
+        gangs.check()
+
+
+class TestATargetThatIsGone:
+    def test_is_made_again_when_it_is_applied_next(self, lab):
+        id = lab.ask(1, lease_seconds=3600)
+        lab.advance()
+        with lab.store.changing() as state:
+            state.targets.clear()
+        services.extend(allocation_id=id, lease_seconds=7200, actor=ALICE, now=lab.clock.now)
+
+        lab.advance()
+
+        assert lab.orders_there() == [str(id)] and lab.state(id) == "active"
+        ((order,),) = [target.orders.values() for target in lab.there().values()]
+        assert order.lease_end_at == Allocation.objects.get(id=id).end_at.isoformat()
+        lab.check()

@@ -1,0 +1,142 @@
+"""Requests that come at the same moment: committed together, each with its own answer and its own key."""
+
+from dataclasses import replace
+from functools import partial
+from threading import Event, Thread
+
+import pytest
+from django.db import connection
+
+from pools.domain.errors import DomainError, KeyUsed, NoCapacity
+from pools.domain.request import PerMember
+from pools.models import Allocation, IdempotencyKey
+from pools.services import claims, together
+from pools.services.idempotency import Kept, Once
+from tests.factories import person
+from tests.services import at_once
+from tests.services.asking import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def ask(world, devices=1, **fields):
+    return together.submit(world.asked(devices, **fields), now=world.clock.now)
+
+
+def with_key(world, user, key, devices=1, fingerprint=b"f"):
+    once = Once(user.id, key, fingerprint, lambda row: Kept(201, {}, str(row.id).encode(), (row.id,)))
+    return together.submit(replace(world.asked(devices), once=once), now=world.clock.now)
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """How many requests each batch had."""
+    sizes = []
+    real = claims.submit
+    monkeypatch.setattr(claims, "submit", lambda asked, **more: (sizes.append(len(asked)), real(asked, **more))[1])
+    return sizes
+
+
+def behind_a_busy_one(world, monkeypatch, *calls):
+    """What the calls return that come while somebody else is at work, so that they are one batch."""
+    real, begun, go = claims.submit, Event(), Event()
+
+    def slow(asked, **more):
+        if not begun.is_set():
+            begun.set()
+            assert go.wait(10)
+        return real(asked, **more)
+
+    monkeypatch.setattr(claims, "submit", slow)
+    busy = Thread(target=lambda: (ask(world, 0, any_of=(), per_member=PerMember(cpu_milli=1)), connection.close()))
+    busy.start()
+    assert begun.wait(10)
+    answers = []
+    others = Thread(target=lambda: answers.extend(at_once.run(*calls)))
+    others.start()
+    while len(together._line._waiting) < len(calls):
+        others.join(0.01)
+    go.set()
+    for thread in (busy, others):
+        thread.join()
+    return answers
+
+
+class TestRequestsAtTheSameMoment:
+    def test_are_one_batch_in_which_each_gets_its_own_answer(self, world, sizes, monkeypatch):
+        answers = behind_a_busy_one(world, monkeypatch, *[partial(ask, world, devices) for devices in (4, 4, 9)])
+
+        assert sizes == [1, 3]
+        states = sorted(getattr(answer, "state", type(answer).__name__) for answer in answers)
+        assert states == ["NoCapacity", "active", "active"]
+        world.check()
+
+    def test_that_together_break_are_answered_one_by_one(self, world, monkeypatch):
+        real = claims.submit
+
+        def breaks(asked, **more):
+            if len(asked) > 1:
+                raise RuntimeError("one of them is poison")
+            return real(asked, **more)
+
+        monkeypatch.setattr(claims, "submit", breaks)
+        answers = behind_a_busy_one(world, monkeypatch, *[partial(ask, world) for _ in range(3)])
+
+        assert [answer.state for answer in answers] == ["active"] * 3
+        world.check()
+
+    def test_alone_is_a_batch_at_once(self, world, sizes):
+        assert ask(world).state == "active" and sizes == [1]
+
+    def test_tells_whoever_asked_what_broke(self, world, monkeypatch):
+        def breaks(asked, **more):
+            raise RuntimeError("poison")
+
+        monkeypatch.setattr(claims, "submit", breaks)
+        with pytest.raises(RuntimeError, match="poison"):
+            ask(world)
+        monkeypatch.undo()
+
+        assert ask(world).state == "active", "nobody is left at work"
+
+
+class TestAKey:
+    def test_is_kept_with_what_it_made(self, world):
+        alice = person("alice")
+
+        made = with_key(world, alice, "k")
+
+        kept = IdempotencyKey.objects.get()
+        assert (kept.key, kept.status, bytes(kept.body), kept.object_ids) == (
+            "k", 201, str(made.id).encode(), [made.id],
+        )  # fmt: skip
+
+    def test_that_was_used_makes_nothing_again(self, world):
+        alice = person("alice")
+        with_key(world, alice, "k", devices=8)
+
+        again = with_key(world, alice, "k", devices=8)
+
+        assert isinstance(again, KeyUsed) and Allocation.objects.count() == 1
+        world.check()
+
+    def test_of_a_request_that_was_refused_may_be_used_again(self, world):
+        alice = person("alice")
+        assert isinstance(with_key(world, alice, "k", devices=9), NoCapacity)
+
+        assert with_key(world, alice, "k", devices=1).state == "active"
+
+    def test_that_comes_many_times_at_once_makes_one(self, world):
+        alice = person("alice")
+
+        answers = at_once.run(*[partial(with_key, world, alice, "k") for _ in range(8)])
+
+        made = [answer for answer in answers if not isinstance(answer, DomainError)]
+        assert len(made) == 1 and all(isinstance(a, KeyUsed) for a in answers if a is not made[0]), answers
+        assert Allocation.objects.count() == 1
+        world.check()
