@@ -6,7 +6,7 @@ connector's CPU seconds and memory are seen. Prints flat JSON.
 
 import json
 import logging
-import resource
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import msgspec
 import structlog
 
+from tests.bench import accounting
 from tests.connectors.server import Answer, Seen, connect_here, serving
 
 KEYS = ("nodes", "pods", "slices", "claims")
@@ -62,7 +63,7 @@ def measure(nodes: int, pods_per_node: int) -> Iterator[tuple[str, float]]:
         with connect_here("kubernetes", {"api_url": url}, {"token": TOKEN}) as connector:
             connector.identity()  # the connection and the imports are there in a worker too
             named = f"k8s_full_{nodes // 1000}k"
-            yield f"{named}_rss_before_mib", _peak_mib()
+            yield f"{named}_rss_before_mib", accounting.peak_rss_mib(os.getpid())
             began_cpu, began = time.process_time(), time.monotonic()
             for page in connector.observe(None):
                 counts["nodes"] += len(page.nodes)
@@ -72,15 +73,11 @@ def measure(nodes: int, pods_per_node: int) -> Iterator[tuple[str, float]]:
                 counts["bytes"] += page.byte_count
             yield f"{named}_cpu_s", time.process_time() - began_cpu
             yield f"{named}_wall_s", time.monotonic() - began
-        yield f"{named}_rss_mib", _peak_mib()
+        yield f"{named}_rss_mib", accounting.peak_rss_mib(os.getpid())
         for name, count in counts.items():
             yield f"{named}_{name}", count
     finally:
         server.communicate("")
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main(words: list[str]) -> None:

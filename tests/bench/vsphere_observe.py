@@ -6,8 +6,8 @@ look, so that only the connector's CPU seconds are seen. Prints flat JSON.
 
 import json
 import logging
+import os
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +19,7 @@ import structlog
 
 from connectors.contract import CanWatch, Cursor, Page
 from connectors.vsphere import changes
+from tests.bench import accounting
 from tests.connectors.server import Answer, Authority, Seen, connect_here, serving
 
 GPUS, PCI_DEVICES, HOSTS_A_CLUSTER, VMS_A_HOST = 8, 20, 50, 10
@@ -121,7 +122,7 @@ def measure(hosts: int) -> Iterator[tuple[str, float]]:
             began = time.process_time()
             list(islice(watched, QUIET_ROUNDS))
             yield "vsphere_nochange_cpu_ms", (time.process_time() - began) * 1000 / QUIET_ROUNDS
-        yield f"vsphere_{hosts}_rss_mib", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        yield f"vsphere_{hosts}_rss_mib", accounting.peak_rss_mib(os.getpid())
     finally:
         server.communicate("")
 
