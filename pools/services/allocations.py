@@ -16,7 +16,7 @@ from pools.domain import quotas, states
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import AllocationChanged, AllocationMissing, AllocationState, HoldExpired, LeaseBooked
 from pools.selectors import waiting
-from pools.services import audit, orders, quota_use, sql, writing
+from pools.services import audit, bookings, orders, quota_use, sql, writing
 from pools.services.claiming import DONE_AT_ONCE
 
 SWEPT_AT_ONCE: Final = 500
@@ -214,6 +214,8 @@ def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, n
     with connection.cursor() as cursor:
         if at_once:
             _free(cursor, at_once, now)
+            if booked := [each.id for each in at_once if each.state in _HOLDING_NOTHING]:
+                bookings.drop(cursor, booked)
             _end(cursor, at_once, state, reason, now)
         if later:
             _set_releasing(cursor, later, reason, now)

@@ -22,9 +22,11 @@ WHERE c.id IS NULL OR c.is_advisory OR p.state <> 'active'
         SELECT FROM unnest(a.milli::integer[], a.mib::bigint[], c.pos_total_milli, c.pos_total_mib,
             c.pos_shadow_milli, c.pos_shadow_mib, c.pos_faulty_milli, c.pos_faulty_mib, c.pos_claimed_milli,
             c.pos_claimed_mib, c.pos_held_milli, c.pos_held_mib, c.pos_booked_from_at, c.pos_booked_peak_milli)
-            at (milli, mib, total_milli, total_mib, shadow_milli, shadow_mib, faulty_milli, faulty_mib,
-                claimed_milli, claimed_mib, held_milli, held_mib, booked_from_at, booked_peak_milli)
+            WITH ORDINALITY at (milli, mib, total_milli, total_mib, shadow_milli, shadow_mib, faulty_milli, faulty_mib,
+                claimed_milli, claimed_mib, held_milli, held_mib, booked_from_at, booked_peak_milli, place)
         WHERE (milli > 0 AND claimed_milli + held_milli + shadow_milli + faulty_milli + milli
                 + CASE WHEN booked_from_at < coalesce(a.until_at, 'infinity') THEN booked_peak_milli ELSE 0 END
                 > total_milli)
-            OR (mib > 0 AND claimed_mib + held_mib + shadow_mib + faulty_mib + mib > total_mib));
+            OR (mib > 0 AND claimed_mib + held_mib + shadow_mib + faulty_mib + mib
+                + CASE WHEN booked_from_at < coalesce(a.until_at, 'infinity')
+                    THEN (booked_peak(c.id, place::integer)).memory_mib ELSE 0 END > total_mib));

@@ -1,0 +1,50 @@
+"""Who has how much when: sums over half open windows [start, end) of time. Pure arithmetic."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Span(NamedTuple):
+    """So much from one instant to before another; None: it was always so, it has no end."""
+
+    start_at: datetime | None
+    end_at: datetime | None
+    milli: int
+    mib: int = 0
+
+    def meets(self, start_at: datetime, end_at: datetime | None) -> bool:
+        """True when it has an instant in common with the window."""
+        return (self.end_at is None or self.end_at > start_at) and (
+            self.start_at is None or end_at is None or self.start_at < end_at
+        )
+
+
+def peak(spans: Iterable[Span], start_at: datetime, end_at: datetime | None) -> tuple[int, int]:
+    """Return the most milli and the most MiB that the spans have together at any instant of the window."""
+    milli = most_milli = mib = most_mib = 0
+    for _, sign, span in _turns(spans, start_at, end_at):
+        milli, mib = milli + sign * span.milli, mib + sign * span.mib
+        most_milli, most_mib = max(most_milli, milli), max(most_mib, mib)
+    return most_milli, most_mib
+
+
+def full_at(spans: Iterable[Span], start_at: datetime, end_at: datetime | None, room_milli: int) -> datetime | None:
+    """Return the first instant of the window at which the spans have more than the room, None when they never have."""
+    milli = 0
+    for at, sign, span in _turns(spans, start_at, end_at):
+        milli += sign * span.milli
+        if milli > room_milli:
+            return at
+    return None
+
+
+def _turns(spans: Iterable[Span], start_at: datetime, end_at: datetime | None) -> list[tuple[datetime, int, Span]]:
+    """Return beginnings (1) and ends (-1) within the window in their order, ends first at one instant."""
+    turns = []
+    for span in spans:
+        if span.meets(start_at, end_at):
+            turns.append((start_at if span.start_at is None else max(span.start_at, start_at), 1, span))
+            if span.end_at is not None:
+                turns.append((span.end_at, -1, span))
+    return sorted(turns, key=lambda turn: turn[:2])
