@@ -535,10 +535,23 @@ class HoldExpired(Conflict):
 
 
 class LeaseBooked(Conflict):
-    """What it has is promised to somebody else from an instant before the wanted end."""
+    """What it has is promised to others from ``until_at`` on.
+
+    ``fields`` say to whom, as far as the asking one may know; ``lease_seconds`` is the longest lease that is possible.
+    """
 
     code = "allocation.booked"
-    msgid = gettext_noop("What this allocation has is booked before the end that was asked for. Ask for less time.")
+    msgid = gettext_noop(
+        "What this allocation has is booked from %(until_at)s on. A lease of at most %(lease_seconds)s seconds is "
+        "possible."
+    )
+
+
+class LeaseOver(Conflict):
+    """The lease has ended; what it kept is being given back."""
+
+    code = "allocation.lease_over"
+    msgid = gettext_noop("This lease is over. Ask again for what it kept.")
 
 
 class NoCapacity(Conflict):

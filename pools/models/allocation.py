@@ -63,6 +63,7 @@ class Allocation(models.Model):
     lease_seconds = models.BigIntegerField(null=True)  # null: open-ended
     start_at = models.DateTimeField(null=True)
     end_at = models.DateTimeField(null=True)
+    notice_at = models.DateTimeField(null=True)  # when to tell of the end; null once it was told, or nobody asked
     held_until_at = models.DateTimeField(null=True)
     queued_at = models.DateTimeField(null=True)
     queue_reason = models.CharField(max_length=32, default="")
@@ -94,6 +95,11 @@ class Allocation(models.Model):
             models.Index(fields=["held_until_at"], condition=Q(state="held"), name="allocation_hold_due"),
             models.Index(
                 fields=["end_at"], condition=Q(end_at__isnull=False, ended_at=None), name="allocation_end_due"
+            ),
+            models.Index(
+                fields=["notice_at"],
+                condition=Q(notice_at__isnull=False, ended_at=None),
+                name="allocation_notice_due",
             ),
             models.Index(
                 fields=["-priority", "is_borrowed", "queued_at", "id"],
@@ -235,5 +241,6 @@ class Booking(models.Model):
             models.CheckConstraint(
                 condition=Q(end_at=None) | Q(end_at__gt=models.F("start_at")), name="booking_window"
             ),
+            models.UniqueConstraint(fields=["allocation", "capacity", "position"], name="booking_unique"),
         ]
         indexes = [models.Index(fields=["capacity", "position", "start_at"], name="booking_capacity")]

@@ -2,15 +2,22 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
 import structlog
 from django.conf import settings
 
 from pools import dispatch
 from pools.selectors import due, targets, verification, waiting
-from pools.services import allocations, idempotency, ledger, packing_prices, pools, seals
+from pools.services import allocations, idempotency, leases, ledger, packing_prices, pools, seals
 
 log = structlog.get_logger(__name__)
+
+_ENDS: Final = (
+    ("holds_expired", allocations.expire_holds),
+    ("leases_ended", allocations.end_leases),
+    ("ends_told", leases.tell_ends),
+)
 
 
 def sweep(*, clock: Callable[[], datetime]) -> None:
@@ -39,8 +46,8 @@ def sweep(*, clock: Callable[[], datetime]) -> None:
 
 
 def _end_allocations(now: datetime) -> None:
-    """Give back what holds and leases kept whose time is over."""
-    for name, end in (("holds_expired", allocations.expire_holds), ("leases_ended", allocations.end_leases)):
+    """Give back what holds and leases kept whose time is over, and tell of those that end soon."""
+    for name, end in _ENDS:
         count = 0
         while some := end(now=now):
             count += some

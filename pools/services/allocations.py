@@ -14,9 +14,18 @@ from django.db import connection
 from pools import dispatch
 from pools.domain import quotas, states
 from pools.domain.actors import SYSTEM, Actor
-from pools.domain.errors import AllocationChanged, AllocationMissing, AllocationState, HoldExpired, LeaseBooked
+from pools.domain.errors import (
+    AllocationChanged,
+    AllocationMissing,
+    AllocationState,
+    FieldError,
+    HoldExpired,
+    Invalid,
+    LeaseOver,
+)
+from pools.domain.request_rules import SECONDS_MOST
 from pools.selectors import waiting
-from pools.services import audit, bookings, orders, quota_use, sql, writing
+from pools.services import audit, leases, orders, quota_use, sql, writing
 from pools.services.claiming import DONE_AT_ONCE
 
 SWEPT_AT_ONCE: Final = 500
@@ -25,7 +34,8 @@ _HOLDING_NOTHING: Final = ("pending_approval", "scheduled", "queued")
 
 _LOCK: Final = """
 SELECT a.id, a.name, a.state, a.generation, a.project_id, p.lineage, a.pool_id, pool.kind, a.model_id, a.profile,
-    a.milli, a.units_milli, a.lease_seconds, a.start_at, a.end_at, a.held_until_at
+    a.milli, a.units_milli, a.lease_seconds, a.start_at, a.end_at, a.held_until_at,
+    coalesce((a.spec ->> 'notice_seconds')::bigint, 0)
 FROM allocation a JOIN project p ON p.id = a.project_id LEFT JOIN pool ON pool.id = a.pool_id
 WHERE a.id = ANY(%s) ORDER BY a.id FOR NO KEY UPDATE OF a
 """
@@ -49,13 +59,6 @@ UPDATE operation o SET state = CASE o.action WHEN 'release' THEN 'confirmed' ELS
     changed_at = %(now)s
 FROM ended WHERE o.allocation_id = ended.id AND o.state IN ('planned', 'sent', 'unknown')
 """
-_TOO_LONG: Final = """
-SELECT EXISTS (
-    SELECT FROM claim l JOIN capacity c ON c.id = l.capacity_id CROSS JOIN LATERAL unnest(l.positions) at (place)
-    WHERE l.allocation_id = %(id)s AND l.released_at IS NULL AND c.pos_booked_from_at[place] < %(end)s
-        AND c.pos_claimed_milli[place] + c.pos_held_milli[place] + c.pos_shadow_milli[place]
-            + c.pos_faulty_milli[place] + c.pos_booked_peak_milli[place] > c.pos_total_milli[place])
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Locked:
     start_at: datetime | None
     end_at: datetime | None
     held_until_at: datetime | None
+    notice_seconds: int
 
     @property
     def is_done_at_once(self) -> bool:
@@ -103,9 +107,9 @@ def confirm(*, allocation_id: UUID, generation: int | None = None, actor: Actor,
     with connection.cursor() as cursor:
         sql.run(cursor, "claim_confirm", {"ids": [held.id], "kind": "use" if is_done else "reserve"})
         cursor.execute(
-            "UPDATE allocation SET state = 'claimed', start_at = %s, end_at = %s, held_until_at = NULL,"
+            "UPDATE allocation SET state = 'claimed', start_at = %s, end_at = %s, notice_at = %s, held_until_at = NULL,"
             " changed_at = %s, generation = generation + 1 WHERE id = %s",
-            [now, ends, now, held.id],
+            [now, ends, leases.notice_at(ends, held.notice_seconds), now, held.id],
         )
         if is_done:
             cursor.execute(
@@ -126,23 +130,25 @@ def extend(
 ) -> None:
     """Let a lease last so long from its beginning. Never shorter: whoever needs less releases.
 
-    Raises LeaseBooked where somebody else was promised what it has, AllocationState, AllocationChanged,
-    AllocationMissing.
+    Whoever asked for notice of the end is told of the new one too. Raises LeaseBooked where somebody else was promised
+    what it has, LeaseOver, Invalid, AllocationState, AllocationChanged, AllocationMissing.
     """
     leased = _locked(allocation_id)
     _check(leased, generation, LEASED)
+    if lease_seconds > SECONDS_MOST:
+        detail = f"At most {SECONDS_MOST} seconds are possible."
+        raise Invalid(fields=(FieldError("lease_seconds", "out_of_range", detail),))
+    if leased.end_at is not None and leased.end_at <= now:
+        raise LeaseOver
     if leased.lease_seconds is None or leased.start_at is None or lease_seconds <= leased.lease_seconds:
         return
     end_at = leased.start_at + timedelta(seconds=lease_seconds)
     with connection.cursor() as cursor:
-        _lock_capacity(cursor, leased.id)
-        cursor.execute(_TOO_LONG, {"id": leased.id, "end": end_at})
-        if cursor.fetchone()[0]:
-            raise LeaseBooked
+        leases.guard(cursor, leased.id, start_at=leased.start_at, end_at=end_at, access=actor.access, now=now)
         cursor.execute(
-            "UPDATE allocation SET lease_seconds = %s, end_at = %s, changed_at = %s, generation = generation + 1"
-            " WHERE id = %s",
-            [lease_seconds, end_at, now, leased.id],
+            "UPDATE allocation SET lease_seconds = %s, end_at = %s, notice_at = %s, changed_at = %s,"
+            " generation = generation + 1 WHERE id = %s",
+            [lease_seconds, end_at, leases.notice_at(end_at, leased.notice_seconds), now, leased.id],
         )
         orders.touch(cursor, [leased.id], now=now)
     before, after = {"lease_seconds": leased.lease_seconds}, {"lease_seconds": lease_seconds}
@@ -214,8 +220,6 @@ def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, n
     with connection.cursor() as cursor:
         if at_once:
             _free(cursor, at_once, now)
-            if booked := [each.id for each in at_once if each.state in _HOLDING_NOTHING]:
-                bookings.drop(cursor, booked)
             _end(cursor, at_once, state, reason, now)
         if later:
             _set_releasing(cursor, later, reason, now)
@@ -324,14 +328,6 @@ def _check(found: Locked, generation: int | None, allowed: Collection[str]) -> N
         raise AllocationChanged
     if found.state not in allowed:
         raise AllocationState(state=found.state)
-
-
-def _lock_capacity(cursor: Any, allocation_id: UUID) -> None:
-    cursor.execute(
-        "SELECT id FROM capacity WHERE id IN (SELECT capacity_id FROM claim WHERE allocation_id = %s"
-        " AND released_at IS NULL) ORDER BY id FOR NO KEY UPDATE",
-        [allocation_id],
-    )
 
 
 def _tell(

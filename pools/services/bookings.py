@@ -3,17 +3,29 @@
 Always in the caller's transaction, after the locks of quotas.
 """
 
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from pools.services import arrays
+from pools.domain import windows
+from pools.domain.windows import Span
+from pools.selectors import booked
+from pools.services import arrays, sql
 
 _MAKE: Final = """
 INSERT INTO booking (id, capacity_id, position, allocation_id, milli, memory_mib, start_at, end_at)
 SELECT new_id(), * FROM unnest(%s::uuid[], %s::integer[], %s::uuid[], %s::integer[], %s::bigint[], %s::timestamptz[],
     %s::timestamptz[])
+"""
+# What each position could promise if nobody had anything of it.
+_ROOM: Final = """
+SELECT c.id, ARRAY(SELECT t - s - f FROM unnest(c.pos_total_milli, c.pos_shadow_milli, c.pos_faulty_milli)
+        WITH ORDINALITY at (t, s, f, number) ORDER BY number),
+    ARRAY(SELECT t - s - f FROM unnest(c.pos_total_mib, c.pos_shadow_mib, c.pos_faulty_mib)
+        WITH ORDINALITY at (t, s, f, number) ORDER BY number)
+FROM capacity c JOIN pool p ON p.id = c.pool_id WHERE c.id = ANY(%s) AND p.state = 'active' AND NOT c.is_advisory
 """
 _DROP: Final = """
 DELETE FROM booking WHERE allocation_id = ANY(%s)
@@ -31,6 +43,33 @@ class Booked(NamedTuple):
     memory_mib: int
     start_at: datetime
     end_at: datetime | None
+
+
+def guard(cursor: Any, wanted: Collection[Booked], *, now: datetime) -> set[UUID]:
+    """Lock the capacity rows in id order, waiting for them, and return those that cannot promise what is wanted.
+
+    At no instant of its window may a position have less than what is claimed until then, booked and wanted. What is
+    out of reach now is not promised.
+    """
+    rows = {each.capacity_id for each in wanted}
+    sql.run(cursor, "claim_wait", {"rows": arrays.literal(rows)})
+    cursor.execute(_ROOM, [list(rows)])
+    room = {row: list(zip(milli, mib, strict=True)) for row, milli, mib in cursor.fetchall()}
+    uses = booked.uses(rows, now=now)
+    at: dict[tuple[UUID, int], list[Booked]] = defaultdict(list)
+    for each in wanted:
+        at[each.capacity_id, each.position].append(each)
+    lost = rows - set(room)
+    for (row, position), asked in at.items():
+        spans = [use.span for use in uses[row, position]]
+        spans += [Span(each.start_at, each.end_at, each.milli, each.memory_mib) for each in asked]
+        for each in asked if row not in lost else ():
+            most = windows.peak(spans, each.start_at, each.end_at)
+            if position > len(room[row]) or any(
+                have < peak for have, peak in zip(room[row][position - 1], most, strict=True)
+            ):
+                lost.add(row)
+    return lost
 
 
 def make(cursor: Any, booked: Collection[Booked]) -> None:

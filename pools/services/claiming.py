@@ -22,7 +22,7 @@ from pools.domain.request import Wanted
 from pools.selectors import allocations, candidates, installation, prepared
 from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read
-from pools.services import arrays, idempotency, quota_use, sql, writing
+from pools.services import arrays, idempotency, leases, quota_use, sql, writing
 from pools.services.claim_rows import Holder, Rows
 from pools.services.idempotency import Once
 
@@ -298,6 +298,7 @@ def _record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str,
     asked, decision, wanted = each.asked, each.decision, each.asked.wanted
     is_hold = wanted.mode == "hold"
     lease = None if wanted.lease_seconds is None else timedelta(seconds=wanted.lease_seconds)
+    ends_at = None if is_hold or lease is None else now + lease
     return _common(asked) | {
         "states": _state(each, read),
         "pool_ids": decision.pool_id,
@@ -310,7 +311,8 @@ def _record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str,
         "prices": decision.price_per_hour,
         "decisions": _json.encode(_decided(decision)).decode(),
         "starts": None if is_hold else now,
-        "ends": None if is_hold or lease is None else now + lease,
+        "ends": ends_at,
+        "notices": leases.notice_at(ends_at, wanted.notice_seconds),
         "held_until": now + timedelta(seconds=wanted.hold_seconds or 0) if is_hold else None,
         "queued_at": asked.queued_at,
         "queue_reasons": "",
@@ -319,7 +321,7 @@ def _record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str,
 
 def _waiting(asked: Asked, reason: str, now: datetime) -> dict[str, Any]:
     nothing = dict.fromkeys(
-        ("pool_ids", "model_ids", "profiles", "prices", "decisions", "starts", "ends", "held_until")
+        ("pool_ids", "model_ids", "profiles", "prices", "decisions", "starts", "ends", "notices", "held_until")
     )
     return (
         _common(asked)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -41,6 +42,13 @@ def presented(row: AllocationRow) -> dict[str, Any]:
         "queue_words": words.label("allocation_reason", row.queue.reason) if row.queue else "",
         "member_count": len(row.members),
     }
+
+
+def ends_soon(row: AllocationRow, now: datetime) -> bool:
+    """True when the time has come of which whoever asked wanted notice before the end."""
+    notice, end_at = row.spec.get("notice_seconds") or 0, row.lease.end_at
+    is_on = row.state in states.ALLOCATION_HOLDING and row.state not in ("held", "releasing")
+    return is_on and end_at is not None and end_at - timedelta(seconds=notice) <= now < end_at
 
 
 def asked(spec: Mapping[str, Any]) -> str:
@@ -130,6 +138,8 @@ def event(row: AllocationEventRow) -> dict[str, Any]:
     before, after = row.before or {}, dict(row.after or {})
     # What it has not and had not says nothing.
     after = {name: value for name, value in after.items() if name != "milli" and (value is not None or name in before)}
+    if "end_at" in after:
+        after["end_at"] = figures.instant(datetime.fromisoformat(after["end_at"]))
     if "model" in after:
         after["model"] = model_name(after["model"])
     return {

@@ -64,6 +64,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "allocation.claimed": (pgettext_lazy("allocation", "claimed"), "ok"),
         "allocation.confirmed": (_("confirmed"), "ok"),
         "allocation.extended": (_("lease extended"), "info"),
+        "allocation.ends_soon": (_("the lease ends soon"), "warn"),
         "allocation.released": (_("given back"), ""),
         "allocation.expired": (pgettext_lazy("allocation", "expired"), ""),
     },
@@ -88,6 +89,7 @@ FIELDS: Final[dict[str, Word]] = {
     "pool": (_("Pool"), ""),
     "lease_seconds": (_("Lease (seconds)"), ""),
     "members": (_("Members"), ""),
+    "end_at": (_("End of the lease"), ""),
 }
 
 # What is wrong with a field of a request or a quota, by path and code, or by the code alone.

@@ -94,6 +94,7 @@ def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
         "events": [allocation_view.event(each) for each in events.rows],
         "has_more_events": events.next_cursor is not None,
         "may": may(row, access),
+        "ends_soon": allocation_view.ends_soon(row, pages.now()),
         "sees_nodes": sees_nodes,
         "sees_pools": access.everywhere("pool", "read"),
         "json_address": reverse("api-allocation", args=[row.id]),

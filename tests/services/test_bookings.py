@@ -4,12 +4,12 @@ import random
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from pools.domain.errors import NoCapacity
 from pools.domain.request import Share
 from pools.domain.windows import Span, peak
-from pools.models import Allocation, Booking, Capacity
+from pools.models import Allocation, Booking, Capacity, Pool
 from pools.services import allocations, bookings
 from pools.services.bookings import Booked
 from tests.factories import ALICE, NOW
@@ -46,11 +46,11 @@ def drop(*ids):
 
 class TestCapacityRows:
     def test_say_what_any_bookings_say(self, world):
-        id, chance = waiting(world), random.Random(7)
+        chance = random.Random(7)
         for _ in range(12):
             start = chance.randint(0, 8)
             end = chance.choice([None, start + chance.randint(1, 5)])
-            book(id, chance.randint(1, 4), start=start, end=end, milli=chance.randint(0, 300))
+            book(waiting(world), chance.randint(1, 4), start=start, end=end, milli=chance.randint(0, 300))
             row = cards()
             for place in range(1, 5):
                 spans = [
@@ -74,6 +74,53 @@ class TestCapacityRows:
 
         with pytest.raises(IntegrityError, match="never changed"):
             Booking.objects.update(end_at=NOW + timedelta(days=9))
+
+
+class TestTheGuard:
+    def refuses(self, id, *positions, start, end=None, milli=1000, mib=0):
+        window = NOW + timedelta(minutes=start), None if end is None else NOW + timedelta(minutes=end)
+        wanted = [Booked(cards().id, place, id, milli, mib, *window) for place in positions]
+        with transaction.atomic(), connection.cursor() as cursor:
+            return bookings.guard(cursor, wanted, now=NOW) != set()
+
+    def test_promises_what_is_claimed_until_the_window_and_no_longer(self, world):
+        id = waiting(world)
+        world.ask(8, lease_seconds=600, priority=60)
+
+        assert not self.refuses(id, *range(1, 9), start=10)
+        assert self.refuses(id, *range(1, 9), start=9, end=10)
+
+    def test_promises_nothing_of_what_is_claimed_for_ever_or_overdue(self, world):
+        id = waiting(world)
+        overdue = world.ask(4, lease_seconds=600, priority=60).allocation_id
+        Allocation.objects.filter(id=overdue).update(end_at=NOW)
+        world.ask(4, priority=60)
+
+        assert all(self.refuses(id, place, start=60) for place in range(1, 9))
+
+    def test_promises_nothing_twice(self, world):
+        id = waiting(world)
+        book(id, 1, start=10, end=20, milli=600, mib=50_000)
+
+        assert not self.refuses(id, 1, start=20) and not self.refuses(id, 1, start=0, end=10)
+        assert self.refuses(id, 1, start=19) and self.refuses(id, 1, start=0, end=11)
+        assert not self.refuses(id, 1, start=0, milli=400, mib=30_000)
+        assert self.refuses(id, 1, start=0, milli=400, mib=40_000)
+
+    def test_promises_nothing_that_is_broken_used_by_others_or_not_there(self, world):
+        id = waiting(world)
+        Capacity.objects.filter(id=cards().id).update(
+            pos_faulty_milli=[1000, 0, 0, 0, 0, 0, 0, 0], pos_shadow_milli=[0, 500, 0, 0, 0, 0, 0, 0]
+        )
+
+        assert self.refuses(id, 1, start=5) and self.refuses(id, 2, start=5) and self.refuses(id, 9, start=5)
+        assert not self.refuses(id, 3, start=5)
+
+    def test_promises_nothing_of_a_pool_that_takes_nothing_new(self, world):
+        id = waiting(world)
+        Pool.objects.update(state="draining")
+
+        assert self.refuses(id, 1, start=5)
 
 
 class TestAClaim:

@@ -1,20 +1,29 @@
 """What becomes of an allocation: held for a while, confirmed, extended, given back, and each of it once."""
 
+from datetime import timedelta
+from functools import partial
+
 import pytest
+from django.db import connection
 
 from pools.domain import ids
+from pools.domain.actors import Actor
 from pools.domain.errors import (
     AllocationChanged,
     AllocationMissing,
     AllocationState,
     HoldExpired,
+    Invalid,
     LeaseBooked,
+    LeaseOver,
     NoCapacity,
 )
-from pools.domain.request import Choice
+from pools.domain.request import Choice, Share
 from pools.models import Allocation, AuditEvent, Capacity, Claim, LedgerEvent, Operation
-from pools.services import allocations
+from pools.services import allocations, bookings, leases, queue
+from pools.services.bookings import Booked
 from tests.factories import ALICE, NOW
+from tests.services import at_once
 from tests.services.asking import H100, World, with_host
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -189,7 +198,100 @@ class TestARelease:
         assert state(id) == "active"
 
 
+def booked_for_others(world, id, minute=10, milli=1000):
+    """Promise what an allocation has to somebody else, from some minutes on."""
+    other = world.ask(9, queue=True, name="later").allocation_id
+    (claim,) = Claim.objects.filter(allocation=id)
+    rows = [
+        Booked(claim.capacity_id, position, other, milli, 0, NOW + timedelta(minutes=minute), None)
+        for position in claim.positions
+    ]
+    with connection.cursor() as cursor:
+        bookings.make(cursor, rows)
+
+
+def told_ends(id):
+    return AuditEvent.objects.filter(object_id=str(id), action="allocation.ends_soon").count()
+
+
+class TestNoticeOfTheEnd:
+    def test_is_given_once_however_often_is_looked(self, world):
+        id = world.ask(1, lease_seconds=600, notice_seconds=60).allocation_id
+
+        assert leases.tell_ends(now=NOW + timedelta(seconds=539)) == 0
+        assert [leases.tell_ends(now=NOW + timedelta(seconds=540)) for _ in range(3)] == [1, 0, 0]
+
+        event = AuditEvent.objects.get(object_id=str(id), action="allocation.ends_soon")
+        assert (event.after, event.project_id) == ({"end_at": "2026-11-25T12:10:00+00:00"}, world.project.id)
+
+    def test_is_given_once_by_many_at_the_same_moment(self, world):
+        ids = [world.ask(1, lease_seconds=600, notice_seconds=60).allocation_id for _ in range(4)]
+        now = NOW + timedelta(seconds=550)
+
+        at_once.run(*[partial(leases.tell_ends, now=now)] * 4)
+        leases.tell_ends(now=now)
+
+        assert [told_ends(id) for id in ids] == [1] * 4
+
+    def test_is_given_again_of_an_end_that_came_later(self, world):
+        id = world.ask(1, lease_seconds=600, notice_seconds=60).allocation_id
+        leases.tell_ends(now=NOW + timedelta(seconds=550))
+
+        allocations.extend(allocation_id=id, lease_seconds=900, actor=ALICE, now=NOW + timedelta(seconds=550))
+
+        assert leases.tell_ends(now=NOW + timedelta(seconds=600)) == 0 and told_ends(id) == 1
+        assert leases.tell_ends(now=NOW + timedelta(seconds=850)) == 1 and told_ends(id) == 2
+
+    def test_is_given_of_what_was_confirmed_and_of_what_waited(self, world):
+        confirmed = hold(world, 8, lease_seconds=600, notice_seconds=60)
+        waited = world.ask(1, queue=True, lease_seconds=600, notice_seconds=60).allocation_id
+        confirm(world, confirmed)
+        release(world, confirmed)
+        queue.advance(now=NOW)
+
+        assert leases.tell_ends(now=NOW + timedelta(seconds=550)) == 1
+        assert (told_ends(confirmed), told_ends(waited)) == (0, 1)
+
+    def test_is_not_given_where_nobody_asked_nor_of_what_is_over(self, world):
+        world.ask(1, lease_seconds=600)
+        world.ask(1, notice_seconds=60)
+        world.ask(1, lease_seconds=600, notice_seconds=60)
+
+        assert leases.tell_ends(now=NOW + timedelta(seconds=601)) == 0
+
+
 class TestALease:
+    def test_released_early_is_paid_to_the_second(self, world):
+        id = world.ask(2, lease_seconds=3600).allocation_id
+        begun = LedgerEvent.objects.get(allocation_id=id, milli__gt=0)
+
+        release(world, id)
+
+        ended = LedgerEvent.objects.get(allocation_id=id, milli=0)
+        assert Allocation.objects.get(id=id).ended_at == world.clock.now
+        assert begun.at <= ended.at < begun.at + timedelta(seconds=5)  # by the database's clock
+        assert allocations.end_leases(now=NOW + timedelta(days=1)) == 0
+
+    def test_ended_by_several_sweeps_at_once_ends_once(self, world):
+        ids = [world.ask(1, lease_seconds=60).allocation_id for _ in range(6)]
+
+        counts = at_once.run(*[partial(allocations.end_leases, now=NOW + timedelta(seconds=60))] * 4)
+
+        assert sum(counts) == 6 and {state(id) for id in ids} == {"released"}
+        told = AuditEvent.objects.filter(object_id__in=map(str, ids), action="allocation.released")
+        assert told.count() == 6
+        world.check()
+
+    def test_on_a_platform_ends_when_that_says_so(self):
+        world = World(kind="openstack")
+        id = world.ask(1, lease_seconds=60).allocation_id
+
+        assert allocations.end_leases(now=NOW + timedelta(seconds=60)) == 1
+        assert allocations.end_leases(now=NOW + timedelta(seconds=61)) == 0
+
+        made = Allocation.objects.get(id=id)
+        assert (made.state, made.reason) == ("releasing", "lease_end")
+
     def test_ends_by_the_sweep(self, world):
         short, long = (world.ask(1, lease_seconds=seconds).allocation_id for seconds in (60, 120))
         world.clock.forward(seconds=60)
@@ -211,16 +313,42 @@ class TestALease:
 
     def test_is_not_extended_into_what_is_promised_to_others(self, world):
         id = world.ask(1, lease_seconds=60).allocation_id
-        (claim,) = Claim.objects.filter(allocation=id)
-        booked = [None] * 8
-        booked[claim.positions[0] - 1] = NOW.replace(minute=10)
-        Capacity.objects.filter(id=claim.capacity_id).update(
-            pos_booked_from_at=booked, pos_booked_peak_milli=[1000] * 8
-        )
+        booked_for_others(world, id)
 
         allocations.extend(allocation_id=id, lease_seconds=600, actor=ALICE, now=NOW)
-        with pytest.raises(LeaseBooked):
+        with pytest.raises(LeaseBooked) as refused:
             allocations.extend(allocation_id=id, lease_seconds=601, actor=ALICE, now=NOW)
+
+        told = refused.value
+        assert told.params == {"until_at": "2026-11-25T12:10:00Z", "lease_seconds": 600}
+        assert [(each.field, each.code) for each in told.fields] == [("lease_seconds", "booked")]
+        assert told.fields[0].detail == "Booked from 2026-11-25T12:10:00Z on for later of acme/vision."
+
+    def test_tells_people_of_other_projects_that_it_is_booked_and_not_for_whom(self, world):
+        id = world.ask(1, lease_seconds=60).allocation_id
+        booked_for_others(world, id)
+
+        with pytest.raises(LeaseBooked) as refused:
+            allocations.extend(allocation_id=id, lease_seconds=601, actor=Actor(name="bob"), now=NOW)
+
+        assert refused.value.fields[0].detail == "Booked from 2026-11-25T12:10:00Z on."
+
+    def test_is_extended_beside_a_booking_with_which_there_is_room(self, world):
+        id = world.ask(1, lease_seconds=60, share=Share(milli=400)).allocation_id
+        world.ask(1, lease_seconds=120, share=Share(milli=600))
+        booked_for_others(world, id, milli=600)
+
+        allocations.extend(allocation_id=id, lease_seconds=9000, actor=ALICE, now=NOW)
+
+        assert Allocation.objects.get(id=id).lease_seconds == 9000
+
+    def test_that_is_over_is_not_extended_though_no_sweep_came_yet(self, world):
+        id = world.ask(1, lease_seconds=60).allocation_id
+
+        with pytest.raises(LeaseOver):
+            allocations.extend(allocation_id=id, lease_seconds=600, actor=ALICE, now=NOW + timedelta(seconds=60))
+        with pytest.raises(Invalid):
+            allocations.extend(allocation_id=id, lease_seconds=10**18, actor=ALICE, now=NOW)
 
     def test_of_what_was_given_back_is_over(self, world):
         id = world.ask(1, lease_seconds=60).allocation_id

@@ -1,0 +1,51 @@
+"""Who has what of capacity rows, from when until when: claims and bookings, position by position."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from pools.domain.profiles import Piece
+from pools.domain.windows import Span
+
+# A hold may be confirmed in its last second. What should have ended already ends nobody knows when.
+_USES: Final = """
+WITH ends AS (
+    SELECT l.*, CASE a.state WHEN 'held' THEN a.held_until_at + a.lease_seconds * interval '1 second' ELSE a.end_at END
+        AS end_at
+    FROM claim l JOIN allocation a ON a.id = l.allocation_id
+    WHERE l.capacity_id = ANY(%(rows)s) AND l.released_at IS NULL)
+SELECT e.capacity_id, at.position, e.allocation_id, false, NULL::timestamptz,
+    CASE WHEN e.end_at > %(now)s THEN e.end_at END, e.milli, e.memory_mib, e.profile, e.starts[at.number]
+FROM ends e CROSS JOIN LATERAL unnest(e.positions) WITH ORDINALITY at (position, number)
+UNION ALL
+SELECT capacity_id, position, allocation_id, true, start_at, end_at, milli, memory_mib, NULL, NULL
+FROM booking WHERE capacity_id = ANY(%(rows)s)
+"""
+
+
+class Use(NamedTuple):
+    """What an allocation has of one position, or will have (``is_booked``). ``piece`` is that of a profile."""
+
+    allocation_id: UUID
+    is_booked: bool
+    span: Span
+    piece: Piece | None
+
+
+def uses(capacity_ids: Collection[UUID], *, now: datetime) -> dict[tuple[UUID, int], list[Use]]:
+    """Return by (row, position) what is claimed and booked there. One query.
+
+    It is all there will be while the caller has the rows locked.
+    """
+    found: dict[tuple[UUID, int], list[Use]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_USES, {"rows": list(capacity_ids), "now": now})
+        for row, position, allocation_id, is_booked, start_at, end_at, milli, mib, profile, start in cursor.fetchall():
+            piece = None if profile is None or start is None else Piece(profile=profile, start=start)
+            span = Span(start_at, end_at, milli, mib)
+            found[row, position].append(Use(allocation_id, is_booked, span, piece))
+    return found
