@@ -218,6 +218,7 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["allocation", "id"], name="operation_allocation"),
             models.Index(fields=["pool", "id"], condition=Q(state__in=states.OPERATION_OPEN), name="operation_open"),
+            models.Index(fields=["target_ref"], condition=Q(action="apply"), name="operation_marker"),
         ]
 
 

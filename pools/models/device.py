@@ -14,7 +14,8 @@ class Device(models.Model):
     """An accelerator as it was last observed. Written by the sync only; what claims hold is in the capacity row.
 
     ``capacity`` and ``position`` say where in the capacity row of (node, model) it is counted. ``shadow_milli`` and
-    ``shadow_mib`` are observed use that no claim explains. ``uses`` is a list of {holder, milli, memory_mib, marker}.
+    ``shadow_mib`` are observed use that no claim explains, ``own_milli`` and ``own_mib`` what claims do. ``uses`` is a
+    list of {holder, milli, memory_mib, marker}.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
@@ -40,6 +41,8 @@ class Device(models.Model):
     total_milli = models.IntegerField(default=1000)
     shadow_milli = models.IntegerField(default=0)
     shadow_mib = models.IntegerField(default=0)
+    own_milli = models.IntegerField(default=0, db_default=0)
+    own_mib = models.IntegerField(default=0, db_default=0)
     health = models.CharField(max_length=8, default="ok")
     health_reason = models.CharField(max_length=500, default="")
     link_group = models.CharField(max_length=255, null=True)

@@ -1,15 +1,16 @@
 """Facts as rows of the merge's temporary tables: pure reshaping, one line a node, device or counter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from connectors.contract import CounterFact, DeviceFact, NodeFact, UseFact
+from connectors.contract import CounterFact, DeviceFact, NodeFact
 from pools.domain import ids, observation
 from pools.domain.observation import Recorded
+from pools.services import attribution
 from pools.services.models import Resolver
 
 NODE_COLUMNS: Final = (
@@ -18,12 +19,12 @@ NODE_COLUMNS: Final = (
 )
 DEVICE_COLUMNS: Final = (
     "id, node_id, capacity_id, seq, ref, index, vendor, model_id, model_text, profile, uuid, serial, pci_id, "
-    "pci_address, memory_mib, total_milli, shadow_milli, shadow_mib, health, health_reason, link_group, numa_node, "
-    "uses, attributes"
+    "pci_address, memory_mib, total_milli, shadow_milli, shadow_mib, own_milli, own_mib, health, health_reason, "
+    "link_group, numa_node, uses, attributes"
 )
 COUNTER_COLUMNS: Final = (
     "id, node_id, resource, model_id, profile, unit_milli, units, total_milli, total_mib, shadow_milli, shadow_mib, "
-    "faulty_milli, faulty_mib, uses"
+    "own_milli, own_mib, faulty_milli, faulty_mib, uses"
 )
 
 _json = msgspec.json.Encoder()
@@ -42,8 +43,16 @@ class Rows:
     counters: list[tuple[Any, ...]] = field(default_factory=list)
 
 
-def rows(nodes: Sequence[tuple[NodeFact, int]], recorded: Mapping[str, Recorded], resolver: Resolver) -> Rows:
-    """Return the rows of nodes given with their fingerprints; ``recorded`` says which are known and as what."""
+def rows(
+    nodes: Sequence[tuple[NodeFact, int]],
+    recorded: Mapping[str, Recorded],
+    resolver: Resolver,
+    explained: Collection[str] = frozenset(),
+) -> Rows:
+    """Return the rows of nodes given with their fingerprints; ``recorded`` says which are known and as what.
+
+    ``explained`` are the markers of claims that live: use that carries one is theirs.
+    """
     out = Rows()
     for fact, fingerprint in nodes:
         known = recorded.get(fact.ref)
@@ -74,8 +83,8 @@ def rows(nodes: Sequence[tuple[NodeFact, int]], recorded: Mapping[str, Recorded]
         )
         capacity_ids: dict[tuple[UUID, str | None], str] = {}
         for seq, device in enumerate(fact.devices):
-            out.devices.append(_device(node_id, seq, device, resolver, capacity_ids))
-        out.counters.extend(_counter(node_id, counter, resolver) for counter in counted)
+            out.devices.append(_device(node_id, seq, device, resolver, capacity_ids, explained))
+        out.counters.extend(_counter(node_id, counter, resolver, explained) for counter in counted)
     return out
 
 
@@ -85,12 +94,12 @@ def _device(
     fact: DeviceFact,
     resolver: Resolver,
     capacity_ids: dict[tuple[UUID, str | None], str],
+    explained: Collection[str],
 ) -> tuple[Any, ...]:
     model_id = resolver.model_id(fact.vendor, fact.model, fact.pci_id, fact.memory_mib)
     key = (model_id, fact.profile)
     if key not in capacity_ids:
         capacity_ids[key] = ids.new_id_text()
-    milli, mib = _shadow(fact.uses, fact.total_milli, fact.memory_mib) if fact.uses else (0, 0)
     return (
         ids.new_id_text(),
         node_id,
@@ -108,8 +117,7 @@ def _device(
         fact.pci_address,
         fact.memory_mib,
         fact.total_milli,
-        milli,
-        mib,
+        *attribution.shares(fact.uses, fact.total_milli, fact.memory_mib, explained),
         fact.health,
         fact.health_reason[:500],
         fact.link_group,
@@ -119,12 +127,11 @@ def _device(
     )
 
 
-def _counter(node_id: str, fact: CounterFact, resolver: Resolver) -> tuple[Any, ...]:
+def _counter(node_id: str, fact: CounterFact, resolver: Resolver, explained: Collection[str]) -> tuple[Any, ...]:
     model_id = (
         str(resolver.model_id(fact.vendor, fact.model, fact.pci_id, 0, fact.ref)) if fact.model or fact.pci_id else None
     )
     milli, mib = fact.total_units * fact.unit_milli, fact.total_units * fact.unit_memory_mib
-    shadow_milli, shadow_mib = _shadow(fact.uses, milli, mib)
     return (
         ids.new_id_text(),
         node_id,
@@ -135,20 +142,8 @@ def _counter(node_id: str, fact: CounterFact, resolver: Resolver) -> tuple[Any, 
         fact.total_units,
         milli,
         mib,
-        shadow_milli,
-        shadow_mib,
+        *attribution.shares(fact.uses, milli, mib, explained),
         min(fact.faulty_units, fact.total_units) * fact.unit_milli,
         min(fact.faulty_units, fact.total_units) * fact.unit_memory_mib,
         _text(fact.uses),
     )
-
-
-def _shadow(uses: Sequence[UseFact], total_milli: int, total_mib: int) -> tuple[int, int]:
-    """Return the use that no claim explains. A use without a memory figure takes its share of the memory.
-
-    There are no claims yet: use that carries our marker is an orphan's, and lowers what is free like any other.
-    """
-    milli = sum(use.milli for use in uses)
-    share = total_mib / total_milli if total_milli else 0
-    mib = sum(use.memory_mib or int(use.milli * share) for use in uses)
-    return min(milli, total_milli), min(mib, total_mib)

@@ -18,7 +18,7 @@ from connectors.contract import NodeFact
 from pools.domain import observation
 from pools.domain.observation import Recorded, Sight, Unseen
 from pools.models import InventoryChange, Node
-from pools.services import facts, sql, turns
+from pools.services import attribution, facts, sql, turns
 from pools.services.models import Resolver
 from pools.services.turns import Turn
 
@@ -72,8 +72,10 @@ class Merge:
 
         Raises turns.TurnLost when another run took over; then nothing of the batch is written.
         """
-        rows = facts.rows(nodes, self.sight.recorded, self.resolver)
+        found = attribution.markers(fact for fact, _ in nodes)
         with self._transaction(now) as cursor:
+            own = attribution.explained(cursor, self.turn.pool_id, found)
+            rows = facts.rows(nodes, self.sight.recorded, self.resolver, own)
             sql.run(cursor, "merge_incoming")
             _copy(cursor, "incoming_node", facts.NODE_COLUMNS, rows.nodes)
             _copy(cursor, "incoming_device", facts.DEVICE_COLUMNS, rows.devices)
@@ -94,6 +96,14 @@ class Merge:
                 self._settle_batch(cursor, batch, unseen.devices if start == 0 else (), now, accepted=False)
                 if start == 0:
                     self._store_fingerprints(cursor)
+
+    def attribute(self, *, now: datetime) -> None:
+        """Look anew at whose the recorded use is: claims were given back since it was told."""
+        with self._transaction(now) as cursor:
+            found = attribution.recorded_markers(cursor, self.turn.pool_id)
+            own = attribution.explained(cursor, self.turn.pool_id, found)
+            if attribution.renew(cursor, self.turn.pool_id, own, is_pool_grain=self.turn.is_pool_grain):
+                _refresh_capacity(cursor, self._params(now))
 
     def accept(self, node_ids: Collection[UUID], device_ids: Collection[UUID], *, now: datetime) -> None:
         """Mark as missing what a person gave up, in one transaction with their decision."""

@@ -5,12 +5,12 @@ FROM device d
 WHERE d.id = i.id AND NOT i.is_new
     AND (d.missing_since IS NOT NULL OR d.retired_at IS NOT NULL OR d.capacity_id IS NULL
         OR (d.node_id, d.ref, d.index, d.vendor, d.model_id, d.model_text, d.profile, d.pci_id, d.pci_address,
-            d.memory_mib, d.total_milli, d.shadow_milli, d.shadow_mib, d.health, d.health_reason, d.link_group,
-            d.numa_node, d.uses, d.attributes, d.uuid, d.serial)
+            d.memory_mib, d.total_milli, d.shadow_milli, d.shadow_mib, d.own_milli, d.own_mib, d.health, d.health_reason,
+            d.link_group, d.numa_node, d.uses, d.attributes, d.uuid, d.serial)
            IS DISTINCT FROM
            (i.node_id, i.ref, i.index, i.vendor, i.model_id, i.model_text, i.profile, i.pci_id, i.pci_address,
-            i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.health, i.health_reason, i.link_group,
-            i.numa_node, i.uses, i.attributes, coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial)));
+            i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.own_milli, i.own_mib, i.health, i.health_reason,
+            i.link_group, i.numa_node, i.uses, i.attributes, coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial)));
 
 -- How many differ, how many do not, and which move to another node.
 SELECT count(*) FILTER (WHERE differs), count(*) FILTER (WHERE NOT differs),

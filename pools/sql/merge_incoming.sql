@@ -7,14 +7,14 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_node (
 CREATE TEMP TABLE IF NOT EXISTS incoming_device (
     id uuid, node_id uuid, capacity_id uuid, seq integer, ref text, index integer, vendor text, model_id uuid,
     model_text text, profile text, uuid text, serial text, pci_id text, pci_address text, memory_mib integer,
-    total_milli integer, shadow_milli integer, shadow_mib integer, health text, health_reason text, link_group text,
-    numa_node integer, uses jsonb, attributes jsonb, is_new boolean NOT NULL DEFAULT true,
+    total_milli integer, shadow_milli integer, shadow_mib integer, own_milli integer, own_mib integer, health text,
+    health_reason text, link_group text, numa_node integer, uses jsonb, attributes jsonb, is_new boolean NOT NULL DEFAULT true,
     differs boolean NOT NULL DEFAULT false
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS incoming_counter (
     id uuid, node_id uuid, resource text, model_id uuid, profile text, unit_milli integer, units integer,
-    total_milli integer, total_mib bigint, shadow_milli integer, shadow_mib bigint, faulty_milli integer,
-    faulty_mib bigint, uses jsonb
+    total_milli integer, total_mib bigint, shadow_milli integer, shadow_mib bigint, own_milli integer, own_mib bigint,
+    faulty_milli integer, faulty_mib bigint, uses jsonb
 ) ON COMMIT DELETE ROWS;
 CREATE INDEX IF NOT EXISTS incoming_node_id ON incoming_node (id);
 CREATE INDEX IF NOT EXISTS incoming_device_id ON incoming_device (id);

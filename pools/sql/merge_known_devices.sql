@@ -27,8 +27,8 @@ WHERE was_gone OR has_moved OR old <> new;
 UPDATE device d SET node_id = i.node_id, ref = i.ref, index = i.index, vendor = i.vendor, model_id = i.model_id,
     model_text = i.model_text, profile = i.profile, uuid = coalesce(i.uuid, d.uuid),
     serial = coalesce(i.serial, d.serial), pci_id = i.pci_id, pci_address = i.pci_address, memory_mib = i.memory_mib,
-    total_milli = i.total_milli, shadow_milli = i.shadow_milli, shadow_mib = i.shadow_mib, health = i.health,
-    health_reason = i.health_reason, link_group = i.link_group, numa_node = i.numa_node, uses = i.uses,
+    total_milli = i.total_milli, shadow_milli = i.shadow_milli, shadow_mib = i.shadow_mib, own_milli = i.own_milli,
+    own_mib = i.own_mib, health = i.health, health_reason = i.health_reason, link_group = i.link_group, numa_node = i.numa_node, uses = i.uses,
     attributes = i.attributes, missing_since = NULL, misses = 0, retired_at = NULL, changed_at = %(now)s,
     capacity_id = CASE WHEN kept THEN d.capacity_id END, position = CASE WHEN kept THEN d.position END
 FROM (SELECT i.*, d.node_id = i.node_id AND d.model_id IS NOT DISTINCT FROM i.model_id AND d.retired_at IS NULL

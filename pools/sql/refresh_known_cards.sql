@@ -1,15 +1,19 @@
 -- Makes the cards rows of the nodes in refresh_node equal to what is recorded of their devices. A device that is gone
--- leaves zeros at its position, a new one goes behind the last. What claims own is not touched.
+-- leaves zeros at its position, a new one goes behind the last. What claims own is not touched; of advisory rows, from
+-- which no claim takes, it is the use that claims explain.
 -- OFFSET 0, here and elsewhere: an index scan for each node, see merge_match.
 UPDATE capacity c SET units = r.units, is_advisory = %(is_advisory)s, device_ids = r.device_ids,
     pos_total_milli = r.total_milli, pos_total_mib = r.total_mib, pos_shadow_milli = r.shadow_milli,
     pos_shadow_mib = r.shadow_mib, pos_faulty_milli = r.faulty_milli, pos_faulty_mib = r.faulty_mib,
     pos_link_group = r.link_groups,
-    pos_claimed_milli = c.pos_claimed_milli || array_fill(0, ARRAY[r.added]),
-    pos_claimed_mib = c.pos_claimed_mib || array_fill(0::bigint, ARRAY[r.added]),
+    pos_claimed_milli = CASE WHEN %(is_advisory)s THEN r.own_milli
+        ELSE c.pos_claimed_milli || array_fill(0, ARRAY[r.added]) END,
+    pos_claimed_mib = CASE WHEN %(is_advisory)s THEN r.own_mib
+        ELSE c.pos_claimed_mib || array_fill(0::bigint, ARRAY[r.added]) END,
     pos_held_milli = c.pos_held_milli || array_fill(0, ARRAY[r.added]),
     pos_held_mib = c.pos_held_mib || array_fill(0::bigint, ARRAY[r.added]),
-    ceiling_milli = greatest((SELECT sum(t) FROM unnest(r.total_milli) t), c.claimed_milli + c.held_milli)
+    ceiling_milli = greatest((SELECT sum(t) FROM unnest(r.total_milli) t),
+        CASE WHEN %(is_advisory)s THEN (SELECT sum(t) FROM unnest(r.own_milli) t) ELSE c.claimed_milli + c.held_milli END)
 FROM (
     SELECT known.id AS capacity_id, sums.*
     FROM refresh_node r CROSS JOIN LATERAL (SELECT * FROM node WHERE id = r.id OFFSET 0) n
@@ -21,11 +25,14 @@ FROM (
             array_agg(coalesce(d.total_mib, 0) ORDER BY place) AS total_mib,
             array_agg(coalesce(d.shadow_milli, 0) ORDER BY place) AS shadow_milli,
             array_agg(coalesce(d.shadow_mib, 0) ORDER BY place) AS shadow_mib,
+            array_agg(coalesce(d.own_milli, 0) ORDER BY place) AS own_milli,
+            array_agg(coalesce(d.own_mib, 0) ORDER BY place) AS own_mib,
             array_agg(coalesce(d.total_milli * d.out, 0) ORDER BY place) AS faulty_milli,
             array_agg(coalesce(d.total_mib * d.out, 0) ORDER BY place) AS faulty_mib,
             array_agg(coalesce(d.link_group, '') ORDER BY place) AS link_groups
         FROM (
             SELECT id, position, link_group, total_milli, shadow_milli, shadow_mib::bigint AS shadow_mib,
+                own_milli, own_mib::bigint AS own_mib,
                 (CASE WHEN total_milli > 0 THEN memory_mib ELSE 0 END)::bigint AS total_mib,
                 CASE WHEN health = 'ok' AND missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                      THEN 0 ELSE 1 END AS out
@@ -35,6 +42,8 @@ FROM (
     WHERE NOT r.is_new) r
 WHERE c.id = r.capacity_id
     AND (c.device_ids, c.units, c.pos_total_milli, c.pos_total_mib, c.pos_shadow_milli, c.pos_shadow_mib,
-         c.pos_faulty_milli, c.pos_faulty_mib, c.pos_link_group, c.is_advisory)
+         c.pos_faulty_milli, c.pos_faulty_mib, c.pos_link_group, c.is_advisory,
+         CASE WHEN %(is_advisory)s THEN c.pos_claimed_milli END, CASE WHEN %(is_advisory)s THEN c.pos_claimed_mib END)
         IS DISTINCT FROM (r.device_ids, r.units, r.total_milli, r.total_mib, r.shadow_milli, r.shadow_mib,
-         r.faulty_milli, r.faulty_mib, r.link_groups, %(is_advisory)s);
+         r.faulty_milli, r.faulty_mib, r.link_groups, %(is_advisory)s,
+         CASE WHEN %(is_advisory)s THEN r.own_milli END, CASE WHEN %(is_advisory)s THEN r.own_mib END);
