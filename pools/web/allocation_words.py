@@ -68,6 +68,22 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "allocation.released": (_("given back"), ""),
         "allocation.expired": (pgettext_lazy("allocation", "expired"), ""),
     },
+    "operation_action": {
+        "apply": (_("set up"), "info"),
+        "release": (_("give back"), ""),
+    },
+    "operation_state": {
+        "planned": (_("planned"), "info"),
+        "sent": (_("sent"), "info"),
+        "confirmed": (pgettext_lazy("operation", "confirmed"), "ok"),
+        "failed": (_("failed"), "bad"),
+        "unknown": (_("sent, outcome unknown"), "warn"),
+    },
+    "calls_state": {
+        "not_yet": (_("not worked out yet: a worker does it right before it sends them"), ""),
+        "none": (_("none: no platform was asked"), ""),
+        "withheld": (_("not shown: the host carries orders of other projects too"), ""),
+    },
     "allocation_policy": {
         "pack": (_("pack: leave the most room for others"), ""),
         "spread": (_("spread: the emptiest place"), ""),

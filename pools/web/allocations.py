@@ -11,11 +11,11 @@ from django.views.decorators.http import require_safe
 
 from pools.domain.access import Access
 from pools.domain.errors import AllocationMissing, Invalid, ProjectMissing
-from pools.selectors import allocation_events, allocation_queue, names, references
+from pools.selectors import allocation_events, allocation_queue, names, operations, references
 from pools.selectors import allocations as reads
 from pools.selectors.allocations import AllocationRow
 from pools.services import allocations
-from pools.web import allocation_view, listing, pages
+from pools.web import allocation_view, listing, pages, platform_work
 from pools.web.listing import Filter
 
 _FILTERS: Final = (
@@ -35,6 +35,7 @@ _CHIPS: Final = (
     (gettext_lazy("Over"), "releasing,released,refused,expired"),
 )
 _EVENTS_SHOWN: Final = 50
+_WORK_SHOWN: Final = 20
 
 
 @require_safe
@@ -99,7 +100,20 @@ def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
         "sees_pools": access.everywhere("pool", "read"),
         "json_address": reverse("api-allocation", args=[row.id]),
     }
+    context |= _work(row.id, access)
     return pages.page(request, "allocations/page.html", context, here="allocations")
+
+
+def _work(allocation_id: UUID, access: Access) -> dict[str, Any]:
+    """Return {steps, has_more_steps, operations, has_more_operations} of an allocation."""
+    asked: dict[str, Any] = {"allocation_id": allocation_id, "cursor": None, "limit": _WORK_SHOWN, "access": access}
+    steps, done = operations.plan(**asked), operations.page(**asked)
+    return {
+        "steps": [platform_work.step(row) for row in steps.rows],
+        "has_more_steps": steps.next_cursor is not None,
+        "operations": [platform_work.operation(row) for row in done.rows],
+        "has_more_operations": done.next_cursor is not None,
+    }
 
 
 def found(allocation_id: UUID, access: Access) -> AllocationRow:

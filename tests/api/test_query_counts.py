@@ -14,6 +14,8 @@ from tests.api import world
 LISTS = {
     "/allocations": 3,
     "/allocations/{allocation}/events": 2,
+    "/allocations/{allocation}/operations": 2,
+    "/allocations/{allocation}/plan": 2,
     "/audit": 2,
     "/audit/seals": 1,
     "/capacity": 1,
@@ -50,6 +52,8 @@ LISTS = {
 # Lists of what a new row elsewhere adds nothing to: of code, of the caller, of one object.
 SAME_ROWS = {
     "/allocations/{allocation}/events",
+    "/allocations/{allocation}/operations",
+    "/allocations/{allocation}/plan",
     "/audit/seals",
     "/devices/{device}/changes",
     "/devices/{device}/usage",

@@ -10,7 +10,8 @@ from pools.models import Allocation
 from pools.selectors import access
 from pools.services import allocations
 from tests import factories
-from tests.factories import ALICE
+from tests.factories import ALICE, Clock
+from tests.reconcile.binding import Lab, has_to_answer
 from tests.services.asking import H100
 from tests.web.reading import read
 
@@ -133,8 +134,32 @@ class TestThePage:
         id = claimed(world, 1, members=4)
         console.get(f"/allocations/{id}/")
 
-        with django_assert_num_queries(2 + 5):
+        with django_assert_num_queries(2 + 7):
             console.get(f"/allocations/{id}/")
+
+
+class TestTheWork:
+    def test_of_a_platform_is_shown_with_its_calls_and_its_words(self, console, tmp_path, monkeypatch):
+        has_to_answer(monkeypatch)
+        lab = Lab(tmp_path, Clock(timezone.now()), mode="node")
+        id = lab.ask(1)
+        lab.store.fail("rejected", call="apply", when="before")
+        lab.advance()
+
+        page = console.get(f"/allocations/{id}/").content.decode()
+
+        assert lab.target().ref in page and ">place " in page
+        assert "own words" in page and ">failed<" in page
+
+    def test_that_nobody_has_begun_is_said_to_be_so(self, console, world):
+        done = claimed(world, 8)
+        waits = claimed(world, 8, queue=True)
+
+        nothing = console.get(f"/allocations/{waits}/").content.decode()
+        at_once = console.get(f"/allocations/{done}/").content.decode()
+
+        assert "nothing to be done on a platform yet" in nothing and "No platform was asked" in nothing
+        assert "none: no platform was asked" in at_once
 
 
 class TestGivingBack:
