@@ -6,7 +6,7 @@ request from keeping everybody else waiting.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pools.domain import choices, filters, labels, policies
@@ -89,6 +89,10 @@ def _times(wanted: Wanted, now: datetime | None) -> Iterator[FieldError]:
         yield FieldError("start_at", "bad_value", "Say the offset too, as in 2026-11-25T12:00:00Z.")
     elif start_at is not None and now is not None and start_at < now:
         yield FieldError("start_at", "in_the_past", "This is over; leave it out to start now.")
+    elif start_at is not None and now is not None and start_at > now + timedelta(seconds=SECONDS_MOST):
+        yield FieldError("start_at", "out_of_range", "Within the next ten years is possible.")
+    if start_at is not None and wanted.mode == "hold":
+        yield FieldError("start_at", "not_allowed", "A hold begins at once; leave one of the two out.")
 
 
 def _devices(wanted: Wanted, chips: Mapping[str, Entry], other_models: Collection[str]) -> Iterator[FieldError]:

@@ -9,11 +9,12 @@ from django.conf import settings
 
 from pools import dispatch
 from pools.selectors import due, targets, verification, waiting
-from pools.services import allocations, idempotency, leases, ledger, packing_prices, pools, seals
+from pools.services import allocations, idempotency, leases, ledger, packing_prices, pools, seals, starting
 
 log = structlog.get_logger(__name__)
 
-_ENDS: Final = (
+_TIMES: Final = (
+    ("allocations_started", starting.start),
     ("holds_expired", allocations.expire_holds),
     ("leases_ended", allocations.end_leases),
     ("ends_told", leases.tell_ends),
@@ -23,7 +24,7 @@ _ENDS: Final = (
 def sweep(*, clock: Callable[[], datetime]) -> None:
     """Send hints for what is due, let go of what is over, and seal what the logs gained."""
     now = clock()
-    _end_allocations(now)
+    _keep_time(now)
     for pool_id, kind in due.runs(now):
         dispatch.observe(pool_id, kind)
     if targets.is_anything_due(now):
@@ -45,9 +46,9 @@ def sweep(*, clock: Callable[[], datetime]) -> None:
     seals.seal(now=now)
 
 
-def _end_allocations(now: datetime) -> None:
-    """Give back what holds and leases kept whose time is over, and tell of those that end soon."""
-    for name, end in _ENDS:
+def _keep_time(now: datetime) -> None:
+    """Let begin what was scheduled, give back what holds and leases kept whose time is over, tell of ends to come."""
+    for name, end in _TIMES:
         count = 0
         while some := end(now=now):
             count += some

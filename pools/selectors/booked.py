@@ -27,6 +27,16 @@ FROM booking WHERE capacity_id = ANY(%(rows)s)
 """
 
 
+# What each position could give if nobody had anything of it; nothing where nobody can have anything.
+_ROOM: Final = """
+SELECT c.id, at.position, at.t - at.s - at.f, at.tm - at.sm - at.fm
+FROM capacity c JOIN pool p ON p.id = c.pool_id CROSS JOIN LATERAL unnest(c.pos_total_milli, c.pos_shadow_milli,
+    c.pos_faulty_milli, c.pos_total_mib, c.pos_shadow_mib, c.pos_faulty_mib) WITH ORDINALITY
+    at (t, s, f, tm, sm, fm, position)
+WHERE c.id = ANY(%s) AND p.state = 'active' AND NOT c.is_advisory
+"""
+
+
 class Use(NamedTuple):
     """What an allocation has of one position, or will have (``is_booked``). ``piece`` is that of a profile."""
 
@@ -49,3 +59,10 @@ def uses(capacity_ids: Collection[UUID], *, now: datetime) -> dict[tuple[UUID, i
             span = Span(start_at, end_at, milli, mib)
             found[row, position].append(Use(allocation_id, is_booked, span, piece))
     return found
+
+
+def room(capacity_ids: Collection[UUID]) -> dict[tuple[UUID, int], tuple[int, int]]:
+    """Return by (row, position) the milli and MiB that are not out of reach, whoever has them. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ROOM, [list(capacity_ids)])
+        return {(row, position): (milli, mib) for row, position, milli, mib in cursor.fetchall()}

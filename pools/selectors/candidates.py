@@ -5,7 +5,7 @@ asked for and not on how large the fleet is.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
@@ -50,12 +50,12 @@ _WIDTHS: Final = (
 # Nodes near to each other are found among all rows of few pools.
 _NEAR: Final = (_Width(8, 1024, 1024, 8192), _Width(512, 1024, 1024, 16384))
 
-_COLUMNS: Final = """
+COLUMNS: Final = """
 SELECT c.id, c.pool_id, c.node_id, n.name, c.kind, m.slug, c.profile, c.resource, c.unit_milli, c.is_advisory,
     c.state_key, n.topology, h.id, h.free_milli, h.free_mib, c.pos_total_milli, c.pos_total_mib, c.layout,
     c.pos_claimed_milli, c.pos_claimed_mib, c.pos_held_milli, c.pos_held_mib, c.pos_shadow_milli, c.pos_shadow_mib,
     c.pos_faulty_milli, c.pos_faulty_mib, c.pos_link_group, c.pos_booked_from_at, c.pos_booked_peak_milli"""
-_JOINS: Final = """
+JOINS: Final = """
     LEFT JOIN chip_model m ON m.id = c.model_id
     LEFT JOIN LATERAL (SELECT name, topology FROM node WHERE id = c.node_id OFFSET 0) n ON true
     LEFT JOIN LATERAL (SELECT id, kind, free_milli, free_mib FROM capacity WHERE node_id = c.node_id OFFSET 0) h
@@ -100,11 +100,11 @@ found AS (
             AND c.free_milli > 0 AND c.state_key = 0 AND c.shuffle < %(chance)s
             ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT %(hosts)s)
         LIMIT %(hosts)s) near)
-{_COLUMNS}
+{COLUMNS}
 FROM (SELECT id FROM found LIMIT %(most)s) f CROSS JOIN LATERAL (SELECT * FROM capacity WHERE id = f.id) c
-{_JOINS}
+{JOINS}
 """
-_AGAIN: Final = f"{_COLUMNS} FROM capacity c {_JOINS.replace('ORDER', 'WHERE c.id = ANY(%s) ORDER')}"
+_AGAIN: Final = f"{COLUMNS} FROM capacity c {JOINS.replace('ORDER', 'WHERE c.id = ANY(%s) ORDER')}"
 _layouts: Final = msgspec.json.Decoder(dict[int, Layout])
 
 
@@ -175,7 +175,8 @@ def read(
         # The others could only say why they do not do, which is asked when none of these does.
         near = {pair.pool_id for pair, _ in chosen} | set(hosts[: width.pairs])
         pools, is_all = [pool for pool in pools if pool.id in near], False
-    return _read(found, pools, scores, {pair.model: pair.model_id for pair in fleet.room}, is_all, now)
+    models = {pair.model: pair.model_id for pair in fleet.room}
+    return built(found, pools, scores, models, lambda row: _cards(row, now), is_exhausted=is_all)
 
 
 def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Read:
@@ -184,24 +185,26 @@ def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Rea
         cursor.execute(_AGAIN, [list(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[0] in before.positions]
     scores = Scores(before.view.chips, before.view.prices, before.view.prices_version)
-    return _read(found, before.view.pools, scores, before.models, False, now)
+    return built(found, before.view.pools, scores, before.models, lambda row: _cards(row, now), is_exhausted=False)
 
 
-def _read(
+def built(
     found: Sequence[Any],
     pools: Sequence[PoolView],
     scores: Scores,
     models: dict[str, UUID],
-    is_all: bool,
-    now: datetime,
+    cards: Callable[[Sequence[Any]], tuple[Card, ...]],
+    *,
+    is_exhausted: bool,
 ) -> Read:
+    """Return a read of rows with COLUMNS; ``cards`` says what is free on those of one row."""
     view = View(
         pools=tuple(pools),
-        candidates=tuple([_candidate(row, now) for row in found]),
+        candidates=tuple([_candidate(row, cards) for row in found]),
         chips=scores.chips,
         prices=scores.prices,
         prices_version=scores.version,
-        is_exhausted=is_all,
+        is_exhausted=is_exhausted,
     )
     return Read(
         view,
@@ -278,10 +281,10 @@ def _pairs(
     return [pair for pairs in zip_longest(*fitting) for pair in pairs if pair is not None]
 
 
-def _candidate(row: Sequence[Any], now: datetime) -> Candidate:
+def _candidate(row: Sequence[Any], cards: Callable[[Sequence[Any]], tuple[Card, ...]]) -> Candidate:
     (
         capacity_id, pool_id, node_id, node_name, kind, model, profile, resource, unit_milli, is_advisory, state_key,
-        topology, host_id, cpu_free_milli, memory_free_mib, *positions,
+        topology, host_id, cpu_free_milli, memory_free_mib, *_positions,
     ) = row  # fmt: skip
     return Candidate(
         capacity_id=capacity_id,
@@ -293,7 +296,7 @@ def _candidate(row: Sequence[Any], now: datetime) -> Candidate:
         profile=profile,
         resource=resource,
         unit_milli=unit_milli,
-        cards=() if kind == "host" else _cards(positions, now),
+        cards=() if kind == "host" else cards(row),
         host_id=host_id,
         cpu_free_milli=cpu_free_milli or 0,
         memory_free_mib=memory_free_mib or 0,
@@ -303,10 +306,15 @@ def _candidate(row: Sequence[Any], now: datetime) -> Candidate:
     )
 
 
-def _cards(columns: Sequence[Any], now: datetime) -> tuple[Card, ...]:
+def pieces_of(row: Sequence[Any]) -> dict[int, Layout]:
+    """Return what lies on the cards of a row with COLUMNS, by position."""
+    return _layouts.decode(row[17]) if row[17] != "{}" else {}
+
+
+def _cards(row: Sequence[Any], now: datetime) -> tuple[Card, ...]:
     """Return what is free at each position where anything is."""
-    total_milli, total_mib, layout, *taken, groups, booked_from, booked_peak = columns
-    pieces = _layouts.decode(layout) if layout != "{}" else {}
+    total_milli, total_mib, _, *taken, groups, booked_from, booked_peak = row[15:]
+    pieces = pieces_of(row)
     cards = []
     for index, total in enumerate(total_milli):
         free = total - taken[0][index] - taken[2][index] - taken[4][index] - taken[6][index]

@@ -188,7 +188,7 @@ class Batch:
             others = [replace(choice, model=model) for model in models if model != decision.model]
         any_of = (*others, *after)
         if not any_of or not decision.milli:
-            self._answer(id, QuotaExceeded(**_told(shortfall)))
+            self._answer(id, QuotaExceeded(**told(shortfall)))
             return
         self._short[id] = shortfall
         self._wanted[id] = replace(self._wanted[id], any_of=any_of)
@@ -205,7 +205,7 @@ class Batch:
             return
         for id, refusal in refused.items():
             if (shortfall := self._short.get(id)) is not None:
-                self._answer(id, QuotaExceeded(**_told(shortfall)))
+                self._answer(id, QuotaExceeded(**told(shortfall)))
             else:
                 self._answer(id, NoCapacity(reason=self._code(id, refusal)))
 
@@ -240,6 +240,6 @@ def reason_to_wait(answer: Answer) -> str:
     return ""
 
 
-def _told(shortfall: Shortfall) -> dict[str, Any]:
+def told(shortfall: Shortfall) -> dict[str, Any]:
     """What the asking project may know: how much was asked for and is left, and not whose row it is."""
     return {"reason": shortfall.kind, "wanted": shortfall.wanted_milli, "available": shortfall.available_milli}

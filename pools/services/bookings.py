@@ -19,14 +19,6 @@ INSERT INTO booking (id, capacity_id, position, allocation_id, milli, memory_mib
 SELECT new_id(), * FROM unnest(%s::uuid[], %s::integer[], %s::uuid[], %s::integer[], %s::bigint[], %s::timestamptz[],
     %s::timestamptz[])
 """
-# What each position could promise if nobody had anything of it.
-_ROOM: Final = """
-SELECT c.id, ARRAY(SELECT t - s - f FROM unnest(c.pos_total_milli, c.pos_shadow_milli, c.pos_faulty_milli)
-        WITH ORDINALITY at (t, s, f, number) ORDER BY number),
-    ARRAY(SELECT t - s - f FROM unnest(c.pos_total_mib, c.pos_shadow_mib, c.pos_faulty_mib)
-        WITH ORDINALITY at (t, s, f, number) ORDER BY number)
-FROM capacity c JOIN pool p ON p.id = c.pool_id WHERE c.id = ANY(%s) AND p.state = 'active' AND NOT c.is_advisory
-"""
 _DROP: Final = """
 DELETE FROM booking WHERE allocation_id = ANY(%s)
 RETURNING capacity_id, position, allocation_id, milli, memory_mib, start_at, end_at
@@ -53,22 +45,19 @@ def guard(cursor: Any, wanted: Collection[Booked], *, now: datetime) -> set[UUID
     """
     rows = {each.capacity_id for each in wanted}
     sql.run(cursor, "claim_wait", {"rows": arrays.literal(rows)})
-    cursor.execute(_ROOM, [list(rows)])
-    room = {row: list(zip(milli, mib, strict=True)) for row, milli, mib in cursor.fetchall()}
-    uses = booked.uses(rows, now=now)
+    room, uses = booked.room(rows), booked.uses(rows, now=now)
     at: dict[tuple[UUID, int], list[Booked]] = defaultdict(list)
     for each in wanted:
         at[each.capacity_id, each.position].append(each)
-    lost = rows - set(room)
-    for (row, position), asked in at.items():
-        spans = [use.span for use in uses[row, position]]
+    lost = set()
+    for place, asked in at.items():
+        spans = [use.span for use in uses[place]]
         spans += [Span(each.start_at, each.end_at, each.milli, each.memory_mib) for each in asked]
-        for each in asked if row not in lost else ():
+        have = room.get(place, (-1, -1))
+        for each in asked:
             most = windows.peak(spans, each.start_at, each.end_at)
-            if position > len(room[row]) or any(
-                have < peak for have, peak in zip(room[row][position - 1], most, strict=True)
-            ):
-                lost.add(row)
+            if most[0] > have[0] or most[1] > have[1]:
+                lost.add(place[0])
     return lost
 
 

@@ -4,7 +4,7 @@ Locks come in one order: quota (depth, id), capacity (id), roll-ups (id). What c
 and takes nothing along; the caller plans it again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from django.db import connection
 
 from pools import dispatch
 from pools.domain import quotas
@@ -22,7 +23,8 @@ from pools.domain.request import Wanted
 from pools.selectors import allocations, candidates, installation, prepared
 from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read
-from pools.services import arrays, idempotency, leases, quota_use, sql, writing
+from pools.services import arrays, bookings, idempotency, leases, quota_use, sql, writing
+from pools.services.bookings import Booked
 from pools.services.claim_rows import Holder, Rows
 from pools.services.idempotency import Once
 
@@ -35,7 +37,8 @@ DONE_AT_ONCE: Final = ("simulated",)
 class Asked:
     """A request with its place in the tree of projects and who asks.
 
-    ``is_waiting``: it is queued already. ``once``: the key with which it came, committed with what it gets.
+    ``is_waiting``: it is there already and waits. ``is_booked``: it was promised what it asks for, which becomes its
+    claim; ``until_at`` is the end that was promised. ``once``: the key with which it came, committed with what it gets.
     """
 
     id: UUID
@@ -44,7 +47,9 @@ class Asked:
     lineage: tuple[UUID, ...]
     actor: Actor
     is_waiting: bool = False
+    is_booked: bool = False
     queued_at: datetime | None = None
+    until_at: datetime | None = None
     once: Once | None = None
 
 
@@ -98,6 +103,7 @@ def attempt(
         outcome.lost |= {each.asked.id for each in first} - {each.asked.id for each in planned}
         if not planned:
             return outcome
+    let_go = _let_go([each.asked.id for each in planned if each.asked.is_booked])
     rows = _rows(planned, read, now)
     lost, granted = _guarded(rows), _granted(planned)
     got: list[tuple[Planned, Taken]] = []
@@ -120,8 +126,23 @@ def attempt(
         _write(got, rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now), read, now)
         quota_use.store(book)
         outcome.rows = _keep([each.asked for each, _ in got])
+    _promise_again(let_go, {each.asked.id for each, _ in got})
     outcome.states = {each.asked.id: _state(each, read) for each, _ in got}
     return outcome
+
+
+def _let_go(allocation_ids: Sequence[UUID]) -> list[Booked]:
+    """Let bookings go whose claims are made in their place: nothing is counted twice, and nobody else comes between."""
+    if not allocation_ids:
+        return []
+    with connection.cursor() as cursor:
+        return bookings.drop(cursor, allocation_ids)
+
+
+def _promise_again(let_go: Sequence[Booked], got: Collection[UUID]) -> None:
+    if left := [each for each in let_go if each.allocation_id not in got]:
+        with connection.cursor() as cursor:
+            bookings.make(cursor, left)
 
 
 def _repeated(asked: Sequence[Asked], now: datetime) -> set[UUID]:
@@ -158,7 +179,8 @@ def _lock_waiting(allocation_ids: Sequence[UUID]) -> set[UUID]:
     with prepared.cursor() as cursor:
         cursor.execute(
             "SELECT id FROM allocation WHERE id = ANY(%s)"
-            " AND (state = 'queued' OR state = 'claimed' AND pool_id IS NULL) ORDER BY id FOR NO KEY UPDATE",
+            " AND (state IN ('queued', 'scheduled') OR state = 'claimed' AND pool_id IS NULL)"
+            " ORDER BY id FOR NO KEY UPDATE",
             [list(allocation_ids)],
         )
         return {row[0] for row in cursor.fetchall()}
@@ -194,7 +216,7 @@ def _rows(planned: Sequence[Planned], read: Read, now: datetime) -> Rows:
                 allocation_id=each.asked.id,
                 project_id=each.asked.project_id,
                 ledger_kind="hold" if wanted.mode == "hold" else "use" if is_done else "reserve",
-                until_at=_until(wanted, now),
+                until_at=each.asked.until_at or _until(wanted, now),
                 grain=pool.grain,
                 is_confirmed=is_done,
             ),
@@ -278,6 +300,28 @@ def insert_waiting(asked: Sequence[tuple[Asked, str]], *, now: datetime) -> set[
     return repeated
 
 
+def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: datetime | None, *, now: datetime) -> bool:
+    """Store a request that begins later, in the caller's transaction, who made sure that there is room then.
+
+    False when its key was used before: then nothing is stored. Its quota counts from the start on.
+    """
+    if _repeated([each.asked], now):
+        return False
+    record = _record(each, Taken((), is_borrowed=False), read, now)
+    record |= {"states": "scheduled", "starts": start_at, "ends": end_at, "notices": None}
+    with prepared.cursor() as cursor:
+        sql.run(cursor, "claim_insert", _columns([record]) | {"now": now})
+        after = _told(each, read) | {"state": "scheduled", "start_at": start_at, "end_at": end_at}
+        tell(cursor, [(each.asked, "allocation.scheduled", after)], now)
+    _keep([each.asked])
+    return True
+
+
+def is_granted(each: Planned) -> bool:
+    """Return whether its project may use the pool now. One query."""
+    return not _granted([each]).get(each.decision.pool_id, set()).isdisjoint(each.asked.lineage)
+
+
 def _word(each: Planned) -> str:
     return "held" if each.asked.wanted.mode == "hold" else "claimed"
 
@@ -298,7 +342,7 @@ def _record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str,
     asked, decision, wanted = each.asked, each.decision, each.asked.wanted
     is_hold = wanted.mode == "hold"
     lease = None if wanted.lease_seconds is None else timedelta(seconds=wanted.lease_seconds)
-    ends_at = None if is_hold or lease is None else now + lease
+    ends_at = None if is_hold or lease is None else asked.until_at or now + lease
     return _common(asked) | {
         "states": _state(each, read),
         "pool_ids": decision.pool_id,

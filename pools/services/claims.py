@@ -16,7 +16,7 @@ from pools.selectors import packing, placeable
 from pools.selectors import waiting as line
 from pools.selectors.candidates import Scores
 from pools.selectors.placeable import Fleet
-from pools.services import claiming, idempotency, models, packing_prices
+from pools.services import claiming, idempotency, models, packing_prices, scheduling
 from pools.services.batches import Answer as Answer
 from pools.services.batches import Batch, reason_to_wait
 from pools.services.batches import Made as Made
@@ -32,17 +32,25 @@ def submit(asked: Sequence[Asked], *, now: datetime) -> list[Answer]:
     fleet = placeable.recent(now)
     version, prices = packing.current()
     scores = Scores(models.current().by_slug, prices, version)
-    ahead = _ahead(fleet, scores, asked)
     answers: dict[UUID, Answer] = _repeated(asked, now)
+    later = [each for each in asked if _begins_later(each) and each.id not in answers]
+    if later:
+        answers |= scheduling.schedule(later, placeable.fleet(now), scores, now=now)
+    everybody, asked = asked, [each for each in asked if not _begins_later(each)]
+    ahead = _ahead(fleet, scores, asked)
     for pools, group in _by_pools(fleet, [each for each in asked if each.id not in answers]):
         answers |= Batch(fleet, pools, group, scores, ahead, now).run()
     _queue(asked, answers, now)
     # Whose twin was quicker is refused in vain: what it was made is what both are answered.
-    answers |= _repeated([each for each in asked if isinstance(answers[each.id], Conflict)], now)
+    answers |= _repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)
     known = {pair.model for pair in fleet.room}
     fresh = [each.wanted for each in asked if not each.is_waiting]
     packing_prices.note((choices.kind(wanted, known, scores.chips) for wanted in fresh), now=now)
-    return [answers[each.id] for each in asked]
+    return [answers[each.id] for each in everybody]
+
+
+def _begins_later(asked: Asked) -> bool:
+    return asked.wanted.start_at is not None and not asked.is_waiting
 
 
 def _ahead(fleet: Fleet, scores: Scores, asked: Sequence[Asked]) -> list[Place]:

@@ -40,16 +40,20 @@ def locked(asks: Sequence[Ask]) -> Book:
     if not asks:
         return Book([])
     params = _params(asks)
-    rows, is_current = _rows(_LOCK, params)
+    found, is_current = _rows(_LOCK, params)
     if not is_current:
-        rows, _ = _rows(_LOCK, params)  # nobody adds or removes any while one of them is locked
-    return Book(rows)
+        found, _ = _rows(_LOCK, params)  # nobody adds or removes any while one of them is locked
+    return Book(found)
+
+
+def rows(asks: Sequence[Ask]) -> list[Row]:
+    """Return the rows that may count these asks, as they are. One query."""
+    return _rows(_READ, _params(asks))[0]
 
 
 def read(asks: Sequence[Ask]) -> Book:
     """Return the same rows without a lock, for what is only tried. One query."""
-    rows, _ = _rows(_READ, _params(asks))
-    return Book(rows)
+    return Book(rows(asks))
 
 
 def store(book: Book) -> None:

@@ -17,7 +17,7 @@ from pools.services import models
 from pools.services.claiming import Asked
 
 # Fields of the API that nothing carries out yet: better refused than taken and forgotten.
-_LATER: Final = ("start_at", "consumer_pool")
+_LATER: Final = ("consumer_pool",)
 _PROJECTS: Final = """
 SELECT p.id, p.path, p.lineage, (
     SELECT s.path FROM project s WHERE s.id = ANY(p.lineage) AND s.state = 'suspended'

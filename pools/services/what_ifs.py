@@ -7,18 +7,17 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from pools.domain import choices, quotas, what_if
+from pools.domain import choices, what_if
 from pools.domain.candidates import PoolView
 from pools.domain.decisions import Change, Decision, PoolRefusal
 from pools.domain.planner import Draft
 from pools.domain.quotas import Shortfall
 from pools.domain.request import Wanted
 from pools.domain.what_if import Possible, WhatIf
-from pools.selectors import alike, candidates, packing, placeable
+from pools.selectors import alike, candidates, packing, placeable, promises
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
-from pools.services import models, quota_use
-from pools.services.batches import UNIT_MILLI
+from pools.services import models, quota_use, scheduling
 from pools.services.claiming import Asked
 
 
@@ -70,8 +69,12 @@ def _planned(
 ) -> tuple[Read, WhatIf]:
     """Read wider until something fits or there is no more; then count the nodes that the rows stand for.
 
-    Where nothing fits, what is too small is looked at as well: it says why, and what would do.
+    Where nothing fits, what is too small is looked at as well: it says why, and what would do. Of what begins later
+    all is read at once.
     """
+    if wanted.start_at is not None:
+        read = promises.later(fleet, pools, wanted, scores, scheduling.window(asked), now=now)
+        return read, what_if.ask(read.view, wanted)
     for looked_for in (wanted, replace(wanted, devices_per_member=min(wanted.devices_per_member, 1))):
         for round in range(candidates.ROUNDS):
             read = candidates.read(fleet, pools, [looked_for], scores, chance=asked.id.int, round=round, now=now)
@@ -85,15 +88,9 @@ def _planned(
 
 
 def _shortfall(asked: Asked, decision: Decision, read: Read, scores: Scores) -> Shortfall | None:
-    entry = scores.chips.get(decision.model or "")
-    ask = quotas.Ask(
-        lineage=asked.lineage,
-        model_id=read.models[decision.model] if decision.model else None,
-        profile=decision.profile,
-        pool_id=decision.pool_id,
-        milli=decision.milli,
-        units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else UNIT_MILLI),
-    )
+    ask = scheduling.ask_of(asked, decision, read, scores)
+    if asked.wanted.start_at is not None:
+        return scheduling.shortfall(ask, scheduling.window(asked))
     taken = quota_use.read([ask]).take(ask)
     return taken if isinstance(taken, Shortfall) else None
 

@@ -164,6 +164,8 @@ def _answer(
 
 
 def _released(allocation: dict[str, Any]) -> tuple[str, ...]:
+    if allocation["state"] == "scheduled":
+        return (_("What is booked for it becomes free for others at once."),)
     if not allocation["is_placed"]:
         return (_("It waits no longer and loses its place in the queue."),)
     if allocation["state"] == "held":

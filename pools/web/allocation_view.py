@@ -138,8 +138,9 @@ def event(row: AllocationEventRow) -> dict[str, Any]:
     before, after = row.before or {}, dict(row.after or {})
     # What it has not and had not says nothing.
     after = {name: value for name, value in after.items() if name != "milli" and (value is not None or name in before)}
-    if "end_at" in after:
-        after["end_at"] = figures.instant(datetime.fromisoformat(after["end_at"]))
+    for name in ("start_at", "end_at"):
+        if after.get(name):
+            after[name] = figures.instant(datetime.fromisoformat(after[name]))
     if "model" in after:
         after["model"] = model_name(after["model"])
     return {

@@ -59,6 +59,8 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "guarantee": (_("what is left is promised to other projects"), "warn"),
     },
     "allocation_event": {
+        "allocation.scheduled": (_("scheduled"), "info"),
+        "allocation.refused": (_("refused"), "bad"),
         "allocation.queued": (_("asked for, waits"), "info"),
         "allocation.held": (pgettext_lazy("allocation", "held"), "warn"),
         "allocation.claimed": (pgettext_lazy("allocation", "claimed"), "ok"),
@@ -105,6 +107,7 @@ FIELDS: Final[dict[str, Word]] = {
     "pool": (_("Pool"), ""),
     "lease_seconds": (_("Lease (seconds)"), ""),
     "members": (_("Members"), ""),
+    "start_at": (_("Start of the lease"), ""),
     "end_at": (_("End of the lease"), ""),
 }
 

@@ -1,5 +1,7 @@
 """Accelerators are asked for, shown and given back, over HTTP."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -71,7 +73,7 @@ class TestARequest:
             ({"project": "acme/visions"}, "project"),
             ({"flavor": "smal"}, "flavor"),
             ({"devices": 3}, "devices"),
-            ({"start_at": "2030-01-01T00:00:00Z"}, "start_at"),
+            ({"consumer_pool": "lab"}, "consumer_pool"),
         ],
     )
     def test_that_is_wrong_is_told_the_field(self, engineer, change, field):
@@ -81,6 +83,33 @@ class TestARequest:
 
         assert refused.status_code == 422 and field in {wrong["field"] for wrong in refused.data["errors"]}
         assert not Allocation.objects.exists()
+
+    def test_that_begins_later_is_scheduled_until_somebody_has_it_first(self, engineer):
+        later = (timezone.now() + timedelta(hours=1)).isoformat()
+        wanted = ONE | {"start_at": later, "lease_seconds": 3600, "devices_per_member": 8, "queue": True}
+
+        made, asked, refused = (
+            engineer.post("/allocations", wanted),
+            engineer.post("/what-if", wanted),
+            engineer.post("/allocations", wanted),
+        )
+
+        assert (made.status_code, made.data["state"], made.data["queue"]) == (201, "scheduled", None)
+        assert made.data["lease"]["start_at"] and made.data["lease"]["end_at"] and made.data["members"] == []
+        assert (asked.data["fits"], asked.data["reason"]) == (False, "no_capacity")
+        assert (refused.status_code, refused.data["code"]) == (409, "allocation.no_capacity")
+
+        given_up = engineer.post(f"/allocations/{made.data['id']}/release", {})
+        assert (given_up.status_code, given_up.data["state"]) == (202, "released")
+        assert engineer.post("/what-if", wanted).data["fits"]
+
+    @pytest.mark.parametrize("fields", [{"mode": "hold", "hold_seconds": 60}, {"start_at": "9999-01-01T00:00:00Z"}])
+    def test_that_begins_later_is_no_hold_and_not_in_a_thousand_years(self, engineer, fields):
+        later = (timezone.now() + timedelta(hours=1)).isoformat()
+
+        refused = engineer.post("/allocations", ONE | {"start_at": later} | fields)
+
+        assert [wrong["field"] for wrong in refused.data["errors"]] == ["start_at"]
 
     def test_by_a_flavor_is_what_the_flavor_says(self, engineer):
         Flavor.objects.create(name="pair", spec={"devices_per_member": 2}, created_at=timezone.now())

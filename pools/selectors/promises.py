@@ -1,0 +1,162 @@
+"""What can be promised for a window that comes, and what was promised to an allocation: reads as placement has them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from pools.domain import choices, windows
+from pools.domain.candidates import Card, PoolView
+from pools.domain.profiles import Layout
+from pools.domain.request import Wanted
+from pools.selectors import booked, candidates
+from pools.selectors.candidates import COLUMNS, JOINS, Read, Scores
+from pools.selectors.placeable import Fleet
+
+ROWS_MOST: Final = 4096
+
+# What is free now says nothing of later, so all rows of a model are looked at; those with the most first.
+_LATER: Final = f"""
+{COLUMNS}
+FROM (
+    SELECT c.* FROM capacity c
+    WHERE NOT c.is_advisory AND c.total_milli > 0 AND (
+        (c.pool_id, c.model_id) IN (SELECT * FROM unnest(%(pools)s::uuid[], %(models)s::uuid[]))
+        OR (c.pool_id = ANY(%(host_pools)s::uuid[]) AND c.kind = 'host'))
+    ORDER BY c.free_milli DESC, c.shuffle LIMIT %(most)s) c
+{JOINS}
+"""
+_PROMISED: Final = f"""
+{COLUMNS}
+FROM capacity c
+{JOINS.replace("ORDER", "WHERE c.id IN (SELECT capacity_id FROM booking WHERE allocation_id = %s) ORDER")}
+"""
+_IS_THERE: Final = """
+SELECT count(*) > 0 AND bool_and(p.state = 'active' AND b.milli <= c.pos_total_milli[b.position]
+    - c.pos_shadow_milli[b.position] - c.pos_faulty_milli[b.position])
+FROM booking b JOIN capacity c ON c.id = b.capacity_id JOIN pool p ON p.id = c.pool_id WHERE b.allocation_id = %s
+"""
+_HOST_ID: Final = 12
+_HOST_FREE: Final = slice(13, 15)
+
+
+def later(
+    fleet: Fleet,
+    pools: Sequence[PoolView],
+    wanted: Wanted,
+    scores: Scores,
+    window: tuple[datetime, datetime | None],
+    *,
+    now: datetime,
+) -> Read:
+    """Return what the request could take from in these pools from the start to the end of a window. Three queries.
+
+    What is claimed counts until its end, what is booked in its window, what is out of reach now always. Where only the
+    pool is promised, its nodes are left out: they show how things lie now.
+    """
+    known = sorted(fleet.room_of)
+    models = {model for choice in choices.of(wanted) for model in choices.models(choice, known, scores.chips)}
+    is_cpu = not wanted.devices_per_member
+    usable = {pool.id for pool in pools}
+    pairs = [pair for model in models for pair in fleet.room_of[model] if pair.pool_id in usable and not is_cpu]
+    params = {
+        "pools": [pair.pool_id for pair in pairs],
+        "models": [pair.model_id for pair in pairs],
+        "host_pools": list(usable) if is_cpu else [],
+        "most": ROWS_MOST,
+    }
+    found = _rows(_LATER, params)
+    room, uses = _there(found, now)
+    free = {}
+    for place, (milli, mib) in room.items():
+        peak = windows.peak([use.span for use in uses.get(place, ())], *window)
+        free[place] = milli - peak[0], mib - peak[1]
+    pieces = {
+        place: tuple(use.piece for use in there if use.piece is not None and use.span.meets(*window))
+        for place, there in uses.items()
+    }
+    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=len(found) < ROWS_MOST)
+
+
+def promised(
+    fleet: Fleet, pools: Sequence[PoolView], wanted: Wanted, scores: Scores, allocation_id: UUID, *, now: datetime
+) -> Read:
+    """Return what was promised to an allocation and is there now, and nothing else. Three queries.
+
+    Where a piece may lie depends on all of its card, so the cards of pieces are shown with all that is free.
+    """
+    is_piece = any(choice.profile for choice in wanted.any_of)
+    found = _rows(_PROMISED, [allocation_id])
+    room, uses = _there(found, now)
+    free = {}
+    for place, there in uses.items():
+        own = [use.span for use in there if use.is_booked and use.allocation_id == allocation_id]
+        claimed = [use.span for use in there if not use.is_booked]
+        if own and place in room:
+            milli, mib = (have - sum(taken) for have, taken in zip(room[place], _columns(claimed), strict=True))
+            free[place] = (milli, mib) if is_piece else (min(milli, own[0].milli), min(mib, own[0].mib))
+    pieces = {(row[0], position): lying for row in found for position, lying in candidates.pieces_of(row).items()}
+    # A host beside its own cards is no place of its own.
+    hosts = {row[_HOST_ID] for row in found if row[4] != "host"}
+    found = [row for row in found if row[0] not in hosts]
+    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=True)
+
+
+def is_there(allocation_id: UUID) -> bool:
+    """Return whether all that was promised to an allocation is in reach, whoever has it now. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_THERE, [allocation_id])
+        return bool(cursor.fetchone()[0])
+
+
+def _columns(spans: Sequence[windows.Span]) -> tuple[list[int], list[int]]:
+    return [span.milli for span in spans], [span.mib for span in spans]
+
+
+def _rows(statement: str, params: Any) -> list[list[Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        return [list(row) for row in cursor.fetchall()]
+
+
+def _there(
+    found: Sequence[Sequence[Any]], now: datetime
+) -> tuple[dict[tuple[UUID, int], tuple[int, int]], dict[tuple[UUID, int], list[booked.Use]]]:
+    rows = {row[0] for row in found} | {row[_HOST_ID] for row in found if row[_HOST_ID]}
+    return booked.room(rows), booked.uses(rows, now=now)
+
+
+def _built(
+    found: list[list[Any]],
+    pools: Sequence[PoolView],
+    scores: Scores,
+    fleet: Fleet,
+    free: Mapping[tuple[UUID, int], tuple[int, int]],
+    pieces: Mapping[tuple[UUID, int], Layout],
+    *,
+    is_exhausted: bool,
+) -> Read:
+    for row in found:
+        if row[_HOST_ID]:
+            row[_HOST_FREE] = free.get((row[_HOST_ID], 1), (0, 0))
+
+    def cards(row: Sequence[Any]) -> tuple[Card, ...]:
+        totals, groups = zip(row[15], row[16], strict=True), row[26]
+        return tuple(
+            Card(
+                position,
+                free[row[0], position][0],
+                max(free[row[0], position][1], 0),
+                total_milli,
+                total_mib,
+                groups[position - 1] if position <= len(groups) else "",
+                pieces.get((row[0], position), ()),
+            )
+            for position, (total_milli, total_mib) in enumerate(totals, start=1)
+            if free.get((row[0], position), (0, 0))[0] > 0
+        )
+
+    models = {pair.model: pair.model_id for pair in fleet.room}
+    return candidates.built(found, pools, scores, models, cards, is_exhausted=is_exhausted)

@@ -1,0 +1,115 @@
+"""What was scheduled begins: its booking becomes its claim in one write, or it goes where the table of moves has it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+
+from pools.domain.actors import SYSTEM
+from pools.domain.decisions import Refusal
+from pools.domain.planner import Draft
+from pools.domain.request import Wanted
+from pools.selectors import packing, placeable, promises
+from pools.selectors.candidates import Scores
+from pools.selectors.placeable import Fleet
+from pools.services import audit, claiming, models, scheduling, writing
+from pools.services.claiming import Asked, Planned
+
+AT_ONCE: Final = 200
+TRIES: Final = 3
+# For so long somebody before may still be leaving, whose lease ended when this one begins.
+GRACE: Final = timedelta(minutes=10)
+
+_DUE: Final = """
+SELECT a.id, a.spec::text, a.project_id, p.lineage, a.start_at, a.end_at,
+    EXISTS (SELECT FROM project s WHERE s.id = ANY(p.lineage) AND s.state <> 'active')
+FROM allocation a JOIN project p ON p.id = a.project_id
+WHERE a.state = 'scheduled' AND a.start_at <= %s ORDER BY a.start_at, a.id LIMIT %s
+"""
+_FALL: Final = """
+UPDATE allocation SET state = %(state)s, reason = %(reason)s, queue_reason = %(queue_reason)s, start_at = NULL,
+    end_at = NULL, queued_at = CASE WHEN %(state)s = 'queued' THEN %(now)s::timestamptz END,
+    ended_at = CASE WHEN %(state)s <> 'queued' THEN %(now)s::timestamptz END,
+    pool_id = NULL, model_id = NULL, profile = NULL, milli = 0, units_milli = 0, price_per_hour = NULL, decision = NULL,
+    changed_at = %(now)s, generation = generation + 1
+WHERE id = %(id)s AND state = 'scheduled'
+RETURNING name, project_id
+"""
+
+
+def start(*, now: datetime) -> int:
+    """Let begin what is due; return how many allocations went on. Some hundred at once; two at once are harmless."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DUE, [now, AT_ONCE])
+        found = cursor.fetchall()
+    if not found:
+        return 0
+    version, prices = packing.current()
+    scores, fleet = Scores(models.current().by_slug, prices, version), placeable.fleet(now)
+    return sum(_start(row, fleet, scores, now) for row in found)
+
+
+def _start(row: Sequence[Any], fleet: Fleet, scores: Scores, now: datetime) -> bool:
+    id, spec, project_id, lineage, start_at, end_at, is_stopped = row
+    wanted = msgspec.json.decode(spec, type=Wanted)
+    if end_at is not None and end_at <= now:
+        return _fall(id, "expired", "lease_end", now)
+    if is_stopped:
+        return _fall(id, "refused", "policy", now)
+    asked = Asked(
+        id=id,
+        wanted=wanted,
+        project_id=project_id,
+        lineage=tuple(lineage),
+        actor=SYSTEM,
+        is_waiting=True,
+        is_booked=True,
+        until_at=end_at,
+    )
+    reason, is_leaving = _claimed(asked, fleet, scores, now)
+    if not reason:
+        return True
+    if is_leaving and now < start_at + GRACE:
+        return False
+    if wanted.queue:
+        return _fall(id, "queued", reason, now)
+    return _fall(id, "expired" if is_leaving else "refused", reason, now)
+
+
+def _claimed(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[str, bool]:
+    """Claim what was booked; return why not ("": it is claimed), and whether a little time may change that."""
+    for _ in range(TRIES):
+        read = promises.promised(fleet, fleet.usable(asked.lineage), asked.wanted, scores, asked.id, now=now)
+        decision = Draft(read.view).decide(asked.wanted)
+        if isinstance(decision, Refusal):
+            return decision.code, promises.is_there(asked.id)
+        planned = Planned(asked, decision, scheduling.ask_of(asked, decision, read, scores))
+        outcome = claiming.attempt([planned], read, now=now)
+        if outcome.short:
+            return "quota_exceeded", False
+        if outcome.states or outcome.gone:
+            return "", False
+    return "no_capacity", True
+
+
+@writing.transaction
+def _fall(id: UUID, state: str, reason: str, now: datetime) -> bool:
+    """Let go what was booked: it waits for anything that would do, or is over."""
+    is_over = state != "queued"
+    with connection.cursor() as cursor:
+        reasons = {"reason": reason if is_over else "", "queue_reason": "" if is_over else reason}
+        cursor.execute(_FALL, {"id": id, "state": state, "now": now, **reasons})
+        found = cursor.fetchone()
+        if found is None:
+            return False
+        # Who waits is promised nothing any more.
+        cursor.execute("DELETE FROM booking WHERE allocation_id = %s", [id])
+    name, project_id = found
+    after = {"state": state, "reason": reason}
+    audit.record(
+        SYSTEM, f"allocation.{state}", "allocation", id, name, {"state": "scheduled"}, after, now, project_id=project_id
+    )
+    return True
