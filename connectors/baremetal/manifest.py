@@ -52,7 +52,16 @@ MANIFEST = Manifest(
         Setting(name="bmc_password", label="Password on the management controllers", is_secret=True),
         *TELEMETRY_SETTINGS,
     ),
-    modes=(Mode(name="device", grain="device", target="host", per="node", label="Single cards of a host"),),
+    modes=(
+        Mode(
+            name="device",
+            grain="device",
+            target="host",
+            per="node",
+            forms=("whole", "profile"),
+            label="Single cards of a host",
+        ),
+    ),
     connector="connectors.baremetal.connector:Baremetal",
     default_sync_interval_seconds=60,
     capabilities=("observe", "apply", "access", "resize", "power", "telemetry"),

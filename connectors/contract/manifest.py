@@ -27,13 +27,15 @@ class Mode(Struct, frozen=True, kw_only=True):
     """A way to give out capacity, and how finely it can promise: one device, one node, or only the pool.
 
     ``target`` is the kind of object that carries the orders, ``per`` what has one of its own: each member of an
-    allocation, an allocation as a whole, or a node, whose object then carries the orders of all.
+    allocation, an allocation as a whole, or a node, whose object then carries the orders of all. ``forms`` are what
+    can be asked for: whole devices, pieces by profile, shares of a card, CPU and memory alone.
     """
 
     name: str
     grain: Literal["device", "node", "pool"]
     target: str
     per: Literal["member", "allocation", "node"]
+    forms: tuple[Literal["whole", "profile", "share", "cpu"], ...]
     label: str = ""
 
 

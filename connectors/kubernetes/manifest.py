@@ -103,12 +103,20 @@ MANIFEST = Manifest(
     summary="Accelerators of a Kubernetes cluster: device plugins, MIG, HAMi, Volcano vGPU, Ascend and DRA.",
     settings=(*SETTINGS, *TELEMETRY_SETTINGS),
     modes=(
-        Mode(name="quota", grain="pool", target="namespace", per="allocation", label="Namespace with a resource quota"),
+        Mode(
+            name="quota",
+            grain="pool",
+            target="namespace",
+            per="allocation",
+            forms=("whole", "profile", "share"),
+            label="Namespace with a resource quota",
+        ),
         Mode(
             name="kueue",
             grain="pool",
             target="namespace",
             per="allocation",
+            forms=("whole", "profile", "share"),
             label="Namespace with a quota for each model by Kueue",
         ),
     ),

@@ -1,6 +1,10 @@
 """What a simulated pool needs and can do."""
 
+from typing import Final
+
 from connectors.contract import Manifest, Mode, Setting
+
+_ALL: Final = ("whole", "profile", "share", "cpu")
 
 MANIFEST = Manifest(
     kind="simulated",
@@ -91,9 +95,11 @@ MANIFEST = Manifest(
         ),
     ),
     modes=(
-        Mode(name="device", grain="device", target="host", per="node", label="Single devices"),
-        Mode(name="node", grain="node", target="vm", per="member", label="Devices on a node"),
-        Mode(name="pool", grain="pool", target="namespace", per="allocation", label="Quota of the pool"),
+        Mode(name="device", grain="device", target="host", per="node", forms=_ALL, label="Single devices"),
+        Mode(name="node", grain="node", target="vm", per="member", forms=_ALL, label="Devices on a node"),
+        Mode(
+            name="pool", grain="pool", target="namespace", per="allocation", forms=_ALL[:3], label="Quota of the pool"
+        ),
     ),
     connector="connectors.simulated.connector:Simulated",
     default_sync_interval_seconds=60,

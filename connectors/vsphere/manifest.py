@@ -63,9 +63,21 @@ MANIFEST = Manifest(
         *TELEMETRY_SETTINGS,
     ),
     modes=(
-        Mode(name="vgpu", grain="node", target="vm", per="member", label="VM with vGPUs of a profile"),
         Mode(
-            name="directpath", grain="device", target="vm", per="member", label="VM with whole cards by DirectPath I/O"
+            name="vgpu",
+            grain="node",
+            target="vm",
+            per="member",
+            forms=("profile",),
+            label="VM with vGPUs of a profile",
+        ),
+        Mode(
+            name="directpath",
+            grain="device",
+            target="vm",
+            per="member",
+            forms=("whole",),
+            label="VM with whole cards by DirectPath I/O",
         ),
     ),
     connector="connectors.vsphere.connector:VSphere",

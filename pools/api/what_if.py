@@ -109,7 +109,7 @@ def told(answer: Answer, *, sees_nodes: bool) -> WhatIfAnswer:
             )
             for each in answer.refusals
         ],
-        smallest_change=[_change(each) for each in answer.changes if sees_nodes or each.patch or each.code == "quota"],
+        smallest_change=[_change(each) for each in answer.changes],
     )
 
 

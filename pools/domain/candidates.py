@@ -44,7 +44,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     CPU and memory; rows of one node give the same numbers. ``domains`` are the names of the node's region, zone, rack
     and what else is known. ``is_advisory`` rows only show whether a shape fits now; claims go to the pool's counter.
     ``alike`` is how many nodes this row stands for, itself included; no node is stood for twice in one read.
-    ``units`` is how many live devices the row has where ``cards`` are only those of which something is free; 0: these.
+    ``units`` is how many devices that work the row has where ``cards`` are only those of which something is free; 0:
+    these.
     """
 
     capacity_id: UUID

@@ -1,12 +1,12 @@
 """The smallest changes with which a refused request would fit. Each was planned on the same read before it is told."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from pools.domain import choices, overlays, policies
+from pools.domain import choices, overlays, policies, quotas
 from pools.domain.candidates import View
 from pools.domain.decisions import Change, Decision
 from pools.domain.planner import Draft
@@ -18,15 +18,28 @@ _MODELS_MOST: Final = 3
 _FREED_MOST: Final = 64  # ends of claims that are looked at, the soonest first
 
 
+class Short(NamedTuple):
+    """How much quota is missing: milli-devices, or milli compute units where ``is_units``."""
+
+    milli: int
+    is_units: bool = False
+
+
 def smallest(
-    view: View, wanted: Wanted, policy: Policy | None = None, *, quota_short_milli: int = 0
+    view: View,
+    wanted: Wanted,
+    policy: Policy | None = None,
+    *,
+    short: Short | None = None,
+    tells_nodes: bool = True,
 ) -> tuple[Change, ...]:
     """Return changes that make the request fit, the smallest first, at most MOST.
 
-    ``patch`` is a JSON merge patch of the request (RFC 7396); without one, others have to act. ``quota_short_milli``
-    is how much quota is missing where that is why it was refused: then every patch stays within the quota.
+    ``patch`` is a JSON merge patch of the request (RFC 7396); without one, others have to act. ``short`` is the quota
+    that is missing where that is why it was refused: then every patch stays within the quota. Which node somebody
+    would have to free is told where ``tells_nodes``.
     """
-    search = _Search(view, wanted, policy, quota_short_milli)
+    search = _Search(view, wanted, policy, short, tells_nodes)
     found: list[Change] = []
     for change in search.changes():
         found.append(change)
@@ -52,21 +65,25 @@ def _merged(body: Any, patch: Any) -> Any:
 class _Search:
     """One refused request, and one draft on which its variants are planned."""
 
-    def __init__(self, view: View, wanted: Wanted, policy: Policy | None, quota_short_milli: int) -> None:
-        self._view, self._wanted, self._short = view, wanted, quota_short_milli
+    def __init__(
+        self, view: View, wanted: Wanted, policy: Policy | None, short: Short | None, tells_nodes: bool
+    ) -> None:
+        self._view, self._wanted, self._short, self._tells_nodes = view, wanted, short, tells_nodes
         self._policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
         self._draft = Draft(view, is_explained=False)
 
     def changes(self) -> Iterator[Change]:
         if self._short:
-            yield Change(code="quota", detail=f"{self._short / 1000:g} more devices of quota are needed.")
+            what = "compute units" if self._short.is_units else "devices"
+            yield Change(code="quota", detail=f"{self._short.milli / 1000:g} more {what} of quota are needed.")
             yield from self._members()
             yield from self._devices()
             return
         yield from self._levels()
         yield from self._price()
         yield from self._selectors()
-        yield from self._freed()
+        if self._tells_nodes:
+            yield from self._freed()
         yield from self._members()
         yield from self._devices()
         yield from self._share()
@@ -82,7 +99,14 @@ class _Search:
         if not self._short:
             return True
         before = self._draft.plan(self._wanted, self._policy)
-        return isinstance(before, Decision) and decision.milli <= before.milli - self._short
+        return isinstance(before, Decision) and self._counted(decision) <= self._counted(before) - self._short.milli
+
+    def _counted(self, decision: Decision) -> int:
+        """What the quota that is missing counts of a decision."""
+        if not (self._short and self._short.is_units):
+            return decision.milli
+        entry = self._view.chips.get(decision.model or "")
+        return quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else quotas.UNIT_MILLI)
 
     def _try(self, code: str, detail: str, patch: dict[str, Any]) -> Iterator[Change]:
         if self._plan(patch) is not None:

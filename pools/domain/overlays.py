@@ -30,7 +30,9 @@ def after(view: View, decision: Decision) -> View:
 
 
 def freed(view: View, ends: Iterable[End]) -> View:
-    """Return the read as it would be if these claims had ended."""
+    """Return the read as it would be when these claims have ended: what is booked is so much nearer then."""
+    ends = tuple(ends)
+    seconds = max((end.in_seconds for end in ends), default=0)
     rows = {row.capacity_id: row for row in view.candidates}
     on_hosts: dict[UUID, tuple[int, int]] = {}
     for end in ends:
@@ -42,7 +44,8 @@ def freed(view: View, ends: Iterable[End]) -> View:
             if host_id is not None:
                 cpu_milli, memory_mib = on_hosts.get(host_id, (0, 0))
                 on_hosts[host_id] = cpu_milli + end.cpu_milli, memory_mib + end.memory_mib
-    return replace(view, candidates=tuple(_on_host(rows[row.capacity_id], on_hosts, 1) for row in view.candidates))
+    candidates = [_on_host(rows[row.capacity_id], on_hosts, 1) for row in view.candidates]
+    return replace(view, candidates=tuple([_later(row, seconds) for row in candidates]))
 
 
 def emptied(row: Candidate) -> Candidate:
@@ -74,11 +77,25 @@ def _given_back(card: Card, end: End) -> Card:
     if card.position not in end.positions:
         return card
     gone = end.pieces[end.positions.index(card.position)] if end.pieces else None
+    given = min(end.milli, card.total_milli - card.free_milli)
     return card._replace(
-        free_milli=min(card.free_milli + end.milli, card.total_milli),
+        free_milli=card.free_milli + given,
+        later_milli=card.later_milli + given if card.booked_in_seconds is not None else card.later_milli,
         free_mib=min(card.free_mib + end.mib, card.total_mib),
         pieces=tuple(piece for piece in card.pieces if piece != gone),
     )
+
+
+def _later(row: Candidate, seconds: int) -> Candidate:
+    if all(card.booked_in_seconds is None for card in row.cards):
+        return row
+    cards = [
+        card
+        if card.booked_in_seconds is None
+        else card._replace(booked_in_seconds=max(card.booked_in_seconds - seconds, 0))
+        for card in row.cards
+    ]
+    return replace(row, cards=tuple(cards))
 
 
 def _on_host(row: Candidate, changes: Mapping[UUID, tuple[int, int]], sign: int) -> Candidate:

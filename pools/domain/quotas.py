@@ -15,6 +15,9 @@ from uuid import UUID
 MILLI_MOST: Final = 10**12
 """A thousand million devices, or as many compute units: sums of such numbers stay far below 63 bits."""
 
+UNIT_MILLI: Final = 1000
+"""Milli compute units of a device of a model that no catalogue has."""
+
 Reason = Literal["no_quota", "hard_limit", "nominal", "guarantee"]
 
 

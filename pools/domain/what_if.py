@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from pools.domain import changes, policies
 from pools.domain.candidates import View
+from pools.domain.changes import Short
 from pools.domain.decisions import Change, Decision, Refusal
 from pools.domain.planner import Draft
 from pools.domain.policies import Policy
@@ -34,16 +35,23 @@ class WhatIf(Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
 
-def ask(view: View, wanted: Wanted, policy: Policy | None = None, *, quota_short_milli: int = 0) -> WhatIf:
+def ask(
+    view: View,
+    wanted: Wanted,
+    policy: Policy | None = None,
+    *,
+    short: Short | None = None,
+    tells_nodes: bool = True,
+) -> WhatIf:
     """Return what the planner would decide, and the rest of what a person wants to know before asking for it."""
     policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
     draft = Draft(view)
     answer = draft.plan(wanted, policy)
-    is_refused = isinstance(answer, Refusal) or quota_short_milli > 0
+    is_refused = isinstance(answer, Refusal) or short is not None
     return WhatIf(
         answer=answer,
         possible=_possible(draft, wanted, policy),
-        changes=changes.smallest(view, wanted, policy, quota_short_milli=quota_short_milli) if is_refused else (),
+        changes=changes.smallest(view, wanted, policy, short=short, tells_nodes=tells_nodes) if is_refused else (),
     )
 
 

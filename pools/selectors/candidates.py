@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import zip_longest
+from operator import gt
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from pools.domain.chips import Entry
 from pools.domain.packing import Prices
 from pools.domain.profiles import Layout
 from pools.domain.request import Wanted
-from pools.selectors import prepared
+from pools.selectors import prepared, unobserved
 from pools.selectors.placeable import Fleet, Room
 
 ROUNDS: Final = 4
@@ -28,6 +29,8 @@ _SHUFFLES: Final = 2**31 - 1
 _CARDS_OF_A_ROW: Final = 4  # free ones, where nobody knows better
 _NEAR_ROUND: Final = 2
 _POOLS_FEW: Final = 16
+_TOTAL: Final = 15  # where the milli of each position are in a row
+_FAULTY: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,7 @@ def read(
     round: int,
     now: datetime,
 ) -> Read:
-    """Return what the requests could take from in these pools. One query.
+    """Return what the requests could take from in these pools. One query, and one more where no node is promised.
 
     ``chance`` is a number by chance, by which readers at the same moment begin at different rows; ``round`` says how
     wide to read, from 0 to ROUNDS - 1.
@@ -179,6 +182,14 @@ def read(
     return built(found, pools, scores, models, lambda row: _cards(row, now), is_exhausted=is_all)
 
 
+def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tuple[Candidate, ...]:
+    """Return rows with those cards too of which all is given out, so that it can be thought of as free. One query."""
+    with prepared.cursor() as cursor:
+        cursor.execute(_AGAIN, [list(capacity_ids)])
+        found = [row for row in cursor.fetchall() if row[1] in before.pools]
+    return tuple([_candidate(row, lambda row: _cards(row, now, is_full=True)) for row in found])
+
+
 def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Read:
     """Return the same rows of an earlier read and their hosts as they are now. One query."""
     with prepared.cursor() as cursor:
@@ -198,9 +209,12 @@ def built(
     is_exhausted: bool,
 ) -> Read:
     """Return a read of rows with COLUMNS; ``cards`` says what is free on those of one row."""
+    rows = tuple([_candidate(row, cards) for row in found])
+    advised = {row.pool_id for row in rows if row.is_advisory}
     view = View(
         pools=tuple(pools),
-        candidates=tuple([_candidate(row, cards) for row in found]),
+        candidates=rows,
+        unobserved=unobserved.of(advised) if advised else (),
         chips=scores.chips,
         prices=scores.prices,
         prices_version=scores.version,
@@ -303,6 +317,7 @@ def _candidate(row: Sequence[Any], cards: Callable[[Sequence[Any]], tuple[Card, 
         domains=msgspec.json.decode(topology) if topology else {},
         state_key=state_key,
         is_advisory=is_advisory,
+        units=sum(map(gt, row[_TOTAL], row[_FAULTY])) if kind == "cards" else 0,
     )
 
 
@@ -311,21 +326,21 @@ def pieces_of(row: Sequence[Any]) -> dict[int, Layout]:
     return _layouts.decode(row[17]) if row[17] != "{}" else {}
 
 
-def _cards(row: Sequence[Any], now: datetime) -> tuple[Card, ...]:
-    """Return what is free at each position where anything is."""
+def _cards(row: Sequence[Any], now: datetime, *, is_full: bool = False) -> tuple[Card, ...]:
+    """Return what is free at each position where anything is; full ones too where only claims are in the way."""
     total_milli, total_mib, _, *taken, groups, booked_from, booked_peak = row[15:]
     pieces = pieces_of(row)
     cards = []
     for index, total in enumerate(total_milli):
         free = total - taken[0][index] - taken[2][index] - taken[4][index] - taken[6][index]
-        if free <= 0:
+        if free <= 0 and not (is_full and total > 0 == taken[4][index] + taken[6][index]):
             continue
         free_mib = total_mib[index] - taken[1][index] - taken[3][index] - taken[5][index] - taken[7][index]
         booked_at = booked_from[index] if index < len(booked_from) else None
         cards.append(
             Card(
                 index + 1,
-                free,
+                max(free, 0),
                 max(free_mib, 0),
                 total,
                 total_mib[index],

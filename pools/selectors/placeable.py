@@ -5,20 +5,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from django.db import connection
 
-from pools.domain import freshness
-from pools.domain.candidates import PoolView
+from connectors import catalog
+from pools.domain import freshness, targets
+from pools.domain.candidates import Form, PoolView
 
 KEPT_SECONDS = 1.0
 
 _POOLS: Final = """
 SELECT p.id, p.name, p.kind, p.grain, p.region, p.labels, p.state, s.health, s.observed_at, p.sync_interval_seconds,
-    coalesce(g.project_ids, '{}')
+    p.mode, coalesce(g.project_ids, '{}')
 FROM pool p JOIN pool_sync s ON s.pool_id = p.id LEFT JOIN (
     SELECT g.pool_id, array_agg(g.project_id) AS project_ids FROM pool_grant g JOIN project t ON t.id = g.project_id
     WHERE t.state <> 'archived' GROUP BY g.pool_id) g ON g.pool_id = p.id
@@ -116,13 +118,18 @@ def fleet(now: datetime) -> Fleet:
         ]
     return Fleet(
         pools=tuple(_pool(row, prices, now) for row in rows),
-        granted={row[0]: frozenset(row[10]) for row in rows},
+        granted={row[0]: frozenset(row[11]) for row in rows},
         room=room,
     )
 
 
+@cache
+def _forms(kind: str, mode: str) -> frozenset[Form]:
+    return frozenset(targets.mode_of(catalog.manifest(kind), mode).forms)
+
+
 def _pool(row: Sequence[Any], prices: Collection[Sequence[Any]], now: datetime) -> PoolView:
-    pool_id, name, kind, grain, region, labels, state, health, observed_at, interval, _granted = row
+    pool_id, name, kind, grain, region, labels, state, health, observed_at, interval, mode, _granted = row
     of_models: dict[tuple[str, str | None], Decimal] = {}
     of_flavors: dict[str, Decimal] = {}
     for of_pool, flavor, model, profile, per_hour in prices:
@@ -140,6 +147,7 @@ def _pool(row: Sequence[Any], prices: Collection[Sequence[Any]], now: datetime) 
         labels=msgspec.json.decode(labels),
         is_stale=health == "unknown" or freshness.is_stale(observed_at, interval, now),
         state=state,
+        forms=_forms(kind, mode),
         prices=of_models,
         flavor_prices=of_flavors,
     )

@@ -27,7 +27,6 @@ from pools.services import allocations, claiming
 from pools.services.claiming import Asked, Outcome, Planned
 
 REPLANS_MOST: Final = 3
-UNIT_MILLI: Final = 1000
 _EXPLAINED_MOST: Final = 16
 
 
@@ -147,7 +146,7 @@ class Batch:
             profile=decision.profile,
             pool_id=decision.pool_id,
             milli=decision.milli,
-            units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else UNIT_MILLI),
+            units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else quotas.UNIT_MILLI),
         )
 
     def _settle(self, planned: Sequence[Planned], read: Read, *, waits: bool) -> bool:

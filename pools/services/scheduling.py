@@ -17,7 +17,7 @@ from pools.selectors import promises
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.services import bookings, claiming, quota_use, writing
-from pools.services.batches import UNIT_MILLI, Answer, Made, told
+from pools.services.batches import Answer, Made, told
 from pools.services.bookings import Booked
 from pools.services.claiming import Asked, Planned
 
@@ -53,7 +53,7 @@ def ask_of(asked: Asked, decision: Decision, read: Read, scores: Scores) -> Ask:
         profile=decision.profile,
         pool_id=decision.pool_id,
         milli=decision.milli,
-        units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else UNIT_MILLI),
+        units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else quotas.UNIT_MILLI),
     )
 
 

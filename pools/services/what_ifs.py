@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from pools.domain import choices, what_if
 from pools.domain.candidates import PoolView
+from pools.domain.changes import Short
 from pools.domain.decisions import Change, Decision, PoolRefusal
 from pools.domain.planner import Draft
 from pools.domain.quotas import Shortfall
 from pools.domain.request import Wanted
 from pools.domain.what_if import Possible, WhatIf
-from pools.selectors import alike, candidates, packing, placeable, promises
+from pools.selectors import alike, candidates, ends, packing, placeable, promises
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.services import models, quota_use, scheduling
@@ -37,16 +38,20 @@ class Answer:
 
 
 def ask(asked: Asked, *, now: datetime) -> Answer:
-    """Return what the request would be answered now. Some queries, as many as a claim that is not overtaken."""
+    """Return what the request would be answered now. Some queries, as many as a claim that is not overtaken.
+
+    Whoever may not read all nodes learns neither which node others would have to free nor when others' leases end.
+    """
     version, prices = packing.current()
     scores = Scores(models.current().by_slug, prices, version)
     fleet = placeable.fleet(now)
     pools = fleet.usable(asked.lineage)
     read, found = _planned(asked, asked.wanted, fleet, pools, scores, now)
-    shortfall, wanted = None, asked.wanted
-    while isinstance(found.answer, Decision) and (short := _shortfall(asked, found.answer, read, scores)):
+    shortfall: Shortfall | None = None
+    wanted = asked.wanted
+    while isinstance(found.answer, Decision) and (missing := _shortfall(asked, found.answer, read, scores)):
         # As a claim does: what comes after the model that the quotas have no room for.
-        shortfall = shortfall or short
+        shortfall = shortfall or missing
         decision, known = found.answer, sorted(read.models)
         rank, model = decision.explanation.rank, decision.model or ""
         any_of = choices.after(wanted, rank, model, known, scores.chips) if decision.milli else ()
@@ -57,8 +62,9 @@ def ask(asked: Asked, *, now: datetime) -> Answer:
     else:
         shortfall = shortfall if not isinstance(found.answer, Decision) else None
     if shortfall is not None:
-        short_milli = shortfall.wanted_milli - shortfall.available_milli
-        found = what_if.ask(read.view, asked.wanted, quota_short_milli=short_milli)
+        is_units = shortfall.row is not None and shortfall.row.model_id is None
+        short = Short(shortfall.wanted_milli - shortfall.available_milli, is_units)
+        found = what_if.ask(read.view, asked.wanted, short=short)
         return _answer(found, "quota_exceeded", fleet)
     reason = "" if isinstance(found.answer, Decision) else found.answer.code
     return _answer(found, reason, fleet)
@@ -84,7 +90,10 @@ def _planned(
         if fits:
             break
     read.view = alike.counted(read.view, read.models)
-    return read, what_if.ask(read.view, wanted)
+    tells_nodes = asked.actor.access.everywhere("node", "read")
+    if not fits:
+        read.view = ends.known(read, wanted, scores, tenant_id=None if tells_nodes else asked.lineage[0], now=now)
+    return read, what_if.ask(read.view, wanted, tells_nodes=tells_nodes)
 
 
 def _shortfall(asked: Asked, decision: Decision, read: Read, scores: Scores) -> Shortfall | None:

@@ -60,11 +60,7 @@ def presented(answer: Answer, wanted: Wanted, *, sees_nodes: bool) -> dict[str, 
         ],
         "is_hold": wanted.mode == "hold",
         "waits": wanted.queue and answer.reason and answer.reason not in waiting.HOPELESS,
-        "changes": [
-            {"words": change(each), "patch": _patch(each)}
-            for each in answer.changes
-            if sees_nodes or each.patch or each.code == "quota"
-        ],
+        "changes": [{"words": change(each), "patch": _patch(each)} for each in answer.changes],
     }
 
 
@@ -72,7 +68,10 @@ def change(each: Change) -> str:
     """Return a smallest change in words."""
     patch, number = each.patch, _NUMBER.search(each.detail)
     if each.code == "quota":
-        return _("%(number)s more devices of quota are needed.") % {"number": number[0] if number else ""}
+        missing = {"number": number[0] if number else ""}
+        if "compute units" in each.detail:
+            return _("%(number)s more compute units of quota are needed.") % missing
+        return _("%(number)s more devices of quota are needed.") % missing
     if each.code == "price":
         price = allocation_view.price(patch["max_price_per_hour"])
         return _("Pay up to %(price)s per hour.") % {"price": price}

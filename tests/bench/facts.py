@@ -36,7 +36,7 @@ MANIFEST = Manifest(
     label="Bench",
     summary="Answers at once.",
     settings=(),
-    modes=(Mode(name="device", grain="device", target="host", per="node"),),
+    modes=(Mode(name="device", grain="device", target="host", per="node", forms=("whole",)),),
     connector="tests.bench.facts:Prepared",
     capabilities=("observe",),
     is_simulation=True,

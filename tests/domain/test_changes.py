@@ -10,7 +10,7 @@ from pools.domain.candidates import End
 from pools.domain.decisions import Decision, Refusal
 from pools.domain.planner import plan
 from pools.domain.request import Avoid, Level, PoolSelector, Share, Topology
-from tests.domain.views import A100, H100, MIB, counter, node, pool, view, want
+from tests.domain.views import A100, ASCEND, H100, MIB, chips, counter, node, pool, view, want
 
 IN_ONE_RACK = Topology(members=Level(level="rack", required=True))
 
@@ -86,6 +86,20 @@ class TestSmallestChange:
 
         assert "600 s" in change.detail and change.patch == {"queue": True}
 
+    def test_knows_that_what_is_booked_is_nearer_when_the_lease_has_ended(self):
+        cards = (node(1, (0,)).cards[0]._replace(booked_in_seconds=700, later_milli=-1000),)
+        read = view(
+            node(1, cards=cards), ends=(End(capacity_id=UUID(int=1001), in_seconds=600, positions=(1,), milli=1000),)
+        )
+
+        assert "wait" in told(read, want(lease_seconds=100))
+        assert "wait" not in told(read, want(lease_seconds=101))
+
+    def test_names_no_node_where_that_is_not_told(self):
+        read = view(node(1, (1000,) * 2 + (0,) * 6))
+
+        assert "free" not in told(read, want(devices_per_member=8), tells_nodes=False)
+
     def test_is_to_free_devices_on_the_node_that_lacks_fewest(self):
         read = view(node(1, (1000,) * 2 + (0,) * 6), node(2, (1000,) * 6 + (0,) * 2))
 
@@ -97,10 +111,19 @@ class TestSmallestChange:
         assert told(read, want(devices_per_member=8))["free"].detail == "Free 2 more on node n1."
 
     def test_is_more_quota_or_what_the_quota_holds(self):
-        found = told(view(node(1), node(2)), want(members=2, devices_per_member=8), quota_short_milli=5000)
+        found = told(view(node(1), node(2)), want(members=2, devices_per_member=8), short=changes.Short(5000))
 
         assert found["quota"].patch == {} and "5 more devices" in found["quota"].detail
         assert found["members"].patch == {"members": 1}
+
+    def test_stays_within_a_quota_of_compute_units(self):
+        read = view(node(1), node(2, model=ASCEND))
+        factor = chips()[H100].compute_unit_milli
+        short = changes.Short(2 * factor, is_units=True)
+
+        found = told(read, want(devices_per_member=8), short=short)
+
+        assert "compute units" in found["quota"].detail and found["devices"].patch["devices_per_member"] <= 6
 
     def test_is_nothing_where_nothing_helps(self):
         assert told(view(node(1), pools=(pool(1, is_granted=False),)), want()) == {}
