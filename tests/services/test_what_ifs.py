@@ -113,7 +113,6 @@ class TestAPoolThatPromisesNoNode:
         world = World(count=2, mode="pool", grain="pool")
         for _ in range(2):
             assert world.ask(6).state == "active"
-        world.pool.sync.__class__.objects.update(observed_at=world.clock.now)
 
         assert world.ask(4).params["reason"] == "too_big"
         assert world.ask(2).state == "active"
