@@ -78,9 +78,10 @@ def _planned(
     Where nothing fits, what is too small is looked at as well: it says why, and what would do. Of what begins later
     all is read at once.
     """
+    tells_nodes = asked.actor.access.everywhere("node", "read")
     if wanted.start_at is not None:
         read = promises.later(fleet, pools, wanted, scores, scheduling.window(asked), now=now)
-        return read, what_if.ask(read.view, wanted)
+        return read, what_if.ask(read.view, wanted, tells_nodes=tells_nodes)
     for looked_for in (wanted, replace(wanted, devices_per_member=min(wanted.devices_per_member, 1))):
         for round in range(candidates.ROUNDS):
             read = candidates.read(fleet, pools, [looked_for], scores, chance=asked.id.int, round=round, now=now)
@@ -90,7 +91,6 @@ def _planned(
         if fits:
             break
     read.view = alike.counted(read.view, read.models)
-    tells_nodes = asked.actor.access.everywhere("node", "read")
     if not fits:
         read.view = ends.known(read, wanted, scores, tenant_id=None if tells_nodes else asked.lineage[0], now=now)
     return read, what_if.ask(read.view, wanted, tells_nodes=tells_nodes)
