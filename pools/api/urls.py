@@ -21,6 +21,7 @@ from pools.api import (
     models,
     nodes,
     operations,
+    orphans,
     pools,
     prices,
     projects,
@@ -113,5 +114,8 @@ urlpatterns = [
     path("audit/seals", audit.Seals.as_view()),
     path("audit/verification", audit.OneVerification.as_view()),
     path("events", events.Events.as_view()),
+    path("orphans", orphans.Orphans.as_view()),
+    path("orphans/<str:orphan>/adopt", orphans.Adopt.as_view()),
+    path("orphans/<str:orphan>/reap", orphans.Reap.as_view()),
     re_path(r"^", base.Nowhere.as_view()),  # all the rest, ends of lines in it too
 ]

@@ -570,3 +570,55 @@ class QuotaExceeded(Conflict):
     msgid = gettext_noop(
         "The quota has no room for this (%(reason)s): %(wanted)s thousandths were asked for, %(available)s are left."
     )
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------------
+
+
+class OrphanMissing(Missing):
+    """No orphan of this id."""
+
+    code = "orphan.not_found"
+    msgid = gettext_noop("There is no such orphan.")
+
+
+class OrphanClosed(Conflict):
+    """The orphan is over: a sync saw nothing of it any more, or somebody decided already."""
+
+    code = "orphan.closed"
+    msgid = gettext_noop("This orphan is over: nothing of it is seen any more, or somebody decided already.")
+
+
+class OrphanFresh(Conflict):
+    """The grace time is not over."""
+
+    code = "orphan.too_fresh"
+    msgid = gettext_noop("This orphan may be reaped from %(at)s on. Look until then whether somebody needs it.")
+
+
+class OrphanNotOurs(Conflict):
+    """The platform says that somebody else made it."""
+
+    code = "orphan.not_ours"
+    msgid = gettext_noop("The platform says that this installation did not make it, so it is left alone.")
+
+
+class OrphanUnknown(Conflict):
+    """No allocation ever had this marker."""
+
+    code = "orphan.unknown"
+    msgid = gettext_noop("No allocation that ocenter knows has this marker, so it can only be reaped.")
+
+
+class OrphanOver(Conflict):
+    """The allocation of this marker is over."""
+
+    code = "orphan.over"
+    msgid = gettext_noop("The allocation of this marker is over, so it can only be reaped.")
+
+
+class OrphanElsewhere(Conflict):
+    """The allocation of this marker holds nothing in this pool."""
+
+    code = "orphan.elsewhere"
+    msgid = gettext_noop("The allocation of this marker holds nothing in this pool, so this can only be reaped.")

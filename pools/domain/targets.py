@@ -14,6 +14,8 @@ FIRST_DELAY_SECONDS: Final = 5
 CANDIDATES_MOST: Final = 3
 # The target carries a newer generation than ours: ask what is there, and go on from that.
 STALE: Final = "stale_generation"
+# Another installation, or somebody else, made what is there.
+NOT_OURS: Final = "not_ours"
 
 
 class Key(Struct, frozen=True, order=True):

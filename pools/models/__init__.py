@@ -6,6 +6,7 @@ from pools.models.capacity import Capacity, CapacityRollup, LedgerEvent
 from pools.models.device import Device, DeviceTwin
 from pools.models.model import ChipModel, Profile
 from pools.models.node import Node
+from pools.models.orphan import Orphan
 from pools.models.pool import Credential, Pool, PoolSync
 from pools.models.price import Flavor, PackingPrices, Price, RequestKind
 from pools.models.project import Invitation, PoolGrant, Project, RoleBinding
@@ -45,6 +46,7 @@ __all__ = [
     "Member",
     "Node",
     "Operation",
+    "Orphan",
     "PackingPrices",
     "Pool",
     "PoolGrant",

@@ -18,7 +18,7 @@ from connectors.contract import NodeFact
 from pools.domain import observation
 from pools.domain.observation import Recorded, Sight, Unseen
 from pools.models import InventoryChange, Node
-from pools.services import attribution, facts, sql, turns
+from pools.services import attribution, facts, orphans, sql, turns
 from pools.services.models import Resolver
 from pools.services.turns import Turn
 
@@ -98,12 +98,13 @@ class Merge:
                     self._store_fingerprints(cursor)
 
     def attribute(self, *, now: datetime) -> None:
-        """Look anew at whose the recorded use is: claims were given back since it was told."""
+        """Look anew at whose the recorded use is, for claims were given back since it was told, and at orphans."""
         with self._transaction(now) as cursor:
             found = attribution.recorded_markers(cursor, self.turn.pool_id)
             own = attribution.explained(cursor, self.turn.pool_id, found)
             if attribution.renew(cursor, self.turn.pool_id, own, is_pool_grain=self.turn.is_pool_grain):
                 _refresh_capacity(cursor, self._params(now))
+            orphans.renew(cursor, self.turn.pool_id, found, own, now=now)
 
     def accept(self, node_ids: Collection[UUID], device_ids: Collection[UUID], *, now: datetime) -> None:
         """Mark as missing what a person gave up, in one transaction with their decision."""

@@ -80,6 +80,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "audit": (_("audit"), ""),
         "event": (_("events"), ""),
         "system": (_("processes"), ""),
+        "orphan": (_("orphans"), ""),
         "me": (_("own profile, log-ins and tokens"), ""),
     },
 }

@@ -24,6 +24,7 @@ OBJECT_KINDS: Final[dict[str, Word]] = {
     "quota": (_("Quota"), ""),
     "flavor": (_("Flavor"), ""),
     "price": (_("Price"), ""),
+    "orphan": (_("Orphan"), ""),
 }
 
 STREAMS: Final[dict[str, Word]] = {

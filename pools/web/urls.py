@@ -25,6 +25,7 @@ urlpatterns = [
     path("", include("pools.web.account_urls")),
     path("", include("pools.web.access_urls")),
     path("", include("pools.web.allocation_urls")),
+    path("", include("pools.web.trouble_urls")),
     path("add-pool/", add_pool.kinds, name="add-pool"),
     path("add-pool/<slug:kind>/", add_pool.settings, name="add-pool-settings"),
     path("pools/", pools.index, name="pools"),

@@ -8,13 +8,14 @@ from django.utils.translation import gettext_lazy as _
 
 from connectors import catalog
 from pools.domain.errors import DomainError
-from pools.web import access_words, allocation_words, audit_words
+from pools.web import access_words, allocation_words, audit_words, trouble_words
 
 Word = tuple["str | Promise", str]
 
 WORDS: Final[dict[str, dict[str, Word]]] = (
     access_words.WORDS
     | allocation_words.WORDS
+    | trouble_words.WORDS
     | {
         "pool_state": {
             "registering": (_("draft"), "info"),

@@ -32,6 +32,7 @@ LISTS = {
     "/models": 3,
     "/nodes": 2,
     "/nodes/{node}/changes": 3,
+    "/orphans": 1,
     "/pools": 4,
     "/pools/{pool}/grants": 3,
     "/prices": 1,

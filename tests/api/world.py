@@ -6,7 +6,7 @@ from typing import Any
 
 from pools.domain.actors import SYSTEM
 from pools.domain.quota_fields import QuotaWanted
-from pools.models import Allocation, ApiToken, ChipModel, Device, Node, Pool, SyncRun
+from pools.models import Allocation, ApiToken, ChipModel, Device, Node, Orphan, Pool, SyncRun
 from pools.services import flavors, invitations, partitions, price_list, quotas, service_accounts, sso_groups, tokens
 from tests import factories
 from tests.factories import Clock, Shows, node
@@ -34,6 +34,7 @@ def made(now: datetime, number: int = 1) -> dict[str, str]:
         project=vision, state="queued", spec={}, members=1, devices_per_member=1, queued_at=now, created_at=now,
         changed_at=now,
     )  # fmt: skip
+    orphan = Orphan.objects.create(pool=lab, marker=f"oc-{number}", opened_at=now)
     flavor = flavors.make(name=f"small{more}", spec={"members": 2}, actor=SYSTEM, now=now)
     node_of_lab = Node.objects.filter(pool_id=lab.pk)[0]
     return {
@@ -46,6 +47,7 @@ def made(now: datetime, number: int = 1) -> dict[str, str]:
         "flavor": flavor.name,
         "allocation": str(waiting.pk),
         "token": str(ApiToken.objects.get(name="theirs", user__username=f"somebody{more}").pk),
+        "orphan": str(orphan.pk),
         "pool": str(lab.pk),
         "run": str(SyncRun.objects.get(pool_id=lab.pk).pk),
         "node": str(node_of_lab.pk),

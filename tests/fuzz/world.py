@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from pools.domain import roles
 from pools.domain.actors import SYSTEM, Actor
-from pools.models import Allocation, ApiToken, ChipModel, Device, Node, Pool, Project, SyncRun, User
+from pools.models import Allocation, ApiToken, ChipModel, Device, Node, Orphan, Pool, Project, SyncRun, User
 from pools.services import flavors, grants, invitations, partitions, service_accounts, sso_groups, tokens
 from tests import factories
 from tests.factories import EVERYTHING, Clock, Shows, use
@@ -75,6 +75,7 @@ def _tenant(word: str) -> Tenant:
         project=below, name=f"train-{word}", state="queued", spec={}, labels={"who": word}, members=1,
         devices_per_member=1, asked_by=guest, queued_at=now, created_at=now, changed_at=now,
     )  # fmt: skip
+    orphan = Orphan.objects.create(pool=pool, marker=f"oc-{word}", holder=f"vm of {word}", opened_at=now)
     browser = f"browser of {word}"
     session = UserSession.objects.create(user=guest, ip="192.0.2.7", session_key=browser, user_agent=browser)
     own: dict[str, Iterable[Any]] = {
@@ -85,6 +86,7 @@ def _tenant(word: str) -> Tenant:
         "invitation": [invitation],
         "group": [group],
         "allocation": [waiting],
+        "orphan": [orphan],
         "token": ApiToken.objects.filter(user__in=[guest, account]),
         "session": [session],
         "run": SyncRun.objects.filter(pool=pool),

@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
 from pools.domain.quota_fields import QuotaWanted
-from pools.models import Allocation, ChipModel, Device, Node, Quota, SyncRun
+from pools.models import Allocation, ChipModel, Device, Node, Orphan, Quota, SyncRun
 from pools.selectors import tokens as seen
 from pools.services import invitations, partitions, quotas, service_accounts, sso_groups, tokens
 from pools.web import account_urls, urls
@@ -41,6 +41,11 @@ _ALLOCATIONS = (
     *_page(f"{_ALLOCATION}confirm/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
+)
+_TROUBLE = (
+    *_page("orphans/", "orphan"),
+    *_page("orphans/{orphan}/adopt/", "orphan", get="operate", post="operate"),
+    *_page("orphans/{orphan}/reap/", "orphan", get="operate", post="operate"),
 )
 _ACCESS = (
     *_page("projects/", "project", "anywhere"),
@@ -146,6 +151,7 @@ class TestTheConsole(PermissionTest):
         *_page("audit/verify/", "audit", get="", post="read"),
         *_ACCESS,
         *_ALLOCATIONS,
+        *_TROUBLE,
     )
 
     @classmethod
@@ -159,6 +165,7 @@ class TestTheConsole(PermissionTest):
             client.force_login(user)
         return {
             "kind": "simulated",
+            "orphan": str(Orphan.objects.create(pool=lab, marker="oc-left", opened_at=now).pk),
             "pool": str(lab.pk),
             "run": str(SyncRun.objects.get().pk),
             "node": str(Node.objects.get().pk),
@@ -228,6 +235,7 @@ def _worded(pattern: URLPattern) -> str:
     """Return a route with our words in place of its converters."""
     words = {"reference": "pool", "pool_id": "pool", "run_id": "run", "node_id": "node", "device_id": "device"}
     words |= {"slug": "model", "number": "word", "action": "word", "state": "word", "project_id": "project"}
-    words |= {f"{name}_id": name for name in ("user", "invitation", "account", "group", "token", "allocation", "quota")}
+    own = ("user", "invitation", "account", "group", "token", "allocation", "quota", "orphan")
+    words |= {f"{name}_id": name for name in own}
     route = str(pattern.pattern).replace("<project:reference>", "{project}")
     return re.sub(r"<\w+:(\w+)>", lambda name: f"{{{words.get(name[1], name[1])}}}", route)
