@@ -214,7 +214,8 @@ class _Resize(_Session, contract.CanResize):
 
 class _GrantAccess(_Session, contract.CanGrantAccess):
     def access(self, target: Target, orders: Sequence[Order]) -> contract.Delivery:
-        return self._calls.change("access", lambda: cast(contract.CanGrantAccess, self._inner).access(target, orders))
+        inner = cast(contract.CanGrantAccess, self._inner)
+        return storable(self._calls.change("access", lambda: inner.access(target, orders)))
 
 
 _FACES: Mapping[type, type[_Session]] = {

@@ -200,15 +200,18 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanWatch, CanResize,
     def access(self, target: Target, orders: Sequence[Order]) -> Delivery:
         with self._call("access") as state:
             stored = state.targets.get(target.ref)
-            if stored is None or stored.is_held or stored.installation != self._installation:
+            asked = sorted(order.marker for order in orders)
+            is_there = stored is not None and not stored.is_held and stored.installation == self._installation
+            if stored is None or not is_there or not asked or not {*asked} <= stored.orders.keys():
                 raise Permanent(f"{target.ref} delivers nothing yet; apply its orders first.", code="not_found")
-            token = blake2b(target.ref.encode(), key=self._token.encode()[:64], digest_size=20).hexdigest()
-            ends = [order.lease_end_at for order in stored.orders.values() if order.lease_end_at]
+            text = " ".join((target.ref, *asked))
+            token = blake2b(text.encode(), key=self._token.encode()[:64], digest_size=20).hexdigest()
+            ends = [order.lease_end_at for marker in asked if (order := stored.orders[marker]).lease_end_at]
             return Delivery(
                 kind="token",
-                facts={"url": f"https://{self._name}.example/{target.ref}"},
+                facts={"url": f"https://{self._name}.example/{target.ref}", "orders": " ".join(asked)},
                 secrets={"token": f"simulated-{token}"},
-                expires_at=max(ends) if len(ends) == len(stored.orders) else None,
+                expires_at=max(ends) if len(ends) == len(asked) else None,
             )
 
     def _carry(self, call: str, target: Target, orders: Sequence[Order], *, is_held: bool) -> Outcome:

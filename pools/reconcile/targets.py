@@ -15,7 +15,7 @@ from connectors.contract import ConnectorError, Done, Found, Outcome, Transient
 from pools import dispatch
 from pools.domain import targets as rules
 from pools.domain.errors import DomainError
-from pools.reconcile import lanes
+from pools.reconcile import deliveries, lanes
 from pools.reconcile.allocations import APPLIES_AT_ONCE
 from pools.reconcile.alone import alone
 from pools.reconcile.lanes import Lane, NoPlace, OutOfTime
@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 # A run takes turns for so long, then others come; a platform that has not answered by then is asked again later.
 RUN_SECONDS: Final = 30
 CALLS_SECONDS: Final = 120
+# What is carried is handed over when nothing else is due, and now and then where always something is.
+TURNS_TO_DELIVERY: Final = 4
 _LOCK_SEEDS: Final = range(100, 100 + APPLIES_AT_ONCE)
 _NO_ANSWER: Final = "The platform did not answer in time. What came of it is asked first when it is its turn again."
 _BUG: Final = "ocenter itself failed; its log has the details. It is tried again."
@@ -42,7 +44,7 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     lane: Lane | None = None,
 ) -> int:
-    """Take turns of the pool's targets that are due; return how many.
+    """Take turns of the pool's targets that are due, and hand over what they carry; return how many turns.
 
     Never raises for a platform that fails: the targets tell. ``lane`` is for slow pools; one for which it has no place
     stays due, and the sweep hints at it again.
@@ -55,11 +57,14 @@ def run(
         link = stack.enter_context(Link(pool_id))
         while not should_stop() and time.monotonic() < ends_at:
             turn = targets.take_turn(pool_id=pool_id, installation=installation_id(), now=clock())
-            if turn is None:
-                break
-            count += 1
-            if not _take(turn, link, clock, lane):
-                break
+            if turn is not None:
+                count += 1
+                if not _take(turn, link, clock, lane):
+                    break
+            if turn is None or count % TURNS_TO_DELIVERY == 0:
+                has_more = deliveries.hand_over(link, clock=clock, lane=lane)
+                if turn is None and not has_more:
+                    break
     if count:
         dispatch.advance_allocations()
     return count

@@ -1,5 +1,6 @@
-"""What a target shall carry, and which pools have targets that are due."""
+"""What a target shall carry, and which pools have something that is due."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -40,44 +41,58 @@ FROM member m JOIN allocation a ON a.id = m.allocation_id JOIN pool p ON p.id = 
         FROM claim l JOIN capacity k ON k.id = l.capacity_id
         WHERE l.allocation_id = m.allocation_id AND l.member_index = m.index AND l.released_at IS NULL
             AND NOT l.is_held) c
-WHERE m.target_id = %s AND m.order_state = ANY(%s) ORDER BY m.allocation_id, m.index
+WHERE m.target_id = %s AND m.order_state = ANY(%s) AND (%s::uuid IS NULL OR m.allocation_id = %s)
+ORDER BY m.allocation_id, m.index
 """
 _DUE: Final = """
-SELECT p.id, p.kind, count(*) FROM target t JOIN pool p ON p.id = t.pool_id LEFT JOIN pool_sync s ON s.pool_id = p.id
-WHERE t.due_at <= %(now)s AND (t.turn_until IS NULL OR t.turn_until <= %(now)s) AND p.state = ANY(%(states)s)
-    AND (s.breaker_open_until IS NULL OR s.breaker_open_until <= %(now)s)
-GROUP BY p.id, p.kind ORDER BY min(t.due_at)
+SELECT p.id, p.kind, count(*) FROM (
+    SELECT pool_id, due_at FROM target WHERE due_at <= %(now)s AND (turn_until IS NULL OR turn_until <= %(now)s)
+    UNION ALL SELECT pool_id, due_at FROM delivery WHERE due_at <= %(now)s) due
+    JOIN pool p ON p.id = due.pool_id LEFT JOIN pool_sync s ON s.pool_id = p.id
+WHERE p.state = ANY(%(states)s) AND (s.breaker_open_until IS NULL OR s.breaker_open_until <= %(now)s)
+GROUP BY p.id, p.kind ORDER BY min(due.due_at)
 """
-
-
+# Of deliveries most are to be renewed some day: by pool the index tells the first at once.
 _ANYTHING: Final = """
 SELECT EXISTS (SELECT FROM allocation WHERE state IN ('claimed', 'binding', 'releasing'))
-    OR EXISTS (SELECT FROM target WHERE due_at <= %s)
+    OR EXISTS (SELECT FROM target WHERE due_at <= %(now)s)
+    OR EXISTS (SELECT FROM pool p WHERE (SELECT min(d.due_at) FROM delivery d WHERE d.pool_id = p.id) <= %(now)s)
 """
 
 
 def is_anything_due(now: datetime) -> bool:
-    """Tell whether an allocation is on its way or a target is due. One query, by indexes."""
+    """Tell whether an allocation is on its way, or a target or a delivery is due. One query, by indexes."""
     with connection.cursor() as cursor:
-        cursor.execute(_ANYTHING, [now])
+        cursor.execute(_ANYTHING, {"now": now})
         return bool(cursor.fetchone()[0])
 
 
 def orders(target_id: UUID, installation: str) -> tuple[Order, ...]:
     """Return all orders that the target shall carry now. One query."""
-    with connection.cursor() as cursor:
-        cursor.execute(_ORDERS, [target_id, list(states.ORDER_CARRIED)])
-        return tuple(_order(row, installation) for row in cursor.fetchall())
+    return _orders(target_id, states.ORDER_CARRIED, None, installation)
+
+
+def orders_of(allocation_id: UUID, target_id: UUID, installation: str) -> tuple[Order, ...]:
+    """Return the orders of one allocation that the target carries, without those of others. One query."""
+    return _orders(target_id, ("carried",), allocation_id, installation)
 
 
 def due_pools(now: datetime) -> list[tuple[UUID, str, int]]:
-    """Return (pool id, kind, number of targets) of the pools with targets that are due and nobody is at.
+    """Return (pool id, kind, number) of the pools with targets that are due and nobody is at, or deliveries.
 
     A pool whose breaker is open is left in peace until its next observation is due.
     """
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"now": now, "states": list(states.POOL_STATES_SYNCED)})
         return list(cursor.fetchall())
+
+
+def _orders(
+    target_id: UUID, order_states: Collection[str], allocation_id: UUID | None, installation: str
+) -> tuple[Order, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(_ORDERS, [target_id, list(order_states), allocation_id, allocation_id])
+        return tuple(_order(row, installation) for row in cursor.fetchall())
 
 
 def _order(row: tuple[Any, ...], installation: str) -> Order:

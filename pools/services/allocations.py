@@ -54,7 +54,9 @@ ORDER BY a.id LIMIT %s
 _END: Final = """
 WITH ended AS (
     UPDATE allocation SET state = 'released', ended_at = %(now)s, changed_at = %(now)s, generation = generation + 1
-    WHERE id = ANY(%(ids)s) RETURNING id)
+    WHERE id = ANY(%(ids)s) RETURNING id),
+deliveries AS (
+    DELETE FROM delivery WHERE allocation_id = ANY(%(ids)s))
 UPDATE operation o SET state = CASE o.action WHEN 'release' THEN 'confirmed' ELSE 'failed' END, ended_at = %(now)s,
     changed_at = %(now)s
 FROM ended WHERE o.allocation_id = ended.id AND o.state IN ('planned', 'sent', 'unknown')

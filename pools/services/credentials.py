@@ -1,4 +1,7 @@
-"""Secrets of pools: encrypted at rest, never read back, replaced only when the same far end accepts them."""
+"""Secrets of pools: encrypted at rest, never read back, replaced only when the same far end accepts them.
+
+What platforms hand over to tenants is encrypted and rotated in the same way.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,10 +14,11 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import CredentialKeysMissing, CredentialMissing, CredentialUnreadable
-from pools.models import Credential, Pool
+from pools.models import Credential, Delivery, Pool
 from pools.services import audit, writing
 
 _ROTATED_AT_ONCE = 100
@@ -26,8 +30,8 @@ def encrypt(values: Mapping[str, Any]) -> tuple[bytes, str]:
     return _cipher(keys).encrypt(msgspec.json.encode(values)), _key_id(keys[0])
 
 
-def decrypt(credential: Credential) -> dict[str, Any]:
-    """Return the secrets by name; for the worker that connects and nobody else.
+def decrypt(credential: Credential | Delivery) -> dict[str, Any]:
+    """Return the secrets by name: of a pool for the worker that connects and nobody else, of a delivery for its tenant.
 
     Raises CredentialUnreadable when the key that encrypted them is not there any more.
     """
@@ -100,14 +104,16 @@ def refuse(credential_id: UUID, problem: str, now: datetime, actor: Actor = SYST
 
 
 def rotate(now: datetime, actor: Actor = SYSTEM) -> int:
-    """Encrypt all stored credentials with the first key; after that the older keys may go. Returns how many changed.
+    """Encrypt all that is stored with the first key; after that the older keys may go. Returns how many changed.
 
     Raises CredentialUnreadable, with everything before it done, when one needs a key that is not there.
     """
     key_id = _key_id(_keys()[0])
     count = 0
-    while done := _rotate_some(key_id):
-        count += done
+    live = Credential.objects.filter(state__in=("active", "pending"))
+    for stored in (live, Delivery.objects.exclude(key_id="")):
+        while done := _rotate_some(stored.exclude(key_id=key_id)):
+            count += done
     if count:
         with transaction.atomic(durable=True):
             audit.record(actor, "credential.rotated", "credential", key_id, "", None, {"count": count}, now)
@@ -115,12 +121,11 @@ def rotate(now: datetime, actor: Actor = SYSTEM) -> int:
 
 
 @writing.transaction
-def _rotate_some(key_id: str) -> int:
-    due = Credential.objects.filter(state__in=("active", "pending")).exclude(key_id=key_id)
-    credentials = list(due.select_for_update().order_by("pk")[:_ROTATED_AT_ONCE])
-    for credential in credentials:
-        credential.ciphertext, credential.key_id = encrypt(decrypt(credential))
-    return Credential.objects.bulk_update(credentials, ["ciphertext", "key_id"])
+def _rotate_some(due: QuerySet[Any]) -> int:
+    rows = list(due.select_for_update().order_by("pk")[:_ROTATED_AT_ONCE])
+    for row in rows:
+        row.ciphertext, row.key_id = encrypt(decrypt(row))
+    return int(due.model.objects.bulk_update(rows, ["ciphertext", "key_id"]))
 
 
 def _pending(credential_id: UUID) -> Credential:

@@ -13,8 +13,25 @@ WITH settled AS (
         ON b.allocation_id = n.allocation_id AND b.index = n.index
     WHERE m.allocation_id = n.allocation_id AND m.index = n.index AND m.target_id = %(target)s
         AND m.order_state IN ('wanted', 'leaving') AND m.order_generation <= %(generation)s
-    RETURNING m.allocation_id, m.index, m.order_state)
-UPDATE operation o SET state = 'confirmed', trouble = NULL, ended_at = %(now)s, changed_at = %(now)s FROM settled s
-WHERE o.allocation_id = s.allocation_id AND o.member_index = s.index
-    AND o.action = CASE s.order_state WHEN 'carried' THEN 'apply' ELSE 'release' END
-    AND o.state IN ('planned', 'sent', 'unknown');
+    RETURNING m.allocation_id, m.index, m.order_state),
+confirmed AS (
+    UPDATE operation o SET state = 'confirmed', trouble = NULL, ended_at = %(now)s, changed_at = %(now)s FROM settled s
+    WHERE o.allocation_id = s.allocation_id AND o.member_index = s.index
+        AND o.action = CASE s.order_state WHEN 'carried' THEN 'apply' ELSE 'release' END
+        AND o.state IN ('planned', 'sent', 'unknown'))
+INSERT INTO delivery (id, pool_id, allocation_id, target_id, kind, facts, ciphertext, key_id, secret_names, due_at,
+                      failures)
+SELECT new_id(), s.*, '', '{}', '', '', '[]', %(now)s, 0 FROM (
+    SELECT DISTINCT t.pool_id, s.allocation_id, t.id FROM settled s JOIN target t ON t.id = %(target)s
+    WHERE s.order_state = 'carried') s
+ON CONFLICT (allocation_id, target_id) DO UPDATE SET due_at = excluded.due_at;
+
+-- A lease that was made longer: what was handed over ends before it.
+UPDATE delivery d SET due_at = %(now)s FROM allocation a
+WHERE d.target_id = %(target)s AND a.id = d.allocation_id
+    AND (a.end_at IS NULL OR a.end_at > d.expires_at + interval '1 minute') AND d.expires_at IS NOT NULL;
+
+-- What is gone is handed over to nobody any more.
+DELETE FROM delivery d WHERE d.target_id = %(target)s AND NOT EXISTS (
+    SELECT FROM member m WHERE m.allocation_id = d.allocation_id AND m.target_id = d.target_id
+        AND m.order_state IN ('wanted', 'carried', 'leaving'));

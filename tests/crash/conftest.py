@@ -44,6 +44,6 @@ def _empty():
     with connection.cursor() as cursor:
         cursor.execute(
             "TRUNCATE pool, inventory_change, audit_event, ledger_event, seal, capacity_rollup, project, allocation,"
-            " member, claim, operation, target CASCADE"
+            " member, claim, operation, target, delivery CASCADE"
         )
     assert not Pool.objects.exists()

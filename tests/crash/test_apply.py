@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from pools.models import Operation, Target
+from pools.models import Delivery, Operation, Target
+from pools.services import deliveries
 from pools.services import targets as turns
 from tests.crash.applying import POINTS
 from tests.reconcile.binding import Lab, has_to_answer
@@ -92,6 +93,24 @@ class TestAWorkerKilled:
         assert lab.state(ids[0]) == "releasing"
         go_on(lab)
         assert lab.state(ids[0]) == "released" and lab.orders_there() == [str(ids[1])]
+        lab.check()
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_while_it_asks_what_to_hand_over_leaves_that_to_the_next_one(self, site, lab, when):
+        id = lab.ask(1)
+
+        die_in_call(site, lab, "access", when)
+
+        taken = Delivery.objects.get()
+        assert taken.made_at is None and timezone.now() < taken.due_at
+        assert taken.due_at - timezone.now() <= timedelta(seconds=deliveries.ASKED_SECONDS)
+        Delivery.objects.update(due_at=timezone.now())
+        go_on(lab)
+        assert lab.state(id) == "active" and Delivery.objects.get().secret_names == ["token"]
+
+        lab.release(id)
+        go_on(lab)
+        assert lab.state(id) == "released" and not Delivery.objects.exists()
         lab.check()
 
     def test_again_and_again_sends_nothing_twice(self, site, lab):
