@@ -46,6 +46,7 @@ _FILTER_WORDS: Final = {
     "stream": "audit_event, ledger_event or both.",
     "from": "A day or an instant; what is older is left out.",
     "to": "A day or an instant; it and what is newer are left out.",
+    "step_seconds": "How long an interval is; a day unless said.",
     "q": "What to look for.",
 }
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pools.web import allocation_actions, allocations, fragmentation, request_form
+from pools.web import allocation_actions, allocations, calendar, fragmentation, request_form
 
 _ALLOCATION = "allocations/<uuid:allocation_id>/"
 
@@ -11,6 +11,7 @@ urlpatterns = [
     path("allocations/new/", request_form.new, name="allocation-new"),
     path("allocations/what-if/", request_form.what_if, name="allocation-what-if"),
     path("allocations/queue/", allocations.queue, name="queue"),
+    path("calendar/", calendar.index, name="calendar"),
     path("fragmentation/", fragmentation.index, name="fragmentation"),
     path(_ALLOCATION, allocations.allocation, name="allocation"),
     path(f"{_ALLOCATION}confirm/", allocation_actions.confirm, name="allocation-confirm"),

@@ -41,6 +41,13 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "refused": (_("refused"), "bad"),
         "expired": (pgettext_lazy("allocation", "expired"), ""),
     },
+    "calendar_kind": {
+        "lease": (pgettext_lazy("calendar", "lease"), "ok"),
+        "hold": (pgettext_lazy("allocation", "held"), "warn"),
+        "scheduled": (_("scheduled"), "info"),
+        "booking": (pgettext_lazy("calendar", "booked"), "info"),
+        "booked": (_("booked by others"), ""),
+    },
     "allocation_mode": {
         "claim": (_("take it at once"), ""),
         "hold": (_("hold it first"), ""),

@@ -30,6 +30,7 @@ NAVIGATION: Final = (
     ("overview", "overview", _("Overview"), "node", True),
     ("allocations", "allocation", _("Allocations"), "allocation", False),
     ("queue", "queue", _("Queue"), "allocation", False),
+    ("calendar", "calendar", _("Calendar"), "allocation", False),
     ("quotas", "quota", _("Quotas"), "quota", False),
     ("fragmentation", "pieces", _("Fragmentation"), "capacity", False),
     None,

@@ -85,6 +85,8 @@ class TestRest(PermissionTest):
         *_all("/capacity", "capacity", "anywhere", get="read"),
         *_all("/fragmentation", "capacity", "anywhere", get="read"),
         *_all("/allocations", "allocation", "anywhere", get="read", post="create"),
+        *_all("/calendar", "allocation", "anywhere", get="read"),
+        *_all("/calendar/peaks", "allocation", "anywhere", get="read"),
         *_all("/allocations/bulk", "allocation", "anywhere", post="create"),
         *_all("/allocations/{allocation}", "allocation", "project", get="read"),
         *_all("/allocations/{allocation}/events", "allocation", "project", get="read"),

@@ -18,6 +18,8 @@ LISTS = {
     "/allocations/{allocation}/plan": 2,
     "/audit": 2,
     "/audit/seals": 1,
+    "/calendar": 1,
+    "/calendar/peaks": 3,
     "/capacity": 1,
     "/devices": 3,
     "/devices/{device}/changes": 2,

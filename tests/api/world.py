@@ -1,6 +1,6 @@
 """One of everything that the API lists, or several."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +35,10 @@ def made(now: datetime, number: int = 1) -> dict[str, str]:
         changed_at=now,
     )  # fmt: skip
     orphan = Orphan.objects.create(pool=lab, marker=f"oc-{number}", opened_at=now)
+    Allocation.objects.create(
+        project=vision, state="scheduled", spec={}, members=1, devices_per_member=1, pool=lab, model=chip, milli=1000,
+        start_at=now + timedelta(hours=1), created_at=now, changed_at=now,
+    )  # fmt: skip
     flavor = flavors.make(name=f"small{more}", spec={"members": 2}, actor=SYSTEM, now=now)
     node_of_lab = Node.objects.filter(pool_id=lab.pk)[0]
     return {

@@ -1,6 +1,7 @@
 """A platform with tenants that are all alike: each has a word that stands in every name of its own and nowhere else."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from allauth.usersessions.models import UserSession
@@ -76,6 +77,11 @@ def _tenant(word: str) -> Tenant:
         devices_per_member=1, asked_by=guest, queued_at=now, created_at=now, changed_at=now,
     )  # fmt: skip
     orphan = Orphan.objects.create(pool=pool, marker=f"oc-{word}", holder=f"vm of {word}", opened_at=now)
+    Allocation.objects.create(
+        project=below, name=f"later-{word}", state="scheduled", spec={}, labels={"who": word}, members=1,
+        devices_per_member=1, asked_by=guest, pool=pool, milli=1000, start_at=now + timedelta(hours=1), created_at=now,
+        changed_at=now,
+    )  # fmt: skip
     browser = f"browser of {word}"
     session = UserSession.objects.create(user=guest, ip="192.0.2.7", session_key=browser, user_agent=browser)
     own: dict[str, Iterable[Any]] = {

@@ -69,6 +69,7 @@ PAGES = (
     "/allocations/new/",
     "/allocations/queue/",
     "/fragmentation/",
+    "/calendar/",
     "/quotas/",
     "/projects/acme/quotas/new/",
 )

@@ -58,6 +58,7 @@ QUERIES = {
     "/allocations/queue/": 1,
     "/allocations/new/": 4,
     "/fragmentation/": 3,
+    "/calendar/": 4,
     "/quotas/": 4,
     "/projects/acme/quotas/new/": 2,
 }
@@ -93,6 +94,7 @@ ALWAYS = (
     "/allocations/new/",
     "/allocations/queue/",
     "/fragmentation/",
+    "/calendar/",
     "/quotas/",
 )
 

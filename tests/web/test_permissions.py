@@ -37,6 +37,7 @@ _ALLOCATIONS = (
     *_page("allocations/what-if/", "allocation", "anywhere", get="", post="create"),
     *_page("allocations/queue/", "allocation", "anywhere"),
     *_page("fragmentation/", "capacity", "anywhere"),
+    *_page("calendar/", "allocation", "anywhere"),
     *_page(_ALLOCATION, "allocation", "project"),
     *_page(f"{_ALLOCATION}confirm/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
