@@ -76,7 +76,7 @@ FROM member m LEFT JOIN node n ON n.id = m.node_id
 WHERE m.allocation_id = ANY(%s) ORDER BY m.allocation_id, m.index
 """
 _POSITIONS: Final = """
-SELECT id, place FROM (
+SELECT id, place, (SELECT min(b.start_at) FROM booking b WHERE b.allocation_id = queue.id) FROM (
     SELECT id, row_number() OVER (ORDER BY priority DESC, is_borrowed, queued_at, id) AS place
     FROM allocation WHERE state = 'queued') queue WHERE id = ANY(%s)
 """
@@ -113,10 +113,11 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """The place in the queue of all who wait, from 1, and for what."""
+    """The place in the queue of all who wait, from 1, and for what. ``booked_at``: from then on room is booked for it."""
 
     position: int
     reason: str
+    booked_at: datetime | None = None
 
 
 class AllocationRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,16 +214,18 @@ def _visible(access: Access) -> QuerySet[Allocation]:
 def _rows(found: Sequence[Mapping[str, Any]]) -> list[AllocationRow]:
     ids = [row["id"] for row in found]
     members = _members(ids, {row["id"]: row["state"] for row in found})
-    positions = _positions([row["id"] for row in found if row["state"] == "queued"])
-    return [_row(row, members[row["id"]], positions.get(row["id"])) for row in found]
+    places = _places([row["id"] for row in found if row["state"] == "queued"])
+    return [_row(row, members[row["id"]], places.get(row["id"])) for row in found]
 
 
-def _row(found: Mapping[str, Any], members: list[AllocationMember], position: int | None) -> AllocationRow:
+def _row(
+    found: Mapping[str, Any], members: list[AllocationMember], place: tuple[int, datetime | None] | None
+) -> AllocationRow:
     row = dict(found)
     lease = Lease(row.pop("start_at"), row.pop("end_at"))
     reason = row.pop("queue_reason")
     names = {name: row.pop(f"{name}_{of}") for name, of in _NAME_OF.items()}
-    queue = None if position is None else Waiting(position, reason)
+    queue = None if place is None else Waiting(place[0], reason, place[1])
     return AllocationRow(members=members, lease=lease, queue=queue, **names, **row)
 
 
@@ -248,9 +251,9 @@ def _members(allocation_ids: Collection[UUID], state_of: Mapping[UUID, str]) -> 
     return members
 
 
-def _positions(allocation_ids: Collection[UUID]) -> dict[UUID, int]:
+def _places(allocation_ids: Collection[UUID]) -> dict[UUID, tuple[int, datetime | None]]:
     if not allocation_ids:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(_POSITIONS, [list(allocation_ids)])
-        return dict(cursor.fetchall())
+        return {id: (position, booked_at) for id, position, booked_at in cursor.fetchall()}

@@ -9,14 +9,17 @@ from django.db import connection
 from msgspec.structs import replace
 
 from pools.domain import waiting
-from pools.domain.candidates import End, View
+from pools.domain.candidates import End, PoolView, View
 from pools.domain.profiles import Piece
 from pools.domain.request import Wanted
 from pools.selectors import candidates
 from pools.selectors.candidates import Read, Scores
+from pools.selectors.placeable import Fleet
 
 MOST: Final = 256
+INSTANTS_MOST: Final = 1_024
 _LOOKED_AT: Final = 2_000
+_SEARCHED: Final = 20_000
 # Of the leases that end soonest (index allocation_end_due), those that have something of these pools and models.
 _ENDS: Final = """
 WITH soon AS MATERIALIZED (
@@ -28,6 +31,17 @@ FROM soon s JOIN project p ON p.id = s.project_id
 WHERE s.pool_id = ANY(%(pools)s) AND (s.model_id = ANY(%(models)s) OR s.model_id IS NULL)
     AND (%(tenant)s::uuid IS NULL OR p.lineage[1] = %(tenant)s)
 ORDER BY s.end_at, l.id LIMIT %(most)s
+"""
+# Also the windows of bookings: what comes after them may be free.
+_INSTANTS: Final = """
+WITH soon AS MATERIALIZED (
+    SELECT pool_id, model_id, end_at FROM allocation
+    WHERE end_at > %(now)s AND ended_at IS NULL AND end_at IS NOT NULL ORDER BY end_at LIMIT %(looked_at)s)
+SELECT end_at FROM soon WHERE pool_id = ANY(%(pools)s) AND (model_id = ANY(%(models)s) OR model_id IS NULL)
+UNION
+SELECT b.end_at FROM booking b JOIN capacity c ON c.id = b.capacity_id
+WHERE b.end_at > %(now)s AND c.pool_id = ANY(%(pools)s) AND (c.model_id = ANY(%(models)s) OR c.model_id IS NULL)
+ORDER BY 1 LIMIT %(most)s
 """
 
 
@@ -66,6 +80,26 @@ def known(
     rows = [replace(row, alike=alike.get(row.capacity_id, 1)) for row in whole.values()]
     others = [row for row in read.view.candidates if row.capacity_id not in whole]
     return replace(read.view, candidates=(*others, *rows), ends=found)
+
+
+def instants(
+    wanted: Wanted, pools: Sequence[PoolView], fleet: Fleet, scores: Scores, *, now: datetime
+) -> list[datetime]:
+    """Return when something ends of what the request could be given, the soonest first, at most INSTANTS_MOST."""
+    models = {pair.model: pair.model_id for pair in fleet.room}
+    reach = waiting.reach(wanted, pools, frozenset(scores.chips) | set(models), scores.chips)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INSTANTS,
+            {
+                "now": now,
+                "pools": list(reach.pools),
+                "models": [id for model, id in models.items() if model in reach.models],
+                "looked_at": _SEARCHED,
+                "most": INSTANTS_MOST,
+            },
+        )
+        return [row[0] for row in cursor.fetchall()]
 
 
 def _end(row: Sequence[Any], now: datetime) -> End:

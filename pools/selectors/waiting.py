@@ -15,7 +15,7 @@ MOST: Final = 1_000
 # By priority, those over their quota last, then by age (index allocation_queue).
 _QUEUE: Final = """
 SELECT a.id, a.spec::text, a.priority, a.queued_at, a.queue_reason, a.is_borrowed, a.project_id, p.lineage,
-    EXISTS (SELECT FROM booking b WHERE b.allocation_id = a.id)
+    (SELECT min(b.start_at) FROM booking b WHERE b.allocation_id = a.id)
 FROM allocation a JOIN project p ON p.id = a.project_id
 WHERE a.state = 'queued' AND a.priority >= %s AND p.state = 'active'
 ORDER BY a.priority DESC, a.is_borrowed, a.queued_at, a.id LIMIT %s
@@ -23,7 +23,10 @@ ORDER BY a.priority DESC, a.is_borrowed, a.queued_at, a.id LIMIT %s
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
-    """An allocation that waits. ``reason`` is why it could not be had the last time."""
+    """An allocation that waits. ``reason`` is why it could not be had the last time.
+
+    ``booked_at`` is from when on something is promised to it, None where nothing is.
+    """
 
     id: UUID
     wanted: Wanted
@@ -33,7 +36,7 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
     is_borrowed: bool
     project_id: UUID
     lineage: tuple[UUID, ...]
-    has_booking: bool
+    booked_at: datetime | None
 
 
 def queue(*, priority: int = 0) -> list[Queued]:
@@ -51,7 +54,7 @@ def is_anybody_waiting() -> bool:
 
 
 def _queued(row: Sequence[Any]) -> Queued:
-    allocation_id, spec, priority, queued_at, reason, is_borrowed, project_id, lineage, has_booking = row
+    allocation_id, spec, priority, queued_at, reason, is_borrowed, project_id, lineage, booked_at = row
     return Queued(
         id=allocation_id,
         wanted=msgspec.json.decode(spec, type=Wanted),
@@ -61,5 +64,5 @@ def _queued(row: Sequence[Any]) -> Queued:
         is_borrowed=is_borrowed,
         project_id=project_id,
         lineage=tuple(lineage),
-        has_booking=has_booking,
+        booked_at=booked_at,
     )

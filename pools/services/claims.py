@@ -65,7 +65,7 @@ def _ahead(fleet: Fleet, scores: Scores, asked: Sequence[Asked]) -> list[Place]:
             lineage=each.lineage,
             reason=each.reason,
             reach=waiting.reach(each.wanted, fleet.usable(each.lineage), known, scores.chips),
-            has_booking=each.has_booking,
+            has_booking=each.booked_at is not None,
         )
         for each in queued
     ]

@@ -6,17 +6,16 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from msgspec.structs import replace
 
 from pools.domain import choices, quotas
-from pools.domain.actors import SYSTEM
 from pools.domain.chips import Entry
 from pools.domain.request import WHOLE_MILLI, Choice
 from pools.selectors import placeable, waiting
 from pools.selectors.placeable import Room
 from pools.selectors.waiting import Queued
-from pools.services import claims, models, quota_use, writing
-from pools.services.batches import Made, reason_to_wait
-from pools.services.claiming import Asked
+from pools.services import claims, models, quota_use, starving, writing
+from pools.services.batches import Answer, Made, reason_to_wait
 
 AT_ONCE: Final = 200
 
@@ -31,15 +30,31 @@ def advance(*, now: datetime) -> int:
         return 0
     over = _over_quota(found, now)
     queued = sorted(found, key=lambda each: (-each.priority, each.id in over, each.queued_at, each.id))
-    answers = claims.submit([_asked(each) for each in queued], now=now)
+    promised = starving.start(queued, now=now)
+    started = sum(not reason for reason in promised.values())
+    left = [each for each in queued if promised.get(each.id) != ""]
+    answers = _answers(left, now)
+    reasons = {each.id: reason_to_wait(answers[each.id]) for each in left}
     _note(
         [
             (each.id, reason, each.id in over)
-            for each, answer in zip(queued, answers, strict=True)
-            if (reason := reason_to_wait(answer)) and (reason, each.id in over) != (each.reason, each.is_borrowed)
+            for each in left
+            if (reason := reasons[each.id]) and (reason, each.id in over) != (each.reason, each.is_borrowed)
         ]
     )
-    return sum(isinstance(answer, Made) for answer in answers)
+    starving.book([replace(each, reason=reason) for each in left if (reason := reasons[each.id])], now=now)
+    return started + sum(isinstance(answer, Made) for answer in answers.values())
+
+
+def _answers(queued: Sequence[Queued], now: datetime) -> dict[UUID, Answer]:
+    """Return what each is answered now. To whom something is promised comes alone: others must not count on it."""
+    together = [each for each in queued if each.booked_at is None]
+    found = claims.submit([starving.asked(each) for each in together], now=now) if together else []
+    answers = {each.id: answer for each, answer in zip(together, found, strict=True)}
+    for each in queued:
+        if each.booked_at is not None:
+            (answers[each.id],) = claims.submit([starving.asked(each)], now=now)
+    return answers
 
 
 def _over_quota(queued: Sequence[Queued], now: datetime) -> set[UUID]:
@@ -80,18 +95,6 @@ def _ask(each: Queued, choice: Choice, pair: Room, chips: Mapping[str, Entry]) -
         pool_id=pair.pool_id,
         milli=milli,
         units_milli=quotas.compute_units(milli, entry.compute_unit_milli if entry else WHOLE_MILLI),
-    )
-
-
-def _asked(queued: Queued) -> Asked:
-    return Asked(
-        id=queued.id,
-        wanted=queued.wanted,
-        project_id=queued.project_id,
-        lineage=queued.lineage,
-        actor=SYSTEM,
-        is_waiting=True,
-        queued_at=queued.queued_at,
     )
 
 

@@ -69,7 +69,7 @@ def _start(row: Sequence[Any], fleet: Fleet, scores: Scores, now: datetime) -> b
         is_booked=True,
         until_at=end_at,
     )
-    reason, is_leaving = _claimed(asked, fleet, scores, now)
+    reason, is_leaving = claim(asked, fleet, scores, now)
     if not reason:
         return True
     if is_leaving and now < start_at + GRACE:
@@ -79,7 +79,7 @@ def _start(row: Sequence[Any], fleet: Fleet, scores: Scores, now: datetime) -> b
     return _fall(id, "expired" if is_leaving else "refused", reason, now)
 
 
-def _claimed(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[str, bool]:
+def claim(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[str, bool]:
     """Claim what was booked; return why not ("": it is claimed), and whether a little time may change that."""
     for _ in range(TRIES):
         read = promises.promised(fleet, fleet.usable(asked.lineage), asked.wanted, scores, asked.id, now=now)

@@ -69,6 +69,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "allocation.scheduled": (_("scheduled"), "info"),
         "allocation.refused": (_("refused"), "bad"),
         "allocation.queued": (_("asked for, waits"), "info"),
+        "allocation.booked": (_("room is booked for it"), "info"),
         "allocation.held": (pgettext_lazy("allocation", "held"), "warn"),
         "allocation.claimed": (pgettext_lazy("allocation", "claimed"), "ok"),
         "allocation.confirmed": (_("confirmed"), "ok"),

@@ -1,0 +1,157 @@
+"""Gangs that wait long are promised the first instant at which leases that end leave room for all their members.
+
+From then on others may pass them: what ends before is free for anybody, and the guard keeps the rest out of what was
+promised. Who stands first among those who could be given the same is promised something, and nobody behind it.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import connection
+
+from pools.domain import waiting
+from pools.domain.actors import SYSTEM
+from pools.domain.decisions import Decision
+from pools.domain.planner import Draft
+from pools.domain.waiting import Reach
+from pools.selectors import ends, packing, placeable, promises
+from pools.selectors.candidates import Scores
+from pools.selectors.placeable import Fleet
+from pools.selectors.waiting import Queued
+from pools.services import audit, bookings, claiming, models, scheduling, starting, writing
+from pools.services.claiming import Asked, Planned
+from pools.services.scheduling import Window
+
+STARVES_AFTER: Final = timedelta(minutes=10)
+# A search reads much, and leases do not change fast: one allocation at a time and a minute apart, in each process.
+APART_SECONDS: Final = 60.0
+
+_LOCK: Final = "SELECT name, project_id FROM allocation WHERE id = %s AND state = 'queued' FOR NO KEY UPDATE"
+_searched: dict[UUID, float] = {}
+
+
+def start(queued: Collection[Queued], *, now: datetime) -> dict[UUID, str]:
+    """Claim for those of the queue to whom something was promised; return by id why not, "" for who has it now.
+
+    What was not there for long after its time is promised no more.
+    """
+    promised = [each for each in queued if each.booked_at is not None]
+    if not promised:
+        return {}
+    scores, fleet = _scores(), placeable.fleet(now)
+    answers = {each.id: starting.claim(asked(each), fleet, scores, now)[0] for each in promised}
+    missed = [
+        each.id for each in promised if answers[each.id] and each.booked_at and now - each.booked_at > starting.GRACE
+    ]
+    if missed:
+        _let_go(missed)
+    return answers
+
+
+def book(queued: Sequence[Queued], *, now: datetime) -> bool:
+    """Promise something to a gang that waits for long, if there is one; ``queued`` is the queue in its order."""
+    if not any(_is_starving(each, now) for each in queued):
+        return False
+    scores, fleet = _scores(), placeable.fleet(now)
+    for each in _heads(queued, fleet, scores):
+        if _is_starving(each, now) and time.monotonic() - _searched.get(each.id, -APART_SECONDS) >= APART_SECONDS:
+            for gone in _searched.keys() - {other.id for other in queued}:
+                del _searched[gone]
+            _searched[each.id] = time.monotonic()
+            return _search(each, fleet, scores, now)
+    return False
+
+
+def asked(queued: Queued) -> Asked:
+    """Return the request of somebody who waits; what was promised to it is let go in the write in which it claims."""
+    return Asked(
+        id=queued.id,
+        wanted=queued.wanted,
+        project_id=queued.project_id,
+        lineage=queued.lineage,
+        actor=SYSTEM,
+        is_waiting=True,
+        is_booked=queued.booked_at is not None,
+        queued_at=queued.queued_at,
+    )
+
+
+def _is_starving(each: Queued, now: datetime) -> bool:
+    return each.wanted.members > 1 and each.booked_at is None and now - each.queued_at >= STARVES_AFTER
+
+
+def _heads(queued: Sequence[Queued], fleet: Fleet, scores: Scores) -> list[Queued]:
+    """Return who is first among those that could be given the same. Whom a quota holds back holds back nobody here."""
+    known = frozenset(scores.chips) | {pair.model for pair in fleet.room}
+    before: list[Reach] = []
+    heads = []
+    for each in queued:
+        if each.reason == waiting.OVER_QUOTA:
+            continue
+        reach = waiting.reach(each.wanted, fleet.usable(each.lineage), known, scores.chips)
+        if not any(reach.meets(other) for other in before):
+            heads.append(each)
+            before.append(reach)
+    return heads
+
+
+def _search(each: Queued, fleet: Fleet, scores: Scores, now: datetime) -> bool:
+    """Promise the first instant at which there is room; by halving, since leases that ended leave ever more."""
+    pools = fleet.usable(each.lineage)
+    instants = ends.instants(each.wanted, pools, fleet, scores, now=now)
+    planned: tuple[Planned, Window] | None = None
+    low, high = 0, len(instants) - 1
+    while low <= high:
+        # The last one first: where not even that leaves room, nothing is to be looked for.
+        middle = high if planned is None else (low + high) // 2
+        found = _plan(each, fleet, scores, instants[middle], now)
+        if found is not None:
+            planned, high = found, middle - 1
+        elif planned is None:
+            return False
+        else:
+            low = middle + 1
+    return planned is not None and _promise(*planned, now)
+
+
+def _plan(
+    each: Queued, fleet: Fleet, scores: Scores, start_at: datetime, now: datetime
+) -> tuple[Planned, Window] | None:
+    wanted, request = each.wanted, asked(each)
+    seconds = None if wanted.lease_seconds is None else wanted.lease_seconds + (wanted.hold_seconds or 0)
+    when = start_at, None if seconds is None else start_at + timedelta(seconds=seconds)
+    read = promises.later(fleet, fleet.usable(each.lineage), wanted, scores, when, now=now)
+    decision = Draft(read.view, is_explained=False).decide(wanted)
+    if not isinstance(decision, Decision):
+        return None
+    return Planned(request, decision, scheduling.ask_of(request, decision, read, scores)), when
+
+
+@writing.transaction
+def _promise(planned: Planned, when: Window, now: datetime) -> bool:
+    """Promise it where the capacity still can; somebody who was quicker is found by the next search."""
+    id = planned.asked.id
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [id])
+        found = cursor.fetchone()
+        booked = scheduling.booked_by(id, planned.decision, when)
+        if found is None or not claiming.is_granted(planned) or bookings.guard(cursor, booked, now=now):
+            return False
+        bookings.make(cursor, booked)
+    after = {"start_at": when[0].isoformat(), "pool_id": str(planned.decision.pool_id), "model": planned.decision.model}
+    audit.record(SYSTEM, "allocation.booked", "allocation", id, found[0], {}, after, now, project_id=found[1])
+    return True
+
+
+@writing.transaction
+def _let_go(allocation_ids: Sequence[UUID]) -> None:
+    with connection.cursor() as cursor:
+        bookings.drop(cursor, allocation_ids)
+
+
+def _scores() -> Scores:
+    version, prices = packing.current()
+    return Scores(models.current().by_slug, prices, version)
