@@ -113,7 +113,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """The place in the queue of all who wait, from 1, and for what. ``booked_at``: from then on room is booked for it."""
+    """The place in the queue of all who wait, from 1, and for what. From ``booked_at`` on room is booked for it."""
 
     position: int
     reason: str

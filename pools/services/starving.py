@@ -127,7 +127,9 @@ def _plan(
     decision = Draft(read.view, is_explained=False).decide(wanted)
     if not isinstance(decision, Decision):
         return None
-    return Planned(request, decision, scheduling.ask_of(request, decision, read, scores)), when
+    ask = scheduling.ask_of(request, decision, read, scores)
+    # What a quota would refuse then keeps nobody from anything.
+    return None if scheduling.shortfall(ask, when) else (Planned(request, decision, ask), when)
 
 
 @writing.transaction

@@ -157,10 +157,10 @@ class TestWhoIsBehind:
         assert state(second) == "queued"
 
     def test_and_whom_a_quota_holds_back_is_promised_nothing(self, world):
-        Quota.objects.filter(id=world.quota.id).update(nominal_milli=16_000)
         for _ in range(2):
             world.ask(8, lease_seconds=3600)
         world.ask(8, members=2, queue=True)
+        Quota.objects.filter(id=world.quota.id).update(nominal_milli=15_999)
         world.clock.forward(seconds=600)
 
         advance(world)
