@@ -34,6 +34,7 @@ class Task(StrEnum):
     ADVANCE_QUEUE = "ocenter.advance_queue"
     ADVANCE_ALLOCATIONS = "ocenter.advance_allocations"
     APPLY_POOL = "ocenter.apply_pool"
+    COMPARE_POOL = "ocenter.compare_pool"
 
 
 def observe(pool_id: UUID, kind: str) -> None:
@@ -70,6 +71,11 @@ def advance_allocations() -> None:
 def apply(pool_id: UUID, kind: str) -> None:
     """Hint that targets of the pool are due."""
     _after_commit(Task.APPLY_POOL, observe_queue(kind), pool_id=str(pool_id))
+
+
+def compare(pool_id: UUID, kind: str) -> None:
+    """Hint that targets of the pool are to be compared with what is there."""
+    _after_commit(Task.COMPARE_POOL, observe_queue(kind), pool_id=str(pool_id))
 
 
 def _after_commit(task: Task, queue: str, **ids: str) -> None:

@@ -9,7 +9,7 @@ from celery.signals import worker_init, worker_shutting_down
 from django.utils import timezone
 
 from pools.dispatch import Task
-from pools.reconcile import allocations, checks, inventory, lanes, sweep, targets, telemetry
+from pools.reconcile import allocations, checks, drift, inventory, lanes, sweep, targets, telemetry
 from pools.reconcile.lanes import Lane
 from pools.services import queue, verification
 
@@ -83,3 +83,9 @@ def advance_allocations(**_from_newer_senders: object) -> None:
 def apply_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Let the targets of a pool that are due carry their orders."""
     targets.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set, lane=_slow_pools)
+
+
+@shared_task(name=Task.COMPARE_POOL, acks_late=True)
+def compare_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
+    """Compare targets of a pool with what is there, those that were not looked at lately."""
+    drift.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set, lane=_checks)

@@ -47,6 +47,7 @@ class Pools(base.View):
         region: str = ""
         labels: dict[str, str] = {}
         sync_interval_seconds: int | None = None
+        drift_policy: str = "report"
 
     @schema.listing("pools.list", "List pools", PoolAnswer, seen.FILTERS, is_conditional=True)
     def get(self, request: Request) -> Response:
@@ -91,6 +92,7 @@ class Pool(base.View):
         region: str | UnsetType = UNSET
         labels: dict[str, str] | UnsetType = UNSET
         sync_interval_seconds: int | UnsetType = UNSET
+        drift_policy: str | UnsetType = UNSET
 
     @schema.operation("pools.get", "Show a pool", answer=PoolAnswer, refusals=(404,), is_conditional=True)
     def get(self, request: Request, pool: str) -> Response:

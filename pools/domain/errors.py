@@ -622,3 +622,33 @@ class OrphanElsewhere(Conflict):
 
     code = "orphan.elsewhere"
     msgid = gettext_noop("The allocation of this marker holds nothing in this pool, so this can only be reaped.")
+
+
+class DriftMissing(Missing):
+    """No drift of this id."""
+
+    code = "drift.not_found"
+    msgid = gettext_noop("There is no such difference.")
+
+
+class DriftClosed(Conflict):
+    """The drift is over."""
+
+    code = "drift.closed"
+    msgid = gettext_noop("This difference is over: the platform agrees again, or somebody decided already.")
+
+
+class DriftNotOurs(Conflict):
+    """Somebody else made what is there."""
+
+    code = "drift.not_ours"
+    msgid = gettext_noop("Somebody else made what is there, so ocenter leaves it alone. Remove it there, or ignore it.")
+
+
+class DriftNotAdoptable(Conflict):
+    """Everything that was ordered is there at least in part."""
+
+    code = "drift.not_adoptable"
+    msgid = gettext_noop(
+        "Something of each allocation is still there, and what ocenter ordered cannot be changed to that. Repair it."
+    )

@@ -12,10 +12,10 @@ PROJECT_ROLES: Final = ("owner", "manager", "member", "viewer")
 ROLES: Final = PLATFORM_ROLES + PROJECT_ROLES
 
 # Letters as in VERBS. `pool` of a project role reaches only pools granted to the project, and of those only what a
-# tenant may know. `operate` is: of a pool check, sync, pause and the like; of a run approve and reject; of an orphan
-# adopt and reap; of a project suspend and resume, which (as create and remove) is asked of the project above; so is
-# edit of a quota. Of an allocation create is to ask for one, edit to confirm, extend or resize it, remove to give it
-# back.
+# tenant may know. `operate` is: of a pool check, sync, pause and the like; of a run approve and reject; of drift and
+# orphans to decide what becomes of them; of a project suspend and resume, which (as create and remove) is asked of the
+# project above; so is edit of a quota. Of an allocation create is to ask for one, edit to confirm, extend or resize it,
+# remove to give it back.
 _TABLE: Final = """
 noun             admin  operator  auditor  finance  owner  manager  member  viewer
 pool             rcedo  rcedo     r        r        r      r        r       r
@@ -44,6 +44,7 @@ audit            r      .         r        .        r      .        .       .
 event            r      r         r        .        r      r        r       r
 system           r      r         r        .        .      .        .       .
 orphan           ro     ro        r        .        .      .        .       .
+drift            ro     ro        r        .        .      .        .       .
 """
 
 

@@ -4,6 +4,7 @@ from pools.models.allocation import Allocation, Booking, Claim, Member, Operatio
 from pools.models.audit import AuditEvent
 from pools.models.capacity import Capacity, CapacityRollup, LedgerEvent
 from pools.models.device import Device, DeviceTwin
+from pools.models.drift import Drift
 from pools.models.model import ChipModel, Profile
 from pools.models.node import Node
 from pools.models.orphan import Orphan
@@ -38,6 +39,7 @@ __all__ = [
     "Device",
     "DeviceTwin",
     "DeviceUsageHour",
+    "Drift",
     "Flavor",
     "IdempotencyKey",
     "InventoryChange",

@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
-from pools.domain import ids, states
+from pools.domain import drift, ids, states
 from pools.models.columns import not_negative, one_of
 
 
@@ -20,6 +20,8 @@ class Pool(models.Model):
     labels = models.JSONField(default=dict)
     settings = models.JSONField(default=dict)
     sync_interval_seconds = models.IntegerField(default=60)
+    # What is done by itself about targets that differ: report, repair, adopt.
+    drift_policy = models.CharField(max_length=8, default="report", db_default="report")
     identity = models.CharField(max_length=255, null=True)  # null until a first check or sync found it
     identity_label = models.CharField(max_length=255, default="")
     version = models.CharField(max_length=100, default="")
@@ -41,6 +43,7 @@ class Pool(models.Model):
             ),
             one_of("state", states.POOL_STATES, "pool_state_known"),
             one_of("grain", states.GRAINS, "pool_grain_known"),
+            one_of("drift_policy", drift.POLICIES, "pool_drift_policy_known"),
             models.CheckConstraint(
                 condition=Q(sync_interval_seconds__gte=5, sync_interval_seconds__lte=86400), name="pool_interval_range"
             ),

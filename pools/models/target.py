@@ -51,7 +51,12 @@ class Target(models.Model):
             models.UniqueConstraint(fields=["pool", "kind", "ref"], name="target_unique"),
             not_negative("target_not_negative", "generation", "applied_generation", "failures"),
         ]
-        indexes = [models.Index(fields=["pool", "due_at"], condition=Q(due_at__isnull=False), name="target_due")]
+        indexes = [
+            models.Index(fields=["pool", "due_at"], condition=Q(due_at__isnull=False), name="target_due"),
+            models.Index(
+                fields=["pool", "checked_at"], condition=Q(due_at=None, found__isnull=False), name="target_compared"
+            ),
+        ]
 
 
 class Delivery(models.Model):

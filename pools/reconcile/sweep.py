@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 
 from pools import dispatch
-from pools.selectors import due, targets, verification, waiting
+from pools.selectors import drift, due, targets, verification, waiting
 from pools.services import allocations, idempotency, leases, ledger, packing_prices, pools, seals, starting
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,8 @@ def sweep(*, clock: Callable[[], datetime]) -> None:
         dispatch.observe(pool_id, kind)
     if targets.is_anything_due(now):
         dispatch.advance_allocations()
+    for pool_id, kind in drift.due_pools(now):
+        dispatch.compare(pool_id, kind)
     for pool_id, kind in due.checks():
         dispatch.check(pool_id, kind)
     if settings.TELEMETRY_SECONDS:

@@ -83,6 +83,7 @@ class PoolRow(GrantedPoolRow, frozen=True, kw_only=True):
     credential: StoredCredential | None
     pending_credential: StoredCredential | None
     sync_interval_seconds: int
+    drift_policy: str
     identity: str | None
     identity_label: str
     version: str
@@ -206,6 +207,7 @@ _PLAIN = (
     "kind",
     "state",
     "region",
+    "drift_policy",
     "labels",
     "mode",
     "grain",

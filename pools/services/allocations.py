@@ -236,6 +236,21 @@ def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, n
         _tell(actor, f"allocation.{verb}", each, {"state": each.state}, after, now)
 
 
+def lock(allocation_ids: Collection[UUID]) -> None:
+    """Lock allocations in their order, to the end of the caller's transaction."""
+    with connection.cursor() as cursor:
+        _lock(cursor, allocation_ids)
+
+
+def give_back(allocation_ids: Collection[UUID], reason: str, actor: Actor, now: datetime) -> None:
+    """Give back all of those that are not over yet, in the caller's transaction."""
+    with connection.cursor() as cursor:
+        found = _lock(cursor, allocation_ids)
+    is_on = {*states.ALLOCATION_STATES} - {*states.ALLOCATION_FINAL, "releasing"}
+    if given := [each for each in found if each.state in is_on]:
+        _give_back(given, "released", reason, actor, now)
+
+
 def free(cursor: Any, allocation_ids: Collection[UUID], now: datetime) -> None:
     """Free all that locked allocations hold, in the caller's transaction."""
     _free(cursor, _lock(cursor, allocation_ids), now)

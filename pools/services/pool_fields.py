@@ -8,6 +8,7 @@ from django.conf import settings as django_settings
 
 from connectors import catalog
 from connectors.contract import Manifest, Permanent
+from pools.domain import drift
 from pools.domain import labels as label_rules
 from pools.domain.errors import FieldError, Invalid
 
@@ -50,7 +51,7 @@ def validated(
 
 
 def mistakes(manifest: Manifest, **given: Any) -> list[FieldError]:
-    """Return what is wrong with the given ones of name, region, labels, sync_interval_seconds and mode."""
+    """Return what is wrong with the given ones of what is common to all kinds, from the name to the mode."""
     wrong = []
     if "name" in given and not _NAME.fullmatch(given["name"]):
         detail = (
@@ -64,6 +65,8 @@ def mistakes(manifest: Manifest, **given: Any) -> list[FieldError]:
     if not least <= given.get("sync_interval_seconds", least) <= most:
         detail = f"Between {least} and {most} seconds are allowed."
         wrong.append(FieldError("sync_interval_seconds", "out_of_range", detail))
+    if given.get("drift_policy", "report") not in drift.POLICIES:
+        wrong.append(FieldError("drift_policy", "not_a_choice", f"Allowed are {', '.join(drift.POLICIES)}."))
     known = [mode.name for mode in manifest.modes]
     if given.get("mode", known[0]) not in known:
         wrong.append(FieldError("mode", "not_a_choice", f"Allowed are {', '.join(known)}."))

@@ -13,7 +13,7 @@ from pools.models import Credential, Pool, PoolSync
 from pools.services import audit, credentials, pool_fields, removals, uniqueness, writing
 
 DRAFT_LASTS: Final = timedelta(hours=24)
-EDITABLE: Final = ("name", "region", "labels", "sync_interval_seconds", "settings", "mode")
+EDITABLE: Final = ("name", "region", "labels", "sync_interval_seconds", "drift_policy", "settings", "mode")
 
 
 @writing.transaction
@@ -27,6 +27,7 @@ def register(
     region: str = "",
     labels: Mapping[str, str] | None = None,
     sync_interval_seconds: int | None = None,
+    drift_policy: str = "report",
     actor: Actor,
     now: datetime,
 ) -> Pool:
@@ -38,7 +39,13 @@ def register(
     interval = manifest.default_sync_interval_seconds if sync_interval_seconds is None else sync_interval_seconds
     mode = mode or manifest.modes[0].name
     wrong = pool_fields.mistakes(
-        manifest, name=name, region=region, labels=labels or {}, sync_interval_seconds=interval, mode=mode
+        manifest,
+        name=name,
+        region=region,
+        labels=labels or {},
+        sync_interval_seconds=interval,
+        mode=mode,
+        drift_policy=drift_policy,
     )
     valid = pool_fields.validated(kind, settings, credential, wrong)
     pool = Pool(
@@ -50,6 +57,7 @@ def register(
         labels=dict(labels or {}),
         settings=dict(valid.settings),
         sync_interval_seconds=interval,
+        drift_policy=drift_policy,
         created_at=now,
         draft_expires_at=now + DRAFT_LASTS,
     )
@@ -64,7 +72,7 @@ def register(
 
 @writing.transaction
 def edit(*, pool_id: UUID, changes: Mapping[str, Any], generation: int | None, actor: Actor, now: datetime) -> Pool:
-    """Change some of name, region, labels, sync_interval_seconds, settings and mode.
+    """Change some of name, region, labels, sync_interval_seconds, drift_policy, settings and mode.
 
     Given settings replace those of the same name, the others stay; labels are replaced as a whole.
     Raises Invalid with all mistakes at once, PoolNameTaken, PoolModeFixed, PoolChanged, PoolMissing.

@@ -35,3 +35,8 @@ WHERE d.target_id = %(target)s AND a.id = d.allocation_id
 DELETE FROM delivery d WHERE d.target_id = %(target)s AND NOT EXISTS (
     SELECT FROM member m WHERE m.allocation_id = d.allocation_id AND m.target_id = d.target_id
         AND m.order_state IN ('wanted', 'carried', 'leaving'));
+
+-- What differed is as ordered now.
+UPDATE drift SET state = 'closed', closed_at = %(now)s, outcome = CASE WHEN state = 'repairing' THEN 'repaired'
+    WHEN %(found)s::jsonb IS NULL THEN 'over' ELSE 'agrees' END
+WHERE target_id = %(target)s AND closed_at IS NULL;

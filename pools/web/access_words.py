@@ -81,6 +81,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "event": (_("events"), ""),
         "system": (_("processes"), ""),
         "orphan": (_("orphans"), ""),
+        "drift": (_("drift"), ""),
         "me": (_("own profile, log-ins and tokens"), ""),
     },
 }

@@ -25,6 +25,7 @@ OBJECT_KINDS: Final[dict[str, Word]] = {
     "flavor": (_("Flavor"), ""),
     "price": (_("Price"), ""),
     "orphan": (_("Orphan"), ""),
+    "drift": (_("Drift"), ""),
 }
 
 STREAMS: Final[dict[str, Word]] = {
@@ -37,6 +38,7 @@ FIELDS: Final[dict[str, Word]] = {
     "asked_by": (_("Asked for by"), ""),
     "because": (_("Reason"), ""),
     "credential_fields": (_("Secrets"), ""),
+    "drift_policy": (_("Drift"), ""),
     "display_name": (_("Name shown"), ""),
     "email": (_("E-mail address"), ""),
     "expires_at": (_("Ends"), ""),

@@ -7,6 +7,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from connectors.contract import Manifest, Setting
+from pools.domain import drift
 from pools.domain.errors import FieldError
 from pools.web import words
 
@@ -21,6 +22,7 @@ def empty(manifest: Manifest) -> dict[str, Any]:
         "labels": "",
         "mode": manifest.modes[0].name,
         "sync_interval_seconds": str(manifest.default_sync_interval_seconds),
+        "drift_policy": "report",
     }
     return values | {f"settings.{each.name}": _text(each.default) for each in manifest.settings if not each.is_secret}
 
@@ -33,6 +35,7 @@ def of_pool(manifest: Manifest, pool: Mapping[str, Any]) -> dict[str, Any]:
         "labels": ", ".join(f"{key}={value}" for key, value in pool["labels"].items()),
         "mode": pool["mode"],
         "sync_interval_seconds": str(pool["sync_interval_seconds"]),
+        "drift_policy": pool["drift_policy"],
     }
     return values | {f"settings.{name}": _text(value) for name, value in pool["settings"].items()}
 
@@ -40,6 +43,7 @@ def of_pool(manifest: Manifest, pool: Mapping[str, Any]) -> dict[str, Any]:
 def of_post(manifest: Manifest, post: QueryDict) -> dict[str, Any]:
     """Return the values that were sent, without the secrets, to show them again beside what is wrong."""
     values = {name: post.get(name, "") for name in ("name", "region", "labels", "mode", "sync_interval_seconds")}
+    values["drift_policy"] = post.get("drift_policy", "report")
     for each in manifest.settings:
         if not each.is_secret:
             key = f"settings.{each.name}"
@@ -61,6 +65,7 @@ def wanted(manifest: Manifest, post: QueryDict) -> dict[str, Any]:
         "labels": labels,
         "mode": values["mode"],
         "sync_interval_seconds": int(interval) if interval.isdecimal() and len(interval) < 10 else 0,
+        "drift_policy": values["drift_policy"],
         "settings": {name.removeprefix("settings."): value for name, value in values.items() if "." in name},
     }
 
@@ -93,6 +98,7 @@ def fields(
             is_required=True,
         ),
     ]
+    pool.append(_drift_policy(values))
     if with_mode and len(manifest.modes) > 1:
         pool.append(_mode(manifest, values))
     groups = [
@@ -202,6 +208,12 @@ def _mode(manifest: Manifest, values: Mapping[str, Any]) -> dict[str, Any]:
     ]
     help_ = _("How capacity will be given out, and what is promised. It is fixed once the pool is active.")
     return {**_common("mode", _("Mode"), help_, values), "type": "choice", "choices": choices, "is_wide": True}
+
+
+def _drift_policy(values: Mapping[str, Any]) -> dict[str, Any]:
+    choices = [(policy, words.label("drift_policy", policy)) for policy in drift.POLICIES]
+    help_ = _("What ocenter does by itself when somebody changes on the platform what it made.")
+    return {**_common("drift_policy", _("Drift"), help_, values), "type": "choice", "choices": choices}
 
 
 def _text(value: Any) -> str:

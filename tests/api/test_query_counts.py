@@ -24,6 +24,7 @@ LISTS = {
     "/devices": 3,
     "/devices/{device}/changes": 2,
     "/devices/{device}/usage": 2,
+    "/drift": 2,  # one more where members are on the targets
     "/events": 2,
     "/flavors": 1,
     "/fragmentation": 3,

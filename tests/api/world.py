@@ -6,7 +6,7 @@ from typing import Any
 
 from pools.domain.actors import SYSTEM
 from pools.domain.quota_fields import QuotaWanted
-from pools.models import Allocation, ApiToken, ChipModel, Device, Node, Orphan, Pool, SyncRun
+from pools.models import Allocation, ApiToken, ChipModel, Device, Drift, Node, Orphan, Pool, SyncRun, Target
 from pools.services import flavors, invitations, partitions, price_list, quotas, service_accounts, sso_groups, tokens
 from tests import factories
 from tests.factories import Clock, Shows, node
@@ -39,6 +39,8 @@ def made(now: datetime, number: int = 1) -> dict[str, str]:
         project=vision, state="scheduled", spec={}, members=1, devices_per_member=1, pool=lab, model=chip, milli=1000,
         start_at=now + timedelta(hours=1), created_at=now, changed_at=now,
     )  # fmt: skip
+    carries = Target.objects.create(pool=lab, kind="vm", ref=f"oc-{number}", mode="node", created_at=now)
+    drift = Drift.objects.create(pool=lab, target=carries, code="differs", opened_at=now)
     flavor = flavors.make(name=f"small{more}", spec={"members": 2}, actor=SYSTEM, now=now)
     node_of_lab = Node.objects.filter(pool_id=lab.pk)[0]
     return {
@@ -52,6 +54,7 @@ def made(now: datetime, number: int = 1) -> dict[str, str]:
         "allocation": str(waiting.pk),
         "token": str(ApiToken.objects.get(name="theirs", user__username=f"somebody{more}").pk),
         "orphan": str(orphan.pk),
+        "drift_id": str(drift.pk),
         "pool": str(lab.pk),
         "run": str(SyncRun.objects.get(pool_id=lab.pk).pk),
         "node": str(node_of_lab.pk),

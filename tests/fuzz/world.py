@@ -9,7 +9,20 @@ from django.utils import timezone
 
 from pools.domain import roles
 from pools.domain.actors import SYSTEM, Actor
-from pools.models import Allocation, ApiToken, ChipModel, Device, Node, Orphan, Pool, Project, SyncRun, User
+from pools.models import (
+    Allocation,
+    ApiToken,
+    ChipModel,
+    Device,
+    Drift,
+    Node,
+    Orphan,
+    Pool,
+    Project,
+    SyncRun,
+    Target,
+    User,
+)
 from pools.services import flavors, grants, invitations, partitions, service_accounts, sso_groups, tokens
 from tests import factories
 from tests.factories import EVERYTHING, Clock, Shows, use
@@ -82,6 +95,8 @@ def _tenant(word: str) -> Tenant:
         devices_per_member=1, asked_by=guest, pool=pool, milli=1000, start_at=now + timedelta(hours=1), created_at=now,
         changed_at=now,
     )  # fmt: skip
+    target = Target.objects.create(pool=pool, kind="vm", ref=f"oc-{word}", mode="node", created_at=now)
+    drift = Drift.objects.create(pool=pool, target=target, code="differs", opened_at=now)
     browser = f"browser of {word}"
     session = UserSession.objects.create(user=guest, ip="192.0.2.7", session_key=browser, user_agent=browser)
     own: dict[str, Iterable[Any]] = {
@@ -93,6 +108,7 @@ def _tenant(word: str) -> Tenant:
         "group": [group],
         "allocation": [waiting],
         "orphan": [orphan],
+        "drift_id": [drift],
         "token": ApiToken.objects.filter(user__in=[guest, account]),
         "session": [session],
         "run": SyncRun.objects.filter(pool=pool),

@@ -7,7 +7,7 @@ from django.apps import apps
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
-from pools.models import Allocation, ApiToken, Orphan, Pool
+from pools.models import Allocation, ApiToken, Drift, Orphan, Pool, Target
 from pools.services import flavors, service_accounts
 from tests import factories
 from tests.security import urls
@@ -54,12 +54,16 @@ class TestABody:
         waiting = Allocation.objects.create(
             project=vision, state="queued", spec={}, members=1, devices_per_member=1, created_at=now, changed_at=now
         )
-        orphan = Orphan.objects.create(pool=Pool.objects.all()[0], marker="oc-left", opened_at=now)
+        lab = Pool.objects.all()[0]
+        orphan = Orphan.objects.create(pool=lab, marker="oc-left", opened_at=now)
+        target = Target.objects.create(pool=lab, kind="vm", ref="oc-left", mode="node", created_at=now)
+        drift = Drift.objects.create(pool=lab, target=target, code="differs", opened_at=now)
         flavors.make(name="pair", spec={"members": 2}, actor=factories.ALICE, now=now)
         return _Known(
             allocation=str(waiting.pk),
             flavor="pair",
             orphan=str(orphan.pk),
+            drift_id=str(drift.pk),
             pool="begun",
             run=str(fleet["held_run"]),
             token=str(ApiToken.objects.get().pk),

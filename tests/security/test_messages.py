@@ -24,6 +24,7 @@ SENT_BY = {
     Task.VERIFY_LOGS: dispatch.verify,
     Task.ADVANCE_QUEUE: dispatch.advance_queue,
     Task.ADVANCE_ALLOCATIONS: dispatch.advance_allocations,
+    Task.COMPARE_POOL: lambda: dispatch.compare(POOL, "vsphere"),
     Task.APPLY_POOL: lambda: dispatch.apply(POOL, "vsphere"),
     Task.TICK: lambda: current_app.send_task(Task.TICK.value, kwargs={}),
 }

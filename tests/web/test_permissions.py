@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 
 from pools.domain.quota_fields import QuotaWanted
-from pools.models import Allocation, ChipModel, Device, Node, Orphan, Quota, SyncRun
+from pools.models import Allocation, ChipModel, Device, Drift, Node, Orphan, Quota, SyncRun, Target
 from pools.selectors import tokens as seen
 from pools.services import invitations, partitions, quotas, service_accounts, sso_groups, tokens
 from pools.web import account_urls, urls
@@ -44,6 +44,10 @@ _ALLOCATIONS = (
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
 )
 _TROUBLE = (
+    *_page("drift/", "drift"),
+    *_page("drift/{drift}/repair/", "drift", get="operate", post="operate"),
+    *_page("drift/{drift}/adopt/", "drift", get="operate", post="operate"),
+    *_page("drift/{drift}/ignore/", "drift", get="operate", post="operate"),
     *_page("orphans/", "orphan"),
     *_page("orphans/{orphan}/adopt/", "orphan", get="operate", post="operate"),
     *_page("orphans/{orphan}/reap/", "orphan", get="operate", post="operate"),
@@ -161,11 +165,13 @@ class TestTheConsole(PermissionTest):
         partitions.ensure(now=now)
         lab = factories.granted(factories.pool("lab"), factories.project("acme/vision"))
         factories.synced(lab, Shows(node("n1")), Clock(now))
+        carries = Target.objects.create(pool=lab, kind="vm", ref="oc-left", mode="node", created_at=now)
         cls.clients = {user: Client(raise_request_exception=False) for user in cls.users.values()}
         for user, client in cls.clients.items():
             client.force_login(user)
         return {
             "kind": "simulated",
+            "drift": str(Drift.objects.create(pool=lab, target=carries, code="differs", opened_at=now).pk),
             "orphan": str(Orphan.objects.create(pool=lab, marker="oc-left", opened_at=now).pk),
             "pool": str(lab.pk),
             "run": str(SyncRun.objects.get().pk),
@@ -236,7 +242,7 @@ def _worded(pattern: URLPattern) -> str:
     """Return a route with our words in place of its converters."""
     words = {"reference": "pool", "pool_id": "pool", "run_id": "run", "node_id": "node", "device_id": "device"}
     words |= {"slug": "model", "number": "word", "action": "word", "state": "word", "project_id": "project"}
-    own = ("user", "invitation", "account", "group", "token", "allocation", "quota", "orphan")
+    own = ("user", "invitation", "account", "group", "token", "allocation", "quota", "orphan", "drift")
     words |= {f"{name}_id": name for name in own}
     route = str(pattern.pattern).replace("<project:reference>", "{project}")
     return re.sub(r"<\w+:(\w+)>", lambda name: f"{{{words.get(name[1], name[1])}}}", route)
