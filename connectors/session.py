@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import structlog
 
-from connectors import catalog, contract
+from connectors import catalog, contract, structs
 from connectors.addresses import BY_DEFAULT, Outgoing
 from connectors.censor import Censor
 from connectors.contract import ConnectorError, Cursor, Manifest, Order, Page, Permanent, Reading, Target
@@ -57,6 +57,7 @@ def connect(
 def _load(kind: str, valid: catalog.Valid, outgoing: Outgoing, installation: str) -> contract.Connector:
     module, _, name = catalog.manifest(kind).connector.partition(":")
     kind_of_connector = getattr(importlib.import_module(module), name)
+    structs.learn()
     connector: contract.Connector = kind_of_connector(valid.settings, valid.credential, outgoing, installation)
     return connector
 

@@ -1,12 +1,14 @@
 """The web process."""
 
 import os
+from importlib import import_module
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ocenter.settings")
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from connectors import structs
 from ocenter.errors import Trouble
 
 if not settings.HAS_SECRETS:
@@ -19,3 +21,5 @@ options["pool"] = settings.DATABASE_POOL
 # Parallel workers make one answer sooner for more CPU in all, and the console has many at a time to give.
 options["options"] = f"{options.get('options', '')} -c max_parallel_workers_per_gather=0".strip()
 application = get_wsgi_application()
+import_module(settings.ROOT_URLCONF)  # else the first request loads it, with others beside it
+structs.learn()

@@ -51,6 +51,11 @@ def mistakes(
     return found + labels.mistakes(wanted.labels)
 
 
+def lease_mistakes(lease_seconds: int) -> list[FieldError]:
+    """Return what is wrong with the length of a lease by itself."""
+    return list(_between("lease_seconds", lease_seconds, 1, SECONDS_MOST))
+
+
 def _numbers(wanted: Wanted) -> Iterator[FieldError]:
     yield from _between("members", wanted.members, 1, MEMBERS_MOST)
     yield from _between("devices_per_member", wanted.devices_per_member, 0, DEVICES_PER_MEMBER_MOST)

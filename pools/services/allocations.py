@@ -12,18 +12,16 @@ from uuid import UUID
 from django.db import connection
 
 from pools import dispatch
-from pools.domain import quotas, states
+from pools.domain import quotas, request_rules, states
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import (
     AllocationChanged,
     AllocationMissing,
     AllocationState,
-    FieldError,
     HoldExpired,
     Invalid,
     LeaseOver,
 )
-from pools.domain.request_rules import SECONDS_MOST
 from pools.selectors import waiting
 from pools.services import audit, leases, orders, quota_use, sql, writing
 from pools.services.claiming import DONE_AT_ONCE
@@ -135,11 +133,10 @@ def extend(
     Whoever asked for notice of the end is told of the new one too. Raises LeaseBooked where somebody else was promised
     what it has, LeaseOver, Invalid, AllocationState, AllocationChanged, AllocationMissing.
     """
+    if wrong := request_rules.lease_mistakes(lease_seconds):
+        raise Invalid(fields=tuple(wrong))
     leased = _locked(allocation_id)
     _check(leased, generation, LEASED)
-    if lease_seconds > SECONDS_MOST:
-        detail = f"At most {SECONDS_MOST} seconds are possible."
-        raise Invalid(fields=(FieldError("lease_seconds", "out_of_range", detail),))
     if leased.end_at is not None and leased.end_at <= now:
         raise LeaseOver
     if leased.lease_seconds is None or leased.start_at is None or lease_seconds <= leased.lease_seconds:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from pools.domain.errors import AllocationMissing, Denied, FieldError, LeaseBooked
+from pools.domain.request_rules import SECONDS_MOST
 from pools.selectors import allocations as reads
 from pools.services import allocations
 from pools.web import allocation_view, figures, forms, pages
@@ -120,7 +121,7 @@ _WRONG: Final = Outcome(errors=(FieldError("hours", "not_a_number", "A whole num
 
 
 def _extended(request: HttpRequest, allocation: dict[str, Any], end: Any) -> Outcome:
-    seconds = int((end - allocation["lease"]["start_at"]).total_seconds())
+    seconds = min(int((end - allocation["lease"]["start_at"]).total_seconds()), SECONDS_MOST)
     return forms.tried(
         lambda: allocations.extend(
             allocation_id=allocation["id"],
