@@ -51,12 +51,8 @@ class TestCapacity:
         assert nothing_is_claimed()
 
     def test_supplied_with_a_pool_is_refused(self, root, world):
-        body = {
-            "name": "mine",
-            "kind": "simulated",
-            "settings": {},
-            "capacity": [{"model": H100, "total_milli": 10**9}],
-        }
+        much = [{"model": H100, "total_milli": 10**9}]
+        body = {"name": "mine", "kind": "simulated", "settings": {}, "capacity": much}
 
         assert refused(root.post("/pools", body), "request.invalid", "capacity")
         patched = root("PATCH", f"/pools/{world.pool.id}", {"capacity": much})
@@ -194,7 +190,7 @@ class TestADryRun:
             {"members": 2, "devices_per_member": 4},
             {"any_of": [{"model": H100, "profile": "9g.90gb"}]},
             {"project": "acme/nobody"},
-            {"start_at": "2030-01-01T00:00:00Z"},
+            {"start_at": "2020-01-01T00:00:00Z"},
         ],
     )
     def test_is_refused_by_every_check_of_the_real_one(self, engineer, world, change):
