@@ -102,6 +102,18 @@ _TIME: Final = (
         is_required=True,
     ),
     Field(
+        name="start",
+        label=gettext_lazy("Begins at"),
+        help=gettext_lazy("In UTC; it is booked from then on. Empty: now."),
+        example="2026-12-01 08:00",
+    ),
+    Field(
+        name="notice",
+        label=gettext_lazy("Notice before the end, in minutes"),
+        help=gettext_lazy("An event tells of the end so long before. Empty: none."),
+        example="60",
+    ),
+    Field(
         name="hold",
         label=gettext_lazy("Hold it first, for minutes"),
         help=gettext_lazy("It is kept for you and costs nothing until you confirm. Empty: take it at once."),

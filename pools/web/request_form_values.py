@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from django.http import QueryDict
 
+from pools.domain import filters
 from pools.web import forms
 
 UNITS: Final = {"minutes": 60, "hours": 3600, "days": 86_400}
@@ -32,6 +33,8 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "lease": "24",
     "lease_unit": "hours",
     "priority": "50",
+    "start": "",
+    "notice": "",
     "hold": "",
     "queue": "",
 }
@@ -52,6 +55,8 @@ _FIELDS: Final = {
     "topology.members": "near_members",
     "lease_seconds": "lease",
     "hold_seconds": "hold",
+    "start_at": "start",
+    "notice_seconds": "notice",
     "any_of": "model-0",
 }
 
@@ -119,6 +124,10 @@ def body(values: Values, flavor: Mapping[str, Any]) -> dict[str, Any]:
     }
     if texts["hold"]:
         wanted |= {"mode": "hold", "hold_seconds": _scaled(texts["hold"], 60)}
+    if texts["start"]:
+        wanted["start_at"] = _instant(texts["start"])
+    if texts["notice"]:
+        wanted["notice_seconds"] = _scaled(texts["notice"], 60)
     if texts["share"] or texts["share_memory"]:
         wanted["share"] = {"milli": _scaled(texts["share"], 10), "memory_mib": _scaled(texts["share_memory"], 1)}
     if wanted["devices_per_member"] != 0:
@@ -178,6 +187,14 @@ def _scaled(text: str, factor: int) -> int | str | None:
     if not number.is_finite() or abs(number) > 10**15 or number != number.to_integral_value():
         return text
     return int(number)
+
+
+def _instant(text: str) -> str:
+    """Return an instant as the body has it, UTC unless it says otherwise; what is none is left for the reader."""
+    try:
+        return filters.instant(text).isoformat()
+    except ValueError:
+        return text
 
 
 def _choice(given: Mapping[str, Any]) -> Choice:

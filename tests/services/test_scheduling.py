@@ -9,6 +9,7 @@ from django.db.models import Sum
 from pools.domain.errors import LeaseBooked, NoCapacity, QuotaExceeded
 from pools.domain.request import Choice, Share
 from pools.models import Allocation, AuditEvent, Booking, Capacity, Claim, LedgerEvent, Pool, Project
+from pools.reconcile import sweep
 from pools.services import allocations, claiming, queue, scheduling, starting, what_ifs
 from tests.factories import ALICE, NOW, node
 from tests.services import at_once
@@ -242,6 +243,20 @@ class TestTheStart:
         begin(world, 60)
 
         assert (state(id), Allocation.objects.get(id=id).reason) == ("refused", "policy")
+
+
+def test_the_sweep_begins_tells_and_ends_what_no_hint_announced(world):
+    id = book(world, 2, minutes=60, notice_seconds=60).allocation_id
+
+    for minutes, after in ((60, "active"), (119, "active"), (120, "released")):
+        world.clock.now = at(minutes)
+        world.observe()
+        for _ in range(2):
+            sweep.sweep(clock=world.clock)
+        assert state(id) == after
+
+    assert told(id) == [f"allocation.{each}" for each in ("scheduled", "claimed", "ends_soon", "released")]
+    world.check()
 
 
 class TestGivenUpBeforeItsStart:

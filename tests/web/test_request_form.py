@@ -1,9 +1,11 @@
 """The request form: what it shows beside itself, its buttons, and that a double click asks once."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.http import QueryDict
+from django.utils import timezone
 
 from pools.models import Allocation
 from pools.services import price_list
@@ -42,6 +44,17 @@ class TestTheForm:
         assert first.headers["Location"] == second.headers["Location"] == f"/allocations/{made.pk}/"
         assert (made.devices_per_member, made.lease_seconds) == (2, 3600)
 
+    def test_asks_for_a_later_start_in_utc_and_for_notice(self, ed):
+        start = (timezone.now() + timedelta(days=2)).replace(second=0, microsecond=0)
+        later = {"do": "send", "key": "k1", "start": f"{start:%Y-%m-%d %H:%M}", "notice": "30"}
+
+        sent = ed.post("/allocations/new/", ONE | later)
+
+        made = Allocation.objects.get()
+        assert (made.state, made.start_at, made.spec["notice_seconds"]) == ("scheduled", start, 1800)
+        page = ed.get(sent.headers["Location"]).content.decode()
+        assert "It begins later." in page and "/release/" in page
+
     def test_that_made_something_else_before_says_so(self, ed):
         ed.post("/allocations/new/", ONE | {"do": "send", "key": "k1"})
 
@@ -58,6 +71,8 @@ class TestTheForm:
             ("share", "200", "share"),
             ("share_memory", "1024", "share"),
             ("max_price", "dear", "max_price"),
+            ("start", "tomorrow", "start"),
+            ("start", "2020-01-01", "start"),
             ("max_price", "-1", "max_price"),
             ("pool_labels", "!", "pool_labels"),
             ("model", "", ""),
