@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pools.api import auth, base, errors, idempotency, parsing, schema
-from pools.domain.errors import AllocationMissing, DomainError, FieldError, Invalid, KeyUsed
+from pools.domain.errors import AllocationMissing, Denied, DomainError, FieldError, Invalid, KeyUsed
 from pools.domain.request import Wanted
 from pools.selectors import allocation_events
 from pools.selectors import allocations as seen
-from pools.services import allocations, claims, requests, together
+from pools.services import allocations, claims, preemptions, requests, together
 from pools.services.claiming import Asked
 
 BULK_MOST: Final = 1000
@@ -109,6 +109,38 @@ class Bulk(base.View):
         }
         request_id = auth.request_id(request)
         return Response(BulkResults([_result(each, rows, request_id) for each in found]))
+
+
+class Preempt(base.View):
+    """Others make room."""
+
+    rights = {"POST": ("allocation", "edit")}
+
+    class Instead(msgspec.Struct):
+        """A request as POST /allocations takes it, and those whom what-if names as its ``preemption``."""
+
+        request: dict[str, Any]
+        victims: list[UUID]
+
+    @schema.operation(
+        "allocations.preempt",
+        "Give others their notice and schedule a request in their place; for operators",
+        body=Instead,
+        answer=seen.AllocationRow,
+        status=201,
+        refusals=(400, 409, 413, 415, 422),
+    )
+    def post(self, request: Request) -> Response:
+        if not auth.access(request).everywhere("allocation", "edit"):
+            raise Denied
+        now, body = timezone.now(), parsing.body(self.Instead, request)
+        asked = requests.read(body.request, actor=auth.actor(request), now=now)
+        if asked.wanted.start_at is not None or asked.wanted.mode == "hold":
+            detail = "Who makes room does so after its notice; leave start_at out, and ask for no hold."
+            raise Invalid(fields=(FieldError("request", "not_allowed", detail),))
+        preemptions.preempt(asked=asked, victim_ids=body.victims, now=now)
+        row = seen.one(asked.id)
+        return base.answered(request, row, 201, reverse("api-allocation", args=[row.id]))
 
 
 class Allocation(base.View):

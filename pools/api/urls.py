@@ -83,6 +83,7 @@ urlpatterns = [
     path("models/<str:model>", models.Model.as_view()),
     path("allocations", allocations.Allocations.as_view()),
     path("allocations/bulk", allocations.Bulk.as_view()),
+    path("allocations/preempt", allocations.Preempt.as_view()),
     path("allocations/<str:allocation>", allocations.Allocation.as_view(), name="api-allocation"),
     path("allocations/<str:allocation>/events", allocations.Events.as_view()),
     path("allocations/<str:allocation>/operations", operations.Operations.as_view()),

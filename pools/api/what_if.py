@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.utils import timezone
@@ -48,8 +49,32 @@ class SmallestChange(msgspec.Struct, frozen=True, kw_only=True):
     patch: dict[str, Any]
 
 
+class PreemptionVictim(msgspec.Struct, frozen=True, kw_only=True):
+    """Who would have to give way: of a lower priority and preemptible, or with what is borrowed of the same tenant."""
+
+    allocation: UUID
+    name: str
+    project: str
+    priority: int
+    is_borrowed: bool
+    milli: int
+    notice_seconds: int
+
+
+class Preemption(msgspec.Struct, frozen=True, kw_only=True):
+    """The fewest in one pool with whose places it would fit, the first to go first, and the longest notice of them."""
+
+    pool: str
+    model: str | None
+    notice_seconds: int
+    victims: list[PreemptionVictim]
+
+
 class WhatIfAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the request would be answered now. ``reason`` is a stable code where it does not fit."""
+    """What the request would be answered now. ``reason`` is a stable code where it does not fit.
+
+    ``preemption`` are those who could make room; operators are told, and POST /allocations/preempt does it.
+    """
 
     fits: bool
     reason: str
@@ -60,6 +85,7 @@ class WhatIfAnswer(msgspec.Struct, frozen=True, kw_only=True):
     candidates: list[WhatIfCandidate]
     refusals: list[WhatIfRefusal]
     smallest_change: list[SmallestChange]
+    preemption: Preemption | None
 
 
 class WhatIf(base.View):
@@ -109,7 +135,31 @@ def told(answer: Answer, *, sees_nodes: bool) -> WhatIfAnswer:
             )
             for each in answer.refusals
         ],
+        preemption=_preemption(answer),
         smallest_change=[_change(each) for each in answer.changes],
+    )
+
+
+def _preemption(answer: Answer) -> Preemption | None:
+    found = answer.preemption
+    if found is None:
+        return None
+    return Preemption(
+        pool=answer.pools[found.pool_id].name,
+        model=found.decision.model,
+        notice_seconds=found.notice_seconds,
+        victims=[
+            PreemptionVictim(
+                allocation=each.allocation_id,
+                name=each.name,
+                project=each.project,
+                priority=each.priority,
+                is_borrowed=each.is_borrowed,
+                milli=each.milli,
+                notice_seconds=each.notice_seconds,
+            )
+            for each in found.victims
+        ],
     )
 
 

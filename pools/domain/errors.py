@@ -554,6 +554,13 @@ class LeaseOver(Conflict):
     msgid = gettext_noop("This lease is over. Ask again for what it kept.")
 
 
+class VictimsChanged(Conflict):
+    """Others would have to give way now than those who were named."""
+
+    code = "allocation.victims_changed"
+    msgid = gettext_noop("Who would have to give way changed meanwhile. Ask what-if again, and name those it names.")
+
+
 class NoCapacity(Conflict):
     """Nothing that is free fits. ``reason`` is the code of what comes nearest to a fit (domain.refusals)."""
 

@@ -31,8 +31,8 @@ LEASED: Final = ("claimed", "binding", "active", "needs_attention")
 _HOLDING_NOTHING: Final = ("pending_approval", "scheduled", "queued")
 
 _LOCK: Final = """
-SELECT a.id, a.name, a.state, a.generation, a.project_id, p.lineage, a.pool_id, pool.kind, a.model_id, a.profile,
-    a.milli, a.units_milli, a.lease_seconds, a.start_at, a.end_at, a.held_until_at,
+SELECT a.id, a.name, a.state, a.reason, a.generation, a.project_id, p.lineage, a.pool_id, pool.kind, a.model_id,
+    a.profile, a.milli, a.units_milli, a.lease_seconds, a.start_at, a.end_at, a.held_until_at,
     coalesce((a.spec ->> 'notice_seconds')::bigint, 0)
 FROM allocation a JOIN project p ON p.id = a.project_id LEFT JOIN pool ON pool.id = a.pool_id
 WHERE a.id = ANY(%s) ORDER BY a.id FOR NO KEY UPDATE OF a
@@ -68,6 +68,7 @@ class Locked:
     id: UUID
     name: str
     state: str
+    reason: str
     generation: int
     project_id: UUID
     lineage: list[UUID]
@@ -207,8 +208,10 @@ def _sweep(due: str, state: str, reason: str, now: datetime) -> int:
     else:
         is_on = {*states.ALLOCATION_STATES} - {*states.ALLOCATION_FINAL, "releasing"}
         over = [a for a in found if a.state in is_on and a.end_at is not None and a.end_at <= now]
-    if over:
-        _give_back(over, state, reason, SYSTEM, now)
+    made_room = [each for each in over if each.reason == "preempted"]
+    for why, given in (("preempted", made_room), (reason, [each for each in over if each not in made_room])):
+        if given:
+            _give_back(given, state, why, SYSTEM, now)
     return len(over)
 
 

@@ -1,5 +1,6 @@
 """What would become of a request: the same read, plan and quota as for the request itself, and nothing is written."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +13,14 @@ from pools.domain.candidates import PoolView
 from pools.domain.changes import Short
 from pools.domain.decisions import Change, Decision, PoolRefusal
 from pools.domain.planner import Draft
+from pools.domain.preemption import Preview
 from pools.domain.quotas import Shortfall
 from pools.domain.request import Wanted
 from pools.domain.what_if import Possible, WhatIf
 from pools.selectors import alike, candidates, ends, packing, placeable, promises
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
-from pools.services import models, quota_use, scheduling
+from pools.services import models, preemptions, quota_use, scheduling
 from pools.services.claiming import Asked
 
 
@@ -26,7 +28,8 @@ from pools.services.claiming import Asked
 class Answer:
     """``decision`` is where it would go now, None where it would be refused for ``reason``.
 
-    ``possible`` are all pools and models that would do; ``refusals`` say why others do not.
+    ``possible`` are all pools and models that would do; ``refusals`` say why others do not. ``preemption`` are those
+    who could make room, for whoever may tell them to.
     """
 
     decision: Decision | None
@@ -35,6 +38,7 @@ class Answer:
     refusals: Sequence[PoolRefusal]
     changes: Sequence[Change]
     pools: dict[UUID, PoolView]
+    preemption: Preview | None = None
 
 
 def ask(asked: Asked, *, now: datetime) -> Answer:
@@ -66,8 +70,12 @@ def ask(asked: Asked, *, now: datetime) -> Answer:
         short = Short(shortfall.wanted_milli - shortfall.available_milli, is_units)
         found = what_if.ask(read.view, asked.wanted, short=short)
         return _answer(found, "quota_exceeded", fleet)
-    reason = "" if isinstance(found.answer, Decision) else found.answer.code
-    return _answer(found, reason, fleet)
+    if isinstance(found.answer, Decision):
+        return _answer(found, "", fleet)
+    answer = _answer(found, found.answer.code, fleet)
+    if asked.wanted.start_at is not None or not asked.actor.access.everywhere("allocation", "edit"):
+        return answer
+    return dataclasses.replace(answer, preemption=preemptions.preview(asked, fleet, scores, now=now)[1])
 
 
 def _planned(

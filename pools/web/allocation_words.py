@@ -74,6 +74,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "allocation.claimed": (pgettext_lazy("allocation", "claimed"), "ok"),
         "allocation.confirmed": (_("confirmed"), "ok"),
         "allocation.extended": (_("lease extended"), "info"),
+        "allocation.preempted": (_("has to make room"), "warn"),
         "allocation.ends_soon": (_("the lease ends soon"), "warn"),
         "allocation.released": (_("given back"), ""),
         "allocation.expired": (pgettext_lazy("allocation", "expired"), ""),

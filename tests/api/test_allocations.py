@@ -111,6 +111,26 @@ class TestARequest:
 
         assert [wrong["field"] for wrong in refused.data["errors"]] == ["start_at"]
 
+    def test_takes_the_place_of_others_whom_what_if_names_to_operators(self, engineer):
+        operator = caller(person("olga", "operator"))
+        low = ONE | {"devices_per_member": 8, "priority": 10, "preemptible": True, "notice_seconds": 60}
+        first = engineer.post("/allocations", low).data["id"]
+        urgent = ONE | {"devices_per_member": 4}
+
+        assert engineer.post("/what-if", urgent).data["preemption"] is None
+        told = operator.post("/what-if", urgent).data["preemption"]
+        assert (told["pool"], told["notice_seconds"]) == ("lab", 60)
+        assert [each["allocation"] for each in told["victims"]] == [first]
+
+        body = {"request": urgent, "victims": [first]}
+        assert engineer.post("/allocations/preempt", body).status_code == 403
+        held = operator.post("/allocations/preempt", body | {"request": urgent | {"mode": "hold", "hold_seconds": 9}})
+        assert held.status_code == 422
+        made, again = (operator.post("/allocations/preempt", body) for _ in range(2))
+        assert (made.status_code, made.data["state"]) == (201, "scheduled"), made.data
+        assert (again.status_code, again.data["code"]) == (409, "allocation.no_capacity")
+        assert engineer.get(f"/allocations/{first}").data["reason"] == "preempted"
+
     def test_by_a_flavor_is_what_the_flavor_says(self, engineer):
         Flavor.objects.create(name="pair", spec={"devices_per_member": 2}, created_at=timezone.now())
 

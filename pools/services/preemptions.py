@@ -1,0 +1,103 @@
+"""Making room: allocations that may give way get their notice, and who comes instead is promised their place."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+
+from pools.domain.errors import KeyUsed, NoCapacity, VictimsChanged
+from pools.domain.preemption import Preview, choose, may_go
+from pools.domain.quotas import Shortfall
+from pools.selectors import candidates, packing, placeable, victims
+from pools.selectors.candidates import Read, Scores
+from pools.selectors.placeable import Fleet
+from pools.services import bookings, claiming, models, orders, quota_use, scheduling, sql, writing
+from pools.services.claiming import Asked, Planned
+
+PREEMPTED: Final = "preempted"
+_SOON: Final = timedelta(seconds=1)
+_ROUND: Final = 2  # of reads: what is free beside those who give way
+
+# Whoever waits for a notice already, or is on its way out, is not told twice.
+_LOCK: Final = """
+SELECT id FROM allocation WHERE id = ANY(%s) AND state = 'active' AND reason = '' ORDER BY id FOR NO KEY UPDATE
+"""
+_NOTICE: Final = """
+UPDATE allocation SET end_at = least(end_at, %(end_at)s), notice_at = NULL, reason = %(reason)s, changed_at = %(now)s,
+    generation = generation + 1
+WHERE id = ANY(%(ids)s)
+"""
+
+
+def preview(asked: Asked, fleet: Fleet, scores: Scores, *, now: datetime) -> tuple[Read, Preview | None]:
+    """Return who would have to give way to a request, and the read that says so. Nothing is written.
+
+    What is borrowed is taken back only by who stays within the own quota. None: nobody can make room, or the quota has
+    none.
+    """
+    wanted, pools = asked.wanted, fleet.usable(asked.lineage)
+    read = candidates.read(fleet, pools, [wanted], scores, chance=asked.id.int, round=_ROUND, now=now)
+    read.view, live = victims.known(read, wanted, scores, now=now)
+    found: Preview | None = None
+    for reclaims in (True, False):
+        root_id = asked.lineage[0]
+        found = choose(
+            read.view,
+            wanted,
+            [each for each in live if may_go(each, wanted.priority, root_id, now, reclaims=reclaims)],
+        )
+        if found is None:
+            break
+        ask = scheduling.ask_of(asked, found.decision, read, scores)
+        taken = quota_use.read([ask]).take(ask)
+        if isinstance(taken, Shortfall):
+            return read, None
+        if not taken.is_borrowed:
+            break
+    return read, found
+
+
+def preempt(*, asked: Asked, victim_ids: Collection[UUID], now: datetime) -> None:
+    """Give these allocations their notice and promise their place to the request from its end on.
+
+    They are exactly those whom a preview names. Raises VictimsChanged where it names others now, NoCapacity, KeyUsed.
+    """
+    version, prices = packing.current()
+    scores, fleet = Scores(models.current().by_slug, prices, version), placeable.fleet(now)
+    read, found = preview(asked, fleet, scores, now=now)
+    if found is None:
+        raise NoCapacity(reason="no_capacity")
+    if {each.allocation_id for each in found.victims} != set(victim_ids):
+        raise VictimsChanged
+    planned = Planned(asked, found.decision, scheduling.ask_of(asked, found.decision, read, scores))
+    _write(planned, found, read, now)
+
+
+@writing.transaction
+def _write(planned: Planned, found: Preview, read: Read, now: datetime) -> None:
+    asked, ids = planned.asked, [each.allocation_id for each in found.victims]
+    start_at = now + max(timedelta(seconds=found.notice_seconds), _SOON)
+    lease = asked.wanted.lease_seconds
+    when = start_at, None if lease is None else start_at + timedelta(seconds=lease)
+    rows = scheduling.booked_by(asked.id, planned.decision, when)
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [ids])
+        if cursor.rowcount != len(ids):
+            raise VictimsChanged
+        cursor.execute(_NOTICE, {"ids": ids, "end_at": start_at, "reason": PREEMPTED, "now": now})
+        orders.touch(cursor, ids, now=now)
+        if bookings.guard(cursor, rows, now=now) or not claiming.is_granted(planned):
+            raise VictimsChanged
+        if not claiming.insert_scheduled(planned, read, *when, now=now):
+            raise KeyUsed
+        bookings.make(cursor, rows)
+        _tell(cursor, asked, ids, now)
+
+
+def _tell(cursor: Any, asked: Asked, ids: Collection[UUID], now: datetime) -> None:
+    actor = asked.actor
+    who = {"actor": actor.name, "actor_id": actor.access.user_id, "token": actor.access.token_prefix}
+    why = {"request_id": actor.request_id[:64], "reason": actor.reason[:500]}
+    sql.run(cursor, "allocation_preempted", {**who, **why, "ids": list(ids), "now": now})

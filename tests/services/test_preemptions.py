@@ -1,0 +1,134 @@
+"""Making room: those who may go get their notice, who comes instead is promised their place, nobody else is touched."""
+
+from datetime import timedelta
+
+import pytest
+
+from pools.domain.errors import LeaseBooked, NoCapacity, VictimsChanged
+from pools.models import Allocation, AuditEvent, Booking
+from pools.selectors import packing, placeable
+from pools.selectors.candidates import Scores
+from pools.services import allocations, models, preemptions, starting
+from tests.factories import ALICE, NOW
+from tests.services.asking import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def world():
+    return World(count=2)
+
+
+def low(world, devices=8, **fields):
+    """Somebody who may give way."""
+    return world.ask(devices, **({"priority": 10, "preemptible": True, "name": "low"} | fields)).allocation_id
+
+
+def victims(world, asked):
+    """Whom a preview names."""
+    world.observe()
+    version, prices = packing.current()
+    scores = Scores(models.current().by_slug, prices, version)
+    _, found = preemptions.preview(asked, placeable.fleet(world.clock.now), scores, now=world.clock.now)
+    return [each.allocation_id for each in found.victims] if found else []
+
+
+def preempt(world, asked, ids):
+    world.observe()
+    preemptions.preempt(asked=asked, victim_ids=ids, now=world.clock.now)
+
+
+def state(id):
+    return Allocation.objects.get(id=id).state
+
+
+class TestAPreview:
+    def test_names_the_fewest_and_writes_nothing(self, world):
+        low(world, 2)
+        low(world, 2, priority=20)
+        kept = low(world, 4, preemptible=False)
+        other = low(world)
+
+        assert victims(world, world.asked(8)) == [other]
+        assert len(victims(world, world.asked(3))) == 1 and kept not in victims(world, world.asked(8, members=2))
+        assert {each.state for each in Allocation.objects.all()} == {"active"} and not Booking.objects.exists()
+
+    def test_names_nobody_of_the_same_priority_or_who_has_not_run_long_enough(self, world):
+        low(world, priority=50)
+        low(world, min_run_seconds=600, lease_seconds=3600)
+
+        assert victims(world, world.asked(8)) == []
+        world.clock.forward(seconds=600)
+        assert len(victims(world, world.asked(8))) == 1
+
+    def test_names_nobody_where_the_quota_has_no_room(self):
+        world = World(quota_milli=8000)
+        low(world)
+
+        assert victims(world, world.asked(8)) == []
+
+
+class TestMakingRoom:
+    def test_gives_notice_and_then_the_place_to_the_one_who_asked(self, world):
+        first, other = low(world, notice_seconds=300), low(world, priority=40)
+        asked = world.asked(8, lease_seconds=3600, name="urgent")
+
+        preempt(world, asked, [first])
+
+        given, made = Allocation.objects.get(id=first), Allocation.objects.get(id=asked.id)
+        assert (given.state, given.reason, given.end_at) == ("active", "preempted", NOW + timedelta(seconds=300))
+        assert (made.state, made.start_at, made.end_at) == ("scheduled", given.end_at, NOW + timedelta(seconds=3900))
+        (event,) = AuditEvent.objects.filter(object_id=str(first), action="allocation.preempted")
+        assert event.after == {"end_at": "2026-11-25T12:05:00+00:00", "reason": "preempted"} and event.actor == "alice"
+
+        world.clock.forward(seconds=300)
+        world.observe()
+        assert allocations.end_leases(now=world.clock.now) == 1 and starting.start(now=world.clock.now) == 1
+        assert [state(id) for id in (first, other, asked.id)] == ["released", "active", "active"]
+        assert Allocation.objects.get(id=first).reason == "preempted" and not Booking.objects.exists()
+        world.check()
+
+    def test_without_notice_takes_a_moment(self, world):
+        low(world, priority=40)
+        first = low(world)
+        asked = world.asked(8)
+
+        preempt(world, asked, [first])
+
+        world.clock.forward(seconds=1)
+        world.observe()
+        allocations.end_leases(now=world.clock.now)
+        assert starting.start(now=world.clock.now) == 1 and state(asked.id) == "active"
+        world.check()
+
+    def test_keeps_those_who_go_from_staying_longer_and_from_being_told_twice(self, world):
+        low(world, priority=40, preemptible=False)
+        first = low(world, notice_seconds=300, lease_seconds=600)
+        preempt(world, world.asked(8), [first])
+
+        with pytest.raises(LeaseBooked):
+            allocations.extend(allocation_id=first, lease_seconds=900, actor=ALICE, now=NOW)
+        assert victims(world, world.asked(8)) == []
+
+    def test_is_of_those_who_were_named_and_of_nobody_else(self, world):
+        first, other = low(world), low(world, priority=40)
+
+        for named in ([other], [first, other], []):
+            with pytest.raises(VictimsChanged):
+                preempt(world, world.asked(8), named)
+        with pytest.raises(NoCapacity):
+            preempt(world, world.asked(8, priority=10), [first])
+
+        assert [state(id) for id in (first, other)] == ["active"] * 2 and not Booking.objects.exists()
+        assert not Allocation.objects.filter(reason="preempted").exists()
+
+    def test_that_is_given_up_leaves_the_place_to_others(self, world):
+        first = low(world, notice_seconds=300)
+        low(world, priority=40)
+        asked = world.asked(8)
+        preempt(world, asked, [first])
+
+        allocations.release(allocation_id=asked.id, actor=ALICE, now=NOW)
+
+        assert not Booking.objects.exists() and state(first) == "active"
