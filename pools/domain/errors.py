@@ -150,6 +150,15 @@ class PoolReachable(Conflict):
     msgid = gettext_noop("The pool answers, so release its allocations instead of removing it by force.")
 
 
+class PoolHasLeft(Conflict):
+    """A removed pool of the same far end may have left something there, and nobody decided about it."""
+
+    code = "pool.has_left"
+    msgid = gettext_noop(
+        "A removed pool of this platform may have left %(count)s things there. Adopt or reap them first, see Orphans."
+    )
+
+
 class CredentialMissing(Missing):
     """The credential was replaced meanwhile, or there is none."""
 
@@ -622,6 +631,13 @@ class OrphanOver(Conflict):
 
     code = "orphan.over"
     msgid = gettext_noop("The allocation of this marker is over, so it can only be reaped.")
+
+
+class OrphanWithoutPool(Conflict):
+    """The pool was removed, and no other stands for its far end."""
+
+    code = "orphan.without_pool"
+    msgid = gettext_noop("The pool was removed. Register its platform anew and check it; then this can be handed over.")
 
 
 class OrphanElsewhere(Conflict):

@@ -251,6 +251,22 @@ def give_back(allocation_ids: Collection[UUID], reason: str, actor: Actor, now: 
         _give_back(given, "released", reason, actor, now)
 
 
+def lock_all_of(pool_id: UUID) -> list[Locked]:
+    """Lock all allocations of a pool that are not over, then the quotas that count them, as a release would."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM allocation WHERE pool_id = %s AND ended_at IS NULL", [pool_id])
+        found = [each for each in _lock(cursor, [row[0] for row in cursor.fetchall()]) if each.pool_id == pool_id]
+    found = [each for each in found if each.state not in states.ALLOCATION_FINAL]
+    quota_use.locked([_ask(each) for each in found if each.state not in _HOLDING_NOTHING])
+    return found
+
+
+def lose(cursor: Any, given: Sequence[Locked], reason: str, now: datetime) -> None:
+    """Free what locked allocations hold and end them, though no platform confirmed anything."""
+    _free(cursor, given, now)
+    _end(cursor, given, "released", reason, now)
+
+
 def free(cursor: Any, allocation_ids: Collection[UUID], now: datetime) -> None:
     """Free all that locked allocations hold, in the caller's transaction."""
     _free(cursor, _lock(cursor, allocation_ids), now)

@@ -23,6 +23,7 @@ from pools.domain.errors import (
     OrphanNotOurs,
     OrphanOver,
     OrphanUnknown,
+    OrphanWithoutPool,
 )
 from pools.models import Orphan, Pool, Target
 from pools.selectors.installation import installation_id
@@ -60,10 +61,13 @@ def renew(
 def adopt(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
     """Attach an orphan to the allocation whose name it carries, where that holds its claim in this pool again.
 
-    Its target is applied anew, so that it carries what was claimed. Raises OrphanUnknown, OrphanOver, OrphanElsewhere,
-    OrphanClosed, OrphanMissing.
+    Its target is applied anew, so that it carries what was claimed. What a removed pool left goes over to the pool that
+    stands for the same far end now; its next sync sees whether it is there. Raises OrphanWithoutPool, OrphanUnknown,
+    OrphanOver, OrphanElsewhere, OrphanClosed, OrphanMissing.
     """
     orphan = _locked(orphan_id)
+    if orphan.pool.removed_at is not None:
+        return _hand_over(orphan, actor, now)
     with connection.cursor() as cursor:
         cursor.execute(_OF_MARKER, {"pool": orphan.pool_id, "marker": orphan.marker})
         allocation_id, state, target_id, order_state, is_claimed = cursor.fetchone() or (None,) * 5
@@ -87,10 +91,13 @@ def adopt(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
 def reap(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
     """Have an orphan taken away by a worker. Asking again changes nothing.
 
-    Raises OrphanFresh before its grace time is over, OrphanNotOurs where the platform says that another installation
-    made it, OrphanClosed, OrphanMissing.
+    Of what a removed pool left, somebody says that it is gone. Raises OrphanFresh before its grace time is over,
+    OrphanNotOurs where the platform says that another installation made it, OrphanClosed, OrphanMissing.
     """
     orphan = _locked(orphan_id)
+    if orphan.pool.removed_at is not None:
+        _close(orphan, "reaped", now)
+        return _tell(actor, "orphan.reaped", orphan, {"by_hand": True}, now)
     if orphan.reap_asked_at is not None:
         return
     if orphans.reapable_at(orphan.opened_at) > now:
@@ -126,8 +133,23 @@ def _target_of(orphan: Orphan) -> dict[str, Any]:
     return {"kind": mode.target, "ref": ref, "node": orphan.node_id, "mode": mode.name}
 
 
+def _hand_over(orphan: Orphan, actor: Actor, now: datetime) -> None:
+    """Let the pool that stands for the far end of a removed one have its orphan."""
+    left = orphan.pool
+    heirs = Pool.objects.filter(kind=left.kind, identity=left.identity, identity__isnull=False, removed_at=None)
+    heir = heirs.order_by("created_at").first()
+    if heir is None:
+        raise OrphanWithoutPool
+    if Orphan.objects.filter(pool=heir, marker=orphan.marker, closed_at=None).exists():
+        _close(orphan, "adopted", now)
+    else:
+        orphan.pool, orphan.node, orphan.target, orphan.reap_asked_at = heir, None, None, None
+        orphan.save(update_fields=["pool", "node", "target", "reap_asked_at"])
+    _tell(actor, "orphan.adopted", orphan, {"from": str(left.pk)}, now)
+
+
 def _locked(orphan_id: UUID) -> Orphan:
-    orphan = Orphan.objects.select_for_update(of=("self",)).filter(id=orphan_id).first()
+    orphan = Orphan.objects.select_for_update(of=("self",)).select_related("pool").filter(id=orphan_id).first()
     if orphan is None:
         raise OrphanMissing
     if orphan.closed_at is not None:

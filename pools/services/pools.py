@@ -10,7 +10,7 @@ from pools.domain import states
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import FieldError, PoolChanged, PoolMissing, PoolModeFixed, PoolNotChecked, PoolState
 from pools.models import Credential, Pool, PoolSync
-from pools.services import audit, credentials, pool_fields, removals, uniqueness, writing
+from pools.services import allocations, audit, credentials, pool_fields, removals, uniqueness, writing
 
 DRAFT_LASTS: Final = timedelta(hours=24)
 EDITABLE: Final = ("name", "region", "labels", "sync_interval_seconds", "drift_policy", "settings", "mode")
@@ -104,7 +104,7 @@ def edit(*, pool_id: UUID, changes: Mapping[str, Any], generation: int | None, a
 def activate(*, pool_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> Pool:
     """Begin to use a draft: from now on it is synchronised on schedule.
 
-    Raises PoolState unless it is a draft, PoolNotChecked, PoolIdentityTaken, PoolChanged, PoolMissing.
+    Raises PoolState unless it is a draft, PoolNotChecked, PoolHasLeft, PoolIdentityTaken, PoolChanged, PoolMissing.
     """
     return _move(pool_id, "active", "pool.activated", ("registering",), generation, actor, now)
 
@@ -136,21 +136,27 @@ def remove(
 ) -> None:
     """Remove a pool: its name becomes free, its nodes and devices retire, its secrets are forgotten.
 
-    ``force_name`` is the typed name of a pool that does not answer and whose capacity somebody still holds.
+    ``force_name`` is the typed name of a pool that does not answer and whose capacity somebody still holds: its
+    allocations end as lost, and what it may still carry is listed as orphans.
     Raises PoolInUse, PoolReachable, Invalid (another name typed), PoolChanged, PoolMissing.
     """
     _remove(locked(pool_id, generation), force_name, actor, now)
 
 
 def _remove(pool: Pool, force_name: str | None, actor: Actor, now: datetime) -> None:
+    given = allocations.lock_all_of(pool.pk) if force_name == pool.name else []
     removals.check(pool, force_name, now)
     before = {"state": pool.state}
+    removals.lose(pool, given, actor, now)
+    removals.leave(pool, now)
     removals.retire_inventory(pool, now)
     removals.end_runs(pool, actor, now)
     credentials.wipe(pool, now)
     pool.state, pool.removed_at, pool.draft_expires_at = "removed", now, None
     save(pool)
     after = {"state": pool.state, "forced": force_name is not None}
+    if given:
+        after["allocations"] = len(given)
     audit.record(actor, "pool.removed", "pool", pool.pk, pool.name, before, after, now)
 
 
@@ -289,6 +295,7 @@ def _move(
     if pool.state == "registering":
         if pool.identity is None:
             raise PoolNotChecked
+        removals.refuse_undecided(pool)
         pool.activated_at, pool.draft_expires_at = now, None
     pool.state = state
     save(pool)

@@ -56,6 +56,11 @@ def adopt(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
         heading=_("Adopt %(marker)s"),
         submit=_("Adopt it"),
         consequences=(
+            _("Its pool was removed: it goes over to the pool that stands for the same platform now."),
+            _("The first sync of that pool sees whether it is still there."),
+        )
+        if row.origin == "left"
+        else (
             _("It belongs to the allocation whose marker it carries, if that holds its claim in this pool."),
             _("A worker then makes it carry what was claimed, and nothing else."),
         ),
@@ -73,6 +78,11 @@ def reap(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
         heading=_("Reap %(marker)s"),
         submit=_("Take it away"),
         consequences=(
+            _("Its pool was removed, so ocenter does nothing there: you say that it is gone."),
+            _("If it is not, it uses devices that ocenter takes for free. It cannot be undone."),
+        )
+        if row.origin == "left"
+        else (
             _("A worker takes it off the platform; whoever uses it loses it."),
             _("What else the same object of the platform carries for live claims stays."),
             _("It may be reaped from %(at)s on.") % {"at": figures.instant(row.reapable_at)},
