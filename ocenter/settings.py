@@ -145,6 +145,7 @@ KEEP_DAYS = {
     "inventory_change": env.keep_changes_days,
     "sync_run": env.keep_runs_days,
     "device_usage_hour": env.keep_usage_days,
+    "fragmentation_day": env.keep_usage_days,
 }
 """Days by table; `manage.py up` and the housekeeping service drop what is older once a day."""
 TELEMETRY_SECONDS = env.telemetry_seconds

@@ -5,6 +5,7 @@ from pools.models.audit import AuditEvent
 from pools.models.capacity import Capacity, CapacityRollup, LedgerEvent
 from pools.models.device import Device, DeviceTwin
 from pools.models.drift import Drift
+from pools.models.fragmentation import FragmentationDay
 from pools.models.model import ChipModel, Profile
 from pools.models.node import Node
 from pools.models.orphan import Orphan
@@ -41,6 +42,7 @@ __all__ = [
     "DeviceUsageHour",
     "Drift",
     "Flavor",
+    "FragmentationDay",
     "IdempotencyKey",
     "InventoryChange",
     "Invitation",

@@ -9,7 +9,17 @@ from django.conf import settings
 
 from pools import dispatch
 from pools.selectors import drift, due, targets, verification, waiting
-from pools.services import allocations, idempotency, leases, ledger, packing_prices, pools, seals, starting
+from pools.services import (
+    allocations,
+    fragmentation,
+    idempotency,
+    leases,
+    ledger,
+    packing_prices,
+    pools,
+    seals,
+    starting,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +49,7 @@ def sweep(*, clock: Callable[[], datetime]) -> None:
     if waiting.is_anybody_waiting():
         dispatch.advance_queue()
     packing_prices.renew(now=now)
+    fragmentation.measure(now=now)
     ledger.follow_prices(now=now)
     if gone := pools.remove_expired_drafts(now=now):
         log.info("drafts_removed", count=gone)

@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final
+from datetime import date, datetime, timedelta
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,8 @@ from pools.selectors import access as rights
 from pools.selectors import packing, pages, references
 from pools.selectors.pages import Order, Page
 
+LIVE_DEVICES: Final = 10_000  # of one page: so many are read in less than a tenth of a second
+TREND_DAYS: Final = 30
 FILTERS: Final = {"pool": filters.words, "vendor": filters.words, "model": filters.words}
 _BY_POOL_AND_MODEL: Final = Order(("pool_name", "model_slug"), tuple[str, str])
 _COLUMNS: Final = {
@@ -58,6 +60,32 @@ WHERE c.free_milli > 0 AND c.node_id IS NOT NULL GROUP BY c.pool_id, c.kind, m.s
 """
 
 
+# The last row of each pair has its shapes; of the days before only the score is told.
+_TREND: Final = """
+SELECT f.pool_id, f.model_id, f.day, f.measured_at, f.free_milli, f.unusable_milli,
+    CASE WHEN lead(f.day) OVER (PARTITION BY f.pool_id, f.model_id ORDER BY f.day) IS NULL THEN f.largest::text END
+FROM unnest(%s::uuid[], %s::uuid[]) p (pool_id, model_id)
+    JOIN fragmentation_day f ON f.pool_id = p.pool_id AND f.model_id = p.model_id AND f.day > %s
+ORDER BY f.pool_id, f.model_id, f.day
+"""
+
+
+class _Day(NamedTuple):
+    """What was measured last on a day."""
+
+    day: date
+    measured_at: datetime
+    free_milli: int
+    unusable_milli: int | None
+    largest: list[Largest]
+
+    @property
+    def score(self) -> float | None:
+        if self.unusable_milli is None:
+            return None
+        return round(self.unusable_milli / self.free_milli, 4) if self.free_milli else 0.0
+
+
 class LargestShape(msgspec.Struct, frozen=True, kw_only=True):
     """Of members with so many whole devices each, how many fit now: in all of the pool, in the best rack, and how many
     with their devices in one link group. Null where the pool tells of no racks or link groups.
@@ -69,13 +97,22 @@ class LargestShape(msgspec.Struct, frozen=True, kw_only=True):
     members_in_link_groups: int | None
 
 
+class TrendDay(msgspec.Struct, frozen=True, kw_only=True):
+    """The score of one day (UTC), as it was measured last; null where nothing had been asked for before."""
+
+    day: date
+    score: float | None
+
+
 class FragmentationRow(msgspec.Struct, frozen=True, kw_only=True):
     """How broken up what a pool has free of a model is, and the most that still fits in one piece.
 
     ``score`` is the expected part of what is free that a request cannot use, from 0 to 1, by what was asked for here
     lately; null before anything was, and where no node is known. ``unusable_milli`` is that part of ``free_milli``.
     ``largest`` counts devices only, not CPU or memory of hosts, and is empty while the pool takes no requests
-    (``is_open`` false). People of projects are told of their pools what fits, as what-if does, and not the sums.
+    (``is_open`` false). ``measured_at`` is null where all of it was read just now; of large pools it was some minutes
+    ago. ``trend`` has the score of each of the last days. People of projects are told of their pools what fits, as
+    what-if does, and not the sums.
     """
 
     pool: str
@@ -84,31 +121,41 @@ class FragmentationRow(msgspec.Struct, frozen=True, kw_only=True):
     vendor: str
     is_open: bool
     largest: list[LargestShape]
+    measured_at: datetime | None = None
     score: float | UnsetType | None = UNSET
     free_milli: int | UnsetType = UNSET
     unusable_milli: int | UnsetType | None = UNSET
+    trend: list[TrendDay] | UnsetType = UNSET
 
 
 def page(
     *, params: Mapping[str, str], cursor: str | None, limit: int, access: Access, now: datetime
 ) -> Page[FragmentationRow]:
-    """Return each pool and model that one may know of, by name. Three queries, more for names in filters.
+    """Return each pool and model that one may know of, by name. Four queries, more for names in filters.
 
-    The second one reads all nodes of the page's pools that have something free. Raises Invalid.
+    One of them reads the nodes of small pools; of large ones it is told what was measured last. Raises Invalid.
     """
     found = pages.cut(_pairs(params, access), _BY_POOL_AND_MODEL, cursor, limit)
     version, prices = packing.current()
-    view = View(pools=(), candidates=_read(found.rows), prices=prices, prices_version=version)
+    days = _days(found.rows, now)
+    live = _live(found.rows, {key: of_pair[-1] for key, of_pair in days.items()})
+    rows = states([pair["pool_id"] for pair in live], [pair["model_id"] for pair in live])
+    view = View(pools=(), candidates=rows, prices=prices, prices_version=version)
     measured = {(each.pool_id, each.model): each for each in fragmentation.measure(view)}
     shapes: dict[tuple[UUID, str], list[Largest]] = defaultdict(list)
     for shape in largest(view):
         shapes[shape.pool_id, shape.model].append(shape)
+    read = {(pair["pool_id"], pair["model_slug"]) for pair in live}
     is_told, is_known = access.everywhere("pool", "read"), bool(prices.shares)
 
     def row(pair: Mapping[str, Any]) -> FragmentationRow:
         key = pair["pool_id"], pair["model_slug"]
         is_open, given_milli = _is_open(pair, now), pair["given_milli"] or 0
-        fitting = [_shape(each, given_milli) for each in shapes[key]] if is_open else []
+        of_pair = days.get((pair["pool_id"], pair["model_id"]), [])
+        last = None if key in read else of_pair[-1]
+        largest_known = shapes[key] if last is None else last.largest
+        fitting = [_shape(each, given_milli) for each in largest_known] if is_open else []
+        sums = _sums(measured.get(key), is_known) if last is None else _stored(last)
         return FragmentationRow(
             pool=pair["pool_name"],
             pool_id=pair["pool_id"],
@@ -116,7 +163,8 @@ def page(
             vendor=pair["vendor"],
             is_open=is_open,
             largest=[each for each in fitting if each.members],
-            **(_sums(measured.get(key), is_known) if is_told else {}),
+            measured_at=None if last is None else last.measured_at,
+            **(sums | {"trend": [TrendDay(day=each.day, score=each.score) for each in of_pair]} if is_told else {}),
         )
 
     return pages.mapped(found, row)
@@ -137,14 +185,18 @@ def _pairs(params: Mapping[str, str], access: Access) -> QuerySet[Any, Any]:
         query = query.filter(model__in=references.models_of(wanted.get("vendor"), wanted.get("model")))
     # What a pool promises only as a whole is claimed from its own counter, of which its nodes learn later.
     given = Sum("free_milli", filter=Q(is_advisory=False, profile=None))
-    pairs: QuerySet[Any, Any] = query.values("pool_id", "model_id", **_COLUMNS).annotate(given_milli=given)
+    pairs: QuerySet[Any, Any] = query.values("pool_id", "model_id", **_COLUMNS).annotate(
+        given_milli=given, units=Sum("units")
+    )
     return pairs
 
 
-def _read(pairs: Collection[Mapping[str, Any]]) -> tuple[Candidate, ...]:
-    """Return one row for each state that nodes of these pools and models are in. One query."""
+def states(pool_ids: Sequence[UUID], model_ids: Sequence[UUID]) -> tuple[Candidate, ...]:
+    """Return one row for each state that nodes of these pairs of pool and model are in. One query, which reads all."""
+    if not pool_ids:
+        return ()
     with connection.cursor() as cursor:
-        cursor.execute(_STATES, [[pair["pool_id"] for pair in pairs], [pair["model_id"] for pair in pairs]])
+        cursor.execute(_STATES, [list(pool_ids), list(model_ids)])
         return tuple([_candidate(row) for row in cursor.fetchall()])
 
 
@@ -192,6 +244,32 @@ def _shape(found: Largest, given_milli: int) -> LargestShape:
         members_in_one_rack=at_most(found.members_in_one_rack),
         members_in_link_groups=at_most(found.members_in_link_groups),
     )
+
+
+def _days(pairs: Collection[Mapping[str, Any]], now: datetime) -> dict[tuple[UUID, UUID], list[_Day]]:
+    """Return what was measured on the last days by pool and model, the oldest first. One query."""
+    found: dict[tuple[UUID, UUID], list[_Day]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        params = [pair["pool_id"] for pair in pairs], [pair["model_id"] for pair in pairs]
+        cursor.execute(_TREND, [*params, (now - timedelta(days=TREND_DAYS)).date()])
+        for pool_id, model_id, day, measured_at, free_milli, unusable_milli, shapes in cursor.fetchall():
+            known = msgspec.json.decode(shapes, type=list[Largest]) if shapes else []
+            found[pool_id, model_id].append(_Day(day, measured_at, free_milli, unusable_milli, known))
+    return found
+
+
+def _live(pairs: Collection[Mapping[str, Any]], measured: Mapping[tuple[UUID, UUID], _Day]) -> list[Mapping[str, Any]]:
+    """Return the pairs to read now: those that were never measured, and of the others the small ones."""
+    live, devices = [], 0
+    for pair in sorted(pairs, key=lambda pair: (pair["units"] or 0, str(pair["pool_id"]))):
+        devices += pair["units"] or 0
+        if devices <= LIVE_DEVICES or (pair["pool_id"], pair["model_id"]) not in measured:
+            live.append(pair)
+    return live
+
+
+def _stored(last: _Day) -> dict[str, Any]:
+    return {"score": last.score, "free_milli": last.free_milli, "unusable_milli": last.unusable_milli}
 
 
 def _sums(found: Fragmentation | None, is_known: bool) -> dict[str, Any]:

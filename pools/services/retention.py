@@ -9,11 +9,11 @@ from django.db import connection
 from django.db.utils import OperationalError
 
 from pools.models import PARTITIONED_TABLES
-from pools.services import partitions, telemetry
+from pools.services import fragmentation, partitions, telemetry
 
 log = structlog.get_logger(__name__)
 
-TABLES: Final = (*PARTITIONED_TABLES, "sync_run", "device_usage_hour")
+TABLES: Final = (*PARTITIONED_TABLES, "sync_run", "device_usage_hour", "fragmentation_day")
 RUNS_AT_ONCE: Final = 10_000
 
 
@@ -40,6 +40,8 @@ def _clean(table: str, keep_days: int, now: datetime) -> int:
         return _delete_runs(keep_days, now)
     if table == "device_usage_hour":
         return telemetry.forget(before_at=now - timedelta(days=keep_days))
+    if table == "fragmentation_day":
+        return fragmentation.forget(before=(now - timedelta(days=keep_days)).date())
     return _drop(table, keep_days, now)
 
 

@@ -119,6 +119,20 @@ def parts(shown: Sequence[tuple[str, int]], whole: int, mark: int | None = None)
     return SafeString("".join(drawn))
 
 
+TREND_HEIGHT: Final = 20
+
+
+def trend(shares: Sequence[float | None]) -> dict[str, Any]:
+    """Return {markup, width, height} of columns for shares from 0 to 1, the oldest first; None has no column."""
+    drawn = []
+    for number, share in enumerate(shares):
+        if share is not None:
+            height = max(TREND_HEIGHT * share, 0.6)  # nothing is not unknown
+            place = f'x="{4 * number}" y="{TREND_HEIGHT - height:.1f}" width="3" height="{height:.1f}"'
+            drawn.append(f'<rect class="s-faulty" {place}/>')
+    return {"markup": SafeString("".join(drawn)), "width": max(4 * len(shares) - 1, 1), "height": TREND_HEIGHT}
+
+
 _SEVERITIES: Final = ("ok", "busy", "warn", "bad")
 
 

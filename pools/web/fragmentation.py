@@ -1,5 +1,7 @@
 """How broken up what is free is: by pool and model, with the largest shapes that still fit in one piece."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +12,7 @@ from django.views.decorators.http import require_safe
 from msgspec import UNSET
 
 from pools.selectors import fragmentation
-from pools.selectors.fragmentation import FragmentationRow, LargestShape
+from pools.selectors.fragmentation import FragmentationRow, LargestShape, TrendDay
 from pools.web import allocation_view, charts, figures, listing, pages
 from pools.web.listing import Filter
 
@@ -44,7 +46,10 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _presented(row: FragmentationRow) -> dict[str, Any]:
-    """Return the row as a plain dict. Added: model_name, shapes [{text, words}] (the largest first), score, bar."""
+    """Return the row as a plain dict.
+
+    Added: model_name, shapes [{text, words}] (the largest first), share, bar, described, trend, trend_words.
+    """
     shown = msgspec.structs.asdict(row)
     shapes = [{"text": _text(each), "words": words(each)} for each in reversed(row.largest)]
     shown |= {"model_name": allocation_view.model_name(row.model), "shapes": shapes}
@@ -55,7 +60,25 @@ def _presented(row: FragmentationRow) -> dict[str, Any]:
             "described": _("%(lost)s of %(free)s free devices are of no use to a request like those that came")
             % {"lost": figures.devices(row.unusable_milli), "free": figures.devices(row.free_milli)},
         }
+    if row.trend is not UNSET and any(each.score is not None for each in row.trend):
+        shown |= _trend(row.trend)
     return shown
+
+
+def _trend(days: Sequence[TrendDay]) -> dict[str, Any]:
+    """Return {trend, trend_words}: a column for each day between the first and the last, and in words how it went."""
+    scores = {each.day: each.score for each in days}
+    first, last = min(scores), max(scores)
+    known = [score for _, score in sorted(scores.items()) if score is not None]
+    ends = {
+        "first": figures.percent(round(1000 * known[0]), 1000),
+        "last": figures.percent(round(1000 * known[-1]), 1000),
+    }
+    return {
+        "trend": charts.trend([scores.get(first + timedelta(days=day)) for day in range((last - first).days + 1)]),
+        "trend_words": _("From %(first)s to %(last)s in %(days)s")
+        % {**ends, "days": figures.duration(86_400 * max((last - first).days, 1))},
+    }
 
 
 def words(shape: LargestShape) -> str:

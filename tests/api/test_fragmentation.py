@@ -100,7 +100,7 @@ class TestFragmentation:
 
         assert len(api.get("/fragmentation").data["results"]) == 2
         assert [row["pool"] for row in mine] == ["lab"] and shapes(mine[0])[8]["members"] == 1
-        assert mine[0].keys() == {"pool", "pool_id", "model", "vendor", "is_open", "largest"}
+        assert mine[0].keys() == {"pool", "pool_id", "model", "vendor", "is_open", "largest", "measured_at"}
 
     @pytest.mark.parametrize(
         ("query", "count"), [("pool=lab", 1), ("vendor=nvidia", 1), ("vendor=huawei", 0), (f"model={H100}", 1)]

@@ -27,7 +27,7 @@ LISTS = {
     "/drift": 2,  # one more where members are on the targets
     "/events": 2,
     "/flavors": 1,
-    "/fragmentation": 3,
+    "/fragmentation": 4,
     "/invitations": 1,
     "/kinds": 0,
     "/ledger": 1,

@@ -1,10 +1,14 @@
 """The page of fragmentation: how much is of no use, what still fits, and what people of projects see of it."""
 
-import pytest
+from datetime import timedelta
 
-from pools.services import pools
+import pytest
+from django.utils import timezone
+
+from pools.models import FragmentationDay
+from pools.services import fragmentation, pools
 from tests import factories
-from tests.factories import ALICE, Shows, node, pool, synced
+from tests.factories import ALICE, NOW, Shows, node, pool, synced
 from tests.services.asking import H100
 from tests.web.reading import read
 from tests.web.test_allocations import logged_in
@@ -33,6 +37,21 @@ class TestFragmentation:
 
         assert "38.5%" in page and '<rect class="s-faulty" x="0.00%" width="38.46%"' in page
         assert "5 of 13 free devices" in page
+
+    def test_draws_how_the_days_went(self, console, world):
+        world.learn(nodes=1)
+        fragmentation.measure(now=NOW - timedelta(days=2))
+        world.show(node("n0", devices=8), node("n2", devices=8), node("n3", devices=5))
+        fragmentation.measure(now=NOW)
+        FragmentationDay.objects.filter(day=NOW.date()).update(day=timezone.now().date())
+        FragmentationDay.objects.exclude(day=timezone.now().date()).update(
+            day=timezone.now().date() - timedelta(days=2)
+        )
+
+        page = console.get("/fragmentation/").content.decode()
+
+        assert 'viewBox="0 0 11 20"' in page and page.count('width="3"') == 2
+        assert "From 0.0% to 23.8% in 2" in page or "From 0% to 23.8% in 2" in page
 
     def test_says_where_nothing_is_taken(self, console, world):
         pools.pause(pool_id=world.pool.pk, actor=ALICE, now=world.clock.now)
@@ -69,5 +88,5 @@ class TestFragmentation:
             synced(pool(name), Shows(node(name)), world.clock)
         console.get("/fragmentation/")
 
-        with django_assert_num_queries(2 + 3):
+        with django_assert_num_queries(2 + 4):
             console.get("/fragmentation/")
