@@ -52,7 +52,7 @@ def measure(*, now: datetime) -> int:
     """
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"today": now.date(), "before": now - AGAIN_AFTER})
-        due = []
+        due: list[Any] = []
         devices = 0
         for row in cursor.fetchall():
             devices += row[3]

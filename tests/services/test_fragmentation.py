@@ -1,4 +1,4 @@
-"""Measurements of fragmentation: made when something changed or a day began, and told instead of reading large pools."""
+"""Measurements of fragmentation: made when something changed or a day began, told where reading would be too much."""
 
 from datetime import timedelta
 
