@@ -536,6 +536,13 @@ class AllocationState(Conflict):
     msgid = gettext_noop("This is not possible for an allocation in the state %(state)s.")
 
 
+class NotDelivered(Conflict):
+    """No platform handed anything over for it yet."""
+
+    code = "allocation.not_delivered"
+    msgid = gettext_noop("Nothing was handed over for this allocation yet.")
+
+
 class HoldExpired(Conflict):
     """The time of the hold is over, and what it kept is anybody's."""
 

@@ -49,6 +49,8 @@ ALLOCATION_MOVES: Final = {
 ALLOCATION_STATES: Final = tuple(ALLOCATION_MOVES)
 # Those in which it takes capacity and counts in quotas.
 ALLOCATION_HOLDING: Final = ("held", "claimed", "binding", "active", "needs_attention", "releasing")
+# Those in which a tenant may use what it has.
+ALLOCATION_USABLE: Final = ("active", "needs_attention")
 
 OPERATION_ACTIONS: Final = ("apply", "release")
 OPERATION_STATES: Final = ("planned", "sent", "confirmed", "failed", "unknown")

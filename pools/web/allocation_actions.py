@@ -18,8 +18,8 @@ from django.views.decorators.http import require_http_methods
 from pools.domain.errors import AllocationMissing, Denied, FieldError, LeaseBooked
 from pools.domain.request_rules import SECONDS_MOST
 from pools.selectors import allocations as reads
-from pools.services import allocations
-from pools.web import allocation_view, figures, forms, pages
+from pools.services import allocations, handovers
+from pools.web import allocation_view, delivery_view, figures, forms, pages
 from pools.web.forms import Field, Form, Outcome
 
 HOUR: Final = 3600
@@ -115,6 +115,34 @@ def extend(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
         return forms.answer(request, form, values, outcome)
     messages.success(request, _("The lease of %(name)s is longer now.") % {"name": allocation["title"]})
     return redirect("allocation", allocation_id=allocation["id"])
+
+
+@_of("edit")
+def reveal(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
+    """Read what is needed to use it, with its secrets."""
+    form = _form(
+        allocation,
+        heading=_("Access to %(name)s"),
+        submit=_("Reveal"),
+        consequences=(
+            _("The next page shows what the platform handed over, with its secrets, to copy."),
+            _("That you read it is recorded in the timeline of the allocation and in the audit."),
+        ),
+    )
+    outcome = forms.NOT_SENT
+    if request.method == "POST":
+        outcome = forms.tried(
+            lambda: handovers.reveal(allocation_id=allocation["id"], actor=pages.actor(request), now=pages.now())
+        )
+    if not outcome.is_done:
+        return forms.answer(request, form, {}, outcome)
+    context = {
+        "heading": form.heading,
+        "back": form.back,
+        "back_label": form.back_label,
+        "revealed": [delivery_view.revealed(each) for each in outcome.result],
+    }
+    return pages.page(request, "allocations/revealed.html", context, here="allocations")
 
 
 _WRONG: Final = Outcome(errors=(FieldError("hours", "not_a_number", "A whole number of hours is needed."),))

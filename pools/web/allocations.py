@@ -9,13 +9,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from pools.domain import states
 from pools.domain.access import Access
 from pools.domain.errors import AllocationMissing, Invalid, ProjectMissing
-from pools.selectors import allocation_events, allocation_queue, names, operations, references
+from pools.selectors import allocation_events, allocation_queue, deliveries, names, operations, references
 from pools.selectors import allocations as reads
 from pools.selectors.allocations import AllocationRow
 from pools.services import allocations
-from pools.web import allocation_view, listing, pages, platform_work
+from pools.web import allocation_view, delivery_view, listing, pages, platform_work
 from pools.web.listing import Filter
 
 _FILTERS: Final = (
@@ -100,7 +101,7 @@ def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
         "sees_pools": access.everywhere("pool", "read"),
         "json_address": reverse("api-allocation", args=[row.id]),
     }
-    context |= _work(row.id, access)
+    context |= _work(row.id, access) | _delivery(row.id, access)
     return pages.page(request, "allocations/page.html", context, here="allocations")
 
 
@@ -116,6 +117,16 @@ def _work(allocation_id: UUID, access: Access) -> dict[str, Any]:
     }
 
 
+def _delivery(allocation_id: UUID, access: Access) -> dict[str, Any]:
+    """Return {deliveries, has_more_deliveries, is_delivered} of an allocation."""
+    page = deliveries.page(allocation_id=allocation_id, cursor=None, limit=_WORK_SHOWN, access=access, now=pages.now())
+    return {
+        "deliveries": [delivery_view.delivery(row) for row in page.rows],
+        "has_more_deliveries": page.next_cursor is not None,
+        "is_delivered": any(row.kind for row in page.rows),
+    }
+
+
 def found(allocation_id: UUID, access: Access) -> AllocationRow:
     """Return the allocation for somebody who may see it. Raises Http404."""
     try:
@@ -125,16 +136,17 @@ def found(allocation_id: UUID, access: Access) -> AllocationRow:
 
 
 def may(row: AllocationRow, access: Access) -> dict[str, bool]:
-    """Return what may be done to it just now, by whom asks: {confirm, extend, release}."""
+    """Return what may be done to it just now, by whom asks: {confirm, extend, reveal, release}."""
     try:
         lineage = references.project(str(row.project_id), access).lineage
     except ProjectMissing:
-        return {"confirm": False, "extend": False, "release": False}
+        return dict.fromkeys(("confirm", "extend", "reveal", "release"), False)
     may_edit = access.within("allocation", "edit", lineage)
     is_over = row.ended_at is not None or row.state == "releasing"
     return {
         "confirm": may_edit and row.state == "held",
         "extend": may_edit and row.state in allocations.LEASED and row.lease.end_at is not None,
+        "reveal": may_edit and row.state in states.ALLOCATION_USABLE,
         "release": not is_over and access.within("allocation", "remove", lineage),
     }
 

@@ -93,6 +93,8 @@ class TestRest(PermissionTest):
         *_all("/allocations/{allocation}/events", "allocation", "project", get="read"),
         *_all("/allocations/{allocation}/operations", "allocation", "project", get="read"),
         *_all("/allocations/{allocation}/plan", "allocation", "project", get="read"),
+        *_all("/allocations/{allocation}/delivery", "allocation", "project", get="read"),
+        *_all("/allocations/{allocation}/delivery/reveal", "allocation", "project", post="edit"),
         *_all("/allocations/{allocation}/confirm", "allocation", "project", post="edit"),
         *_all("/allocations/{allocation}/extend", "allocation", "project", post="edit"),
         *_all("/allocations/{allocation}/release", "allocation", "project", post="remove"),

@@ -14,6 +14,7 @@ from tests.api import world
 LISTS = {
     "/allocations": 3,
     "/allocations/{allocation}/events": 2,
+    "/allocations/{allocation}/delivery": 2,
     "/allocations/{allocation}/operations": 2,
     "/allocations/{allocation}/plan": 2,
     "/audit": 2,
@@ -56,6 +57,7 @@ LISTS = {
 # Lists of what a new row elsewhere adds nothing to: of code, of the caller, of one object.
 SAME_ROWS = {
     "/allocations/{allocation}/events",
+    "/allocations/{allocation}/delivery",
     "/allocations/{allocation}/operations",
     "/allocations/{allocation}/plan",
     "/audit/seals",

@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from pools.models import Allocation
+from pools.models import Allocation, Delivery
 from pools.selectors import access
-from pools.services import allocations
+from pools.services import allocations, credentials
 from tests import factories
 from tests.factories import ALICE, Clock
 from tests.reconcile.binding import Lab, has_to_answer
@@ -134,7 +134,7 @@ class TestThePage:
         id = claimed(world, 1, members=4)
         console.get(f"/allocations/{id}/")
 
-        with django_assert_num_queries(2 + 7):
+        with django_assert_num_queries(2 + 8):
             console.get(f"/allocations/{id}/")
 
 
@@ -160,6 +160,53 @@ class TestTheWork:
 
         assert "nothing to be done on a platform yet" in nothing and "No platform was asked" in nothing
         assert "none: no platform was asked" in at_once
+
+
+class TestTheAccess:
+    @pytest.fixture
+    def lab(self, tmp_path, monkeypatch):
+        has_to_answer(monkeypatch)
+        return Lab(tmp_path, Clock(timezone.now()), mode="node")
+
+    @pytest.fixture
+    def ed(self, lab):
+        return logged_in(factories.person("ed"), "acme/vision", "member")
+
+    def test_is_shown_without_secrets_and_revealed_on_demand(self, ed, lab):
+        id = lab.ask(1)
+        lab.advance()
+        secret = credentials.decrypt(Delivery.objects.get(allocation_id=id))["token"]
+
+        page = ed.get(f"/allocations/{id}/").content.decode()
+        asked = ed.get(f"/allocations/{id}/reveal/").content.decode()
+        shown = ed.post(f"/allocations/{id}/reveal/")
+
+        assert f"/allocations/{id}/reveal/" in page and "data-copy" in page and "•••" in page and ">ready<" in page
+        assert "is recorded" in asked and secret not in page + asked
+        assert f'value="{secret}"' in shown.content.decode() and "no-store" in shown["Cache-Control"]
+        assert "access was read" in ed.get(f"/allocations/{id}/").content.decode()
+
+    def test_that_is_not_there_says_what_it_waits_for(self, ed, lab):
+        lab.store.fail("forbidden", call="access")
+        id = lab.ask(1)
+        waits = ed.get(f"/allocations/{id}/").content.decode()
+        lab.advance()
+
+        failed = ed.get(f"/allocations/{id}/").content.decode()
+
+        assert "still setting it up" in waits
+        assert "asked again" in failed and ">failed<" in failed and "/reveal/" not in failed
+        assert ed.post(f"/allocations/{id}/reveal/").status_code == 422
+        lab.release(id)
+        assert "worth nothing any more" in ed.get(f"/allocations/{id}/").content.decode()
+
+    def test_is_not_revealed_to_a_viewer(self, lab):
+        id = lab.ask(1)
+        lab.advance()
+        vera = logged_in(factories.person("vera"), "acme/vision", "viewer")
+
+        assert "/reveal/" not in vera.get(f"/allocations/{id}/").content.decode()
+        assert vera.post(f"/allocations/{id}/reveal/").status_code == 403
 
 
 class TestGivingBack:

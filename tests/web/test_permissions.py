@@ -41,6 +41,7 @@ _ALLOCATIONS = (
     *_page(_ALLOCATION, "allocation", "project"),
     *_page(f"{_ALLOCATION}confirm/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
+    *_page(f"{_ALLOCATION}reveal/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
 )
 _TROUBLE = (
