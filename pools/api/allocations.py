@@ -16,7 +16,7 @@ from pools.domain.errors import AllocationMissing, Denied, DomainError, FieldErr
 from pools.domain.request import Wanted
 from pools.selectors import allocation_events
 from pools.selectors import allocations as seen
-from pools.services import allocations, claims, preemptions, requests, together
+from pools.services import allocations, binding, claims, preemptions, requests, together
 from pools.services.claiming import Asked
 
 BULK_MOST: Final = 1000
@@ -216,6 +216,32 @@ class Release(base.View):
         allocation_id = seen.find(allocation, auth.access(request), verb="remove")
         parsing.body(parsing.Nothing, request)
         allocations.release(
+            allocation_id=allocation_id,
+            generation=parsing.generation(request),
+            actor=auth.actor(request),
+            now=timezone.now(),
+        )
+        return _shown(request, allocation_id)
+
+
+class Retry(base.View):
+    """Another try."""
+
+    rights = {"POST": ("allocation", "edit")}
+    missing = AllocationMissing
+
+    @schema.operation(
+        "allocations.retry",
+        "Try again what needs attention; trying what is being tried changes nothing",
+        answer=seen.AllocationRow,
+        status=202,
+        refusals=(404, 409, 412),
+        parameters=[schema.IF_MATCH],
+    )
+    def post(self, request: Request, allocation: str) -> Response:
+        allocation_id = seen.find(allocation, auth.access(request), verb="edit")
+        parsing.body(parsing.Nothing, request)
+        binding.retry(
             allocation_id=allocation_id,
             generation=parsing.generation(request),
             actor=auth.actor(request),

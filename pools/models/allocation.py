@@ -67,6 +67,7 @@ class Allocation(models.Model):
     held_until_at = models.DateTimeField(null=True)
     queued_at = models.DateTimeField(null=True)
     queue_reason = models.CharField(max_length=32, default="")
+    retried_at = models.DateTimeField(null=True)  # what was refused before says nothing any more
     generation = models.BigIntegerField(default=1)
     created_at = models.DateTimeField()
     changed_at = models.DateTimeField()

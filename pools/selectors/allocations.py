@@ -61,7 +61,7 @@ _COLUMNS: Final = (
 )
 # What each member has of devices: the claims that are live, or were when it ended.
 _MEMBERS: Final = """
-SELECT m.allocation_id, m.index, n.id, n.name, m.binding, l.milli, l.memory_mib,
+SELECT m.allocation_id, m.index, n.id, n.name, m.binding, m.order_state, m.trouble::text, l.milli, l.memory_mib,
     (SELECT coalesce(array_agg(d.id ORDER BY at), '{}') FROM unnest(l.positions) WITH ORDINALITY p (place, at)
         JOIN device d ON d.id = c.device_ids[p.place]),
     (SELECT coalesce(array_agg(d.ref ORDER BY at), '{}') FROM unnest(l.positions) WITH ORDINALITY p (place, at)
@@ -89,10 +89,19 @@ class MemberDevice(msgspec.Struct, frozen=True):
     ref: str
 
 
+class MemberTrouble(msgspec.Struct, frozen=True):
+    """Why a platform did not take the order: a stable code and a sentence. Its own words are with the operations."""
+
+    code: str
+    message: str
+
+
 class AllocationMember(msgspec.Struct, frozen=True, kw_only=True):
     """One node's share. ``node`` and ``devices`` are empty where the platform promises no node or device.
 
-    ``milli`` is what it takes of all its devices, ``memory_mib`` of their memory.
+    ``milli`` is what it takes of all its devices, ``memory_mib`` of their memory. ``order_state`` is what its platform
+    has of it: null (nothing was ordered), wanted (to be set up), carried (there), leaving (to be taken off: it may
+    still be there), gone (nothing is left). ``trouble`` is why the platform did not take it.
     """
 
     index: int
@@ -102,6 +111,8 @@ class AllocationMember(msgspec.Struct, frozen=True, kw_only=True):
     milli: int
     memory_mib: int
     state: str
+    order_state: str | None
+    trouble: MemberTrouble | None
     binding: dict[str, Any]
 
 
@@ -235,7 +246,7 @@ def _members(allocation_ids: Collection[UUID], state_of: Mapping[UUID, str]) -> 
         return members
     with prepared.cursor() as cursor:
         cursor.execute(_MEMBERS, [list(allocation_ids)])
-        for of, index, node_id, node, binding, milli, mib, ids, refs, count in cursor.fetchall():
+        for of, index, node_id, node, binding, order, trouble, milli, mib, ids, refs, count in cursor.fetchall():
             members[of].append(
                 AllocationMember(
                     index=index,
@@ -245,6 +256,8 @@ def _members(allocation_ids: Collection[UUID], state_of: Mapping[UUID, str]) -> 
                     milli=(milli or 0) * (count or 0),
                     memory_mib=(mib or 0) * (count or 0),
                     state=state_of[of],
+                    order_state=order,
+                    trouble=msgspec.json.decode(trouble, type=MemberTrouble) if trouble else None,
                     binding=msgspec.json.decode(binding) if isinstance(binding, str) else binding,
                 )
             )

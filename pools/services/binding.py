@@ -1,7 +1,7 @@
-"""What becomes of allocations as their platforms answer: ordered, carried, refused, given back.
+"""What becomes of allocations as their platforms answer: ordered, carried, refused, given back, tried again.
 
 Each function takes some hundred allocations that are due and moves them one step. Two at once are harmless: whoever
-has an allocation locked is passed by.
+has an allocation locked is passed by. The last one is what a person asks for, of one.
 """
 
 from collections.abc import Collection
@@ -11,10 +11,12 @@ from uuid import UUID
 
 from django.db import connection
 
+from pools import dispatch
 from pools.domain import targets
-from pools.domain.actors import SYSTEM
+from pools.domain.actors import SYSTEM, Actor
+from pools.domain.errors import AllocationChanged, AllocationMissing, AllocationState
 from pools.selectors import installation
-from pools.services import orders, sql, writing
+from pools.services import audit, orders, sql, writing
 
 AT_ONCE: Final = 500
 NEXT_CANDIDATE: Final = "next_candidate"
@@ -33,7 +35,8 @@ ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
 _REFUSED: Final = """
 SELECT a.id, t.code, t.class, (
     SELECT count(DISTINCT o.generation) FROM operation o
-    WHERE o.allocation_id = a.id AND o.trouble ->> 'class' = 'no_capacity')
+    WHERE o.allocation_id = a.id AND o.trouble ->> 'class' = 'no_capacity'
+        AND (a.retried_at IS NULL OR o.created_at >= a.retried_at))
 FROM allocation a CROSS JOIN LATERAL (
     SELECT m.trouble ->> 'code' AS code, m.trouble ->> 'class' AS class FROM member m
     WHERE m.allocation_id = a.id AND m.trouble IS NOT NULL
@@ -43,6 +46,11 @@ WHERE a.state = 'binding' AND EXISTS (
     WHERE m.allocation_id = a.id AND m.trouble IS NOT NULL AND m.order_state IN ('leaving', 'gone'))
 ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
 """
+
+_LOCK: Final = """
+SELECT name, state, generation, project_id, pool_id FROM allocation WHERE id = %s FOR NO KEY UPDATE
+"""
+_ON_ITS_WAY: Final = ("claimed", "binding")
 
 
 @writing.transaction
@@ -102,6 +110,39 @@ def without_place(*, allocation_ids: Collection[UUID], now: datetime) -> None:
             _move(cursor, found, state, now, reason=NO_CAPACITY)
         if found:
             _tell(cursor, found, "allocation.without_place", "claimed", now)
+
+
+@writing.transaction
+def retry(*, allocation_id: UUID, generation: int | None = None, actor: Actor, now: datetime) -> None:
+    """Let what needs attention be tried again: where it is, or, if it has no place, wherever there is room by now.
+
+    How often it was refused before does not count any more. Trying what is being tried changes nothing.
+    Raises AllocationState, AllocationChanged, AllocationMissing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [allocation_id])
+        found = cursor.fetchone()
+        if found is None:
+            raise AllocationMissing
+        name, state, known, project_id, pool_id = found
+        if state in _ON_ITS_WAY:
+            return
+        if generation is not None and generation != known:
+            raise AllocationChanged
+        if state != "needs_attention":
+            raise AllocationState(state=state)
+        _move(cursor, [allocation_id], "binding", now)
+        cursor.execute("UPDATE allocation SET retried_at = %s WHERE id = %s", [now, allocation_id])
+        if pool_id is None:
+            _move(cursor, [allocation_id], "claimed", now, reason=NEXT_CANDIDATE)
+        else:
+            orders.want(cursor, [allocation_id], installation.installation_id(), now=now)
+            sql.run(cursor, "allocation_retry", {"id": allocation_id, "now": now})
+    dispatch.advance_allocations()
+    audit.record(
+        actor, "allocation.retried", "allocation", allocation_id, name, {"state": state},
+        {"state": "claimed" if pool_id is None else "binding"}, now, project_id=project_id,
+    )  # fmt: skip
 
 
 def _some(cursor: Any, due: str) -> list[UUID]:

@@ -30,9 +30,11 @@ UPDATE allocation SET pool_id = NULL, model_id = NULL, milli = 0, units_milli = 
 _HOMELESS: Final = """
 SELECT a.id, a.spec::text, a.project_id, p.lineage,
     ARRAY(SELECT DISTINCT o.trouble ->> 'node_id' FROM operation o
-        WHERE o.allocation_id = a.id AND o.trouble ->> 'class' = 'no_capacity' AND o.trouble ->> 'node_id' IS NOT NULL),
+        WHERE o.allocation_id = a.id AND o.trouble ->> 'class' = 'no_capacity' AND o.trouble ->> 'node_id' IS NOT NULL
+            AND (a.retried_at IS NULL OR o.created_at >= a.retried_at)),
     ARRAY(SELECT DISTINCT o.pool_id::text FROM operation o
-        WHERE o.allocation_id = a.id AND o.trouble ->> 'class' = 'no_capacity' AND o.trouble ->> 'node_id' IS NULL)
+        WHERE o.allocation_id = a.id AND o.trouble ->> 'class' = 'no_capacity' AND o.trouble ->> 'node_id' IS NULL
+            AND (a.retried_at IS NULL OR o.created_at >= a.retried_at))
 FROM allocation a JOIN project p ON p.id = a.project_id
 WHERE a.state = 'claimed' AND a.pool_id IS NULL ORDER BY a.id LIMIT %s
 """

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from pools.domain.errors import AllocationMissing, Denied, FieldError, LeaseBooked
 from pools.domain.request_rules import SECONDS_MOST
 from pools.selectors import allocations as reads
-from pools.services import allocations, handovers
+from pools.services import allocations, binding, handovers
 from pools.web import allocation_view, delivery_view, figures, forms, pages
 from pools.web.forms import Field, Form, Outcome
 
@@ -84,6 +84,23 @@ def release(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
         is_danger=True,
     )
     return _answer(request, form, allocation, allocations.release, _("%(name)s is given back."))
+
+
+@_of("edit")
+def retry(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
+    """Let it be tried again."""
+    form = _form(
+        allocation,
+        heading=_("Try %(name)s again"),
+        submit=_("Try again"),
+        consequences=(
+            _("The platform is asked anew for the very same place. What it has of it already stays.")
+            if allocation["pool"]
+            else _("A place is looked for anew, wherever there is room by now."),
+            _("How often it was refused before does not count any more."),
+        ),
+    )
+    return _answer(request, form, allocation, binding.retry, _("%(name)s is tried again."))
 
 
 @_of("edit")

@@ -17,5 +17,6 @@ urlpatterns = [
     path(f"{_ALLOCATION}confirm/", allocation_actions.confirm, name="allocation-confirm"),
     path(f"{_ALLOCATION}extend/", allocation_actions.extend, name="allocation-extend"),
     path(f"{_ALLOCATION}reveal/", allocation_actions.reveal, name="allocation-reveal"),
+    path(f"{_ALLOCATION}retry/", allocation_actions.retry, name="allocation-retry"),
     path(f"{_ALLOCATION}release/", allocation_actions.release, name="allocation-release"),
 ]

@@ -75,6 +75,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "allocation.confirmed": (_("confirmed"), "ok"),
         "allocation.extended": (_("lease extended"), "info"),
         "allocation.preempted": (_("has to make room"), "warn"),
+        "allocation.retried": (_("tried again"), "info"),
         "allocation.activated": (_("set up by the platform"), "ok"),
         "allocation.refused_by_platform": (_("refused by the platform"), "bad"),
         "allocation.without_place": (_("no other place was found"), "bad"),
@@ -121,6 +122,12 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "variables": (_("Environment variables"), ""),
         "vcenter": ("vCenter", ""),
         "vm": (_("Virtual machine"), ""),
+    },
+    "order_state": {
+        "wanted": (_("to be set up"), "info"),
+        "carried": (_("there"), "ok"),
+        "leaving": (_("to be taken off: it may still be there"), "warn"),
+        "gone": (_("nothing is left"), ""),
     },
     "operation_action": {
         "apply": (_("set up"), "info"),

@@ -97,6 +97,8 @@ def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
         "has_more_events": events.next_cursor is not None,
         "may": may(row, access),
         "ends_soon": allocation_view.ends_soon(row, pages.now()),
+        "is_ordered": any(member.order_state for member in row.members),
+        "left_count": sum(member.order_state in states.ORDER_PRESENT for member in row.members),
         "sees_nodes": sees_nodes,
         "sees_pools": access.everywhere("pool", "read"),
         "json_address": reverse("api-allocation", args=[row.id]),
@@ -136,16 +138,17 @@ def found(allocation_id: UUID, access: Access) -> AllocationRow:
 
 
 def may(row: AllocationRow, access: Access) -> dict[str, bool]:
-    """Return what may be done to it just now, by whom asks: {confirm, extend, reveal, release}."""
+    """Return what may be done to it just now, by whom asks: {confirm, extend, retry, reveal, release}."""
     try:
         lineage = references.project(str(row.project_id), access).lineage
     except ProjectMissing:
-        return dict.fromkeys(("confirm", "extend", "reveal", "release"), False)
+        return dict.fromkeys(("confirm", "extend", "retry", "reveal", "release"), False)
     may_edit = access.within("allocation", "edit", lineage)
     is_over = row.ended_at is not None or row.state == "releasing"
     return {
         "confirm": may_edit and row.state == "held",
         "extend": may_edit and row.state in allocations.LEASED and row.lease.end_at is not None,
+        "retry": may_edit and row.state == "needs_attention",
         "reveal": may_edit and row.state in states.ALLOCATION_USABLE,
         "release": not is_over and access.within("allocation", "remove", lineage),
     }

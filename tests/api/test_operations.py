@@ -144,6 +144,32 @@ class TestThePlan:
         assert (step["action"], step["calls_state"], step["next_at"]) == ("release", "none", None)
 
 
+class TestWhatNeedsAttention:
+    def test_says_what_is_left_and_is_tried_again(self, engineer, lab):
+        lab.store.fail("rejected", call="apply", when="before")
+        id = lab.ask(4, members=2)
+        lab.advance()
+
+        seen = engineer.get(f"/allocations/{id}")
+        members = seen.data["members"]
+        assert seen.data["state"] == "needs_attention" and {each["order_state"] for each in members} <= {
+            "leaving",
+            "gone",
+        }
+        assert [each["trouble"]["code"] for each in members if each["trouble"]] == ["rejected"]
+
+        late = engineer.post(f"/allocations/{id}/retry", headers={"If-Match": '"1.0"'})
+        tried = engineer.post(f"/allocations/{id}/retry", headers={"If-Match": seen["ETag"]})
+
+        assert (late.status_code, tried.status_code, tried.data["state"]) == (412, 202, "binding"), tried.data
+        assert {each["order_state"] for each in tried.data["members"]} == {"wanted"}
+        lab.advance()
+        lab.clock.forward(seconds=30)
+        lab.advance()
+        assert engineer.get(f"/allocations/{id}").data["state"] == "active"
+        assert engineer.post(f"/allocations/{id}/retry").data["code"] == "allocation.state"
+
+
 class TestWhatSeveralProjectsShare:
     def test_shows_a_tenant_no_calls_and_no_words_for_they_are_of_others_too(self, api, engineer, shared):
         id = shared.ask(1)

@@ -151,6 +151,22 @@ class TestTheWork:
         assert lab.target().ref in page and ">place " in page
         assert "own words" in page and ">failed<" in page
 
+    def test_that_failed_says_what_is_left_and_is_tried_again(self, console, tmp_path, monkeypatch):
+        has_to_answer(monkeypatch)
+        lab = Lab(tmp_path, Clock(timezone.now()), mode="node")
+        lab.store.fail("rejected", call="apply", when="before")
+        id = lab.ask(4, members=2)
+        lab.one_turn()
+
+        page = console.get(f"/allocations/{id}/").content.decode()
+        asked = console.get(f"/allocations/{id}/retry/").content.decode()
+        answer = console.post(f"/allocations/{id}/retry/", {"generation": Allocation.objects.get().generation})
+
+        assert "members may still be on the platform" in page and "to be taken off" in page
+        assert "very same place" in asked and answer.headers["Location"] == f"/allocations/{id}/"
+        assert Allocation.objects.get().state == "binding"
+        assert f"/allocations/{id}/retry/" not in console.get(f"/allocations/{id}/").content.decode()
+
     def test_that_nobody_has_begun_is_said_to_be_so(self, console, world):
         done = claimed(world, 8)
         waits = claimed(world, 8, queue=True)

@@ -42,6 +42,7 @@ _ALLOCATIONS = (
     *_page(f"{_ALLOCATION}confirm/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}reveal/", "allocation", "project", get="edit", post="edit"),
+    *_page(f"{_ALLOCATION}retry/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
 )
 _TROUBLE = (
