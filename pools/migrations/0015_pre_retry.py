@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pools", "0013_pre_drift")]
+    dependencies = [("pools", "0014_pre_fragmentation")]
 
     operations = [
         migrations.AddField(model_name="allocation", name="retried_at", field=models.DateTimeField(null=True)),
