@@ -152,6 +152,7 @@ def _done(turn: Turn, outcome: Done) -> dict[str, Any]:
     places = outcome.found.places if isinstance(outcome.found, Found) else {}
     bound = [(order, places.get(order.marker, ())) for order in turn.orders]
     return {
+        "is_changed": bool(outcome.changes),
         "found": _text(outcome.found) if isinstance(outcome.found, Found) else None,
         "allocations": arrays.literal(order.allocation for order, _ in bound),
         "indexes": arrays.numbers(order.member for order, _ in bound),

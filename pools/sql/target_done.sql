@@ -26,10 +26,13 @@ SELECT new_id(), s.*, '', '{}', '', '', '[]', %(now)s, 0 FROM (
     WHERE s.order_state = 'carried') s
 ON CONFLICT (allocation_id, target_id) DO UPDATE SET due_at = excluded.due_at;
 
--- A lease that was made longer: what was handed over ends before it.
-UPDATE delivery d SET due_at = %(now)s FROM allocation a
-WHERE d.target_id = %(target)s AND a.id = d.allocation_id
-    AND (a.end_at IS NULL OR a.end_at > d.expires_at + interval '1 minute') AND d.expires_at IS NOT NULL;
+-- A lease that was made longer: what was handed over ends before it. And what was made anew may be another thing now; of
+-- a host that carries several only where it differed, for what comes and goes beside an order changes nothing for it.
+UPDATE delivery d SET due_at = %(now)s FROM allocation a, target t
+WHERE d.target_id = %(target)s AND a.id = d.allocation_id AND t.id = d.target_id AND (
+    d.expires_at IS NOT NULL AND (a.end_at IS NULL OR a.end_at > d.expires_at + interval '1 minute')
+    OR %(is_changed)s AND (t.project_id IS NOT NULL
+        OR EXISTS (SELECT FROM drift f WHERE f.target_id = t.id AND f.closed_at IS NULL)));
 
 -- What is gone is handed over to nobody any more.
 DELETE FROM delivery d WHERE d.target_id = %(target)s AND NOT EXISTS (

@@ -153,6 +153,34 @@ class TestTheEnd:
         assert of(id).trouble["code"] == "server_error" and secret(of(id))
 
 
+class TestWhatWasMadeAnew:
+    def test_is_handed_over_anew(self, tmp_path, monkeypatch):
+        has_to_answer(monkeypatch)
+        lab = Lab(tmp_path, Clock(), mode="node")
+        id = lab.ask(1, lease_seconds=3600)
+        lab.advance()
+        Delivery.objects.update(expires_at=None)
+        with lab.store.changing() as state:
+            state.targets.clear()
+        lab.clock.forward(minutes=1)
+
+        services.extend(allocation_id=id, lease_seconds=7200, actor=ALICE, now=lab.clock.now)
+        lab.advance()
+
+        assert of(id).made_at == lab.clock.now
+
+    def test_is_nothing_to_others_on_the_host(self, lab):
+        kept = lab.ask(1)
+        lab.advance()
+        before = of(kept).made_at
+
+        lab.clock.forward(minutes=1)
+        lab.ask(1)
+        lab.advance()
+
+        assert of(kept).made_at == before and Delivery.objects.count() == 2
+
+
 class TestARelease:
     def test_while_the_platform_is_asked_gets_nothing(self, lab, monkeypatch):
         id = lab.ask(1)
