@@ -47,6 +47,8 @@ ALLOCATION_MOVES: Final = {
     "expired": frozenset[str](),
 }
 ALLOCATION_STATES: Final = tuple(ALLOCATION_MOVES)
+# Why one that is active is not well, the gravest first: what a sync saw of its hardware.
+ALLOCATION_FAULTS: Final = ("node_missing", "device_missing", "device_faulty", "node_unavailable")
 # Those in which it takes capacity and counts in quotas.
 ALLOCATION_HOLDING: Final = ("held", "claimed", "binding", "active", "needs_attention", "releasing")
 # Those in which a tenant may use what it has.

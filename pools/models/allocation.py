@@ -92,6 +92,7 @@ class Allocation(models.Model):
         indexes = [
             models.Index(fields=["project", "-id"], name="allocation_project"),
             models.Index(fields=["state", "id"], name="allocation_state"),
+            models.Index(fields=["pool"], condition=Q(reason__in=states.ALLOCATION_FAULTS), name="allocation_not_well"),
             # What is due: nothing of it is looked for among all that ended.
             models.Index(fields=["held_until_at"], condition=Q(state="held"), name="allocation_hold_due"),
             models.Index(

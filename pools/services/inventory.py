@@ -15,7 +15,8 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from connectors.contract import NodeFact
-from pools.domain import observation
+from pools.domain import observation, states
+from pools.domain.actors import SYSTEM
 from pools.domain.observation import Recorded, Sight, Unseen
 from pools.models import InventoryChange, Node
 from pools.services import attribution, facts, orphans, sql, turns
@@ -105,6 +106,15 @@ class Merge:
             if attribution.renew(cursor, self.turn.pool_id, own, is_pool_grain=self.turn.is_pool_grain):
                 _refresh_capacity(cursor, self._params(now))
             orphans.renew(cursor, self.turn.pool_id, found, own, now=now)
+
+    def tell_faults(self, *, now: datetime) -> None:
+        """Tell allocations of their hardware, in a transaction of its own: capacity is locked after them."""
+        params = self._params(now) | {
+            "codes": list(states.ALLOCATION_FAULTS),
+            "actor": SYSTEM.name,
+        }
+        with self._transaction(now) as cursor:
+            sql.run(cursor, "faults_told", params)
 
     def accept(self, node_ids: Collection[UUID], device_ids: Collection[UUID], *, now: datetime) -> None:
         """Mark as missing what a person gave up, in one transaction with their decision."""
