@@ -114,7 +114,7 @@ class Bulk(base.View):
 class Preempt(base.View):
     """Others make room."""
 
-    rights = {"POST": ("allocation", "edit")}
+    rights = {"POST": ("allocation", "operate")}
 
     class Instead(msgspec.Struct):
         """A request as POST /allocations takes it, and those whom what-if names as its ``preemption``."""
@@ -131,7 +131,7 @@ class Preempt(base.View):
         refusals=(400, 409, 413, 415, 422),
     )
     def post(self, request: Request) -> Response:
-        if not auth.access(request).everywhere("allocation", "edit"):
+        if not auth.access(request).everywhere("allocation", "operate"):
             raise Denied
         now, body = timezone.now(), parsing.body(self.Instead, request)
         asked = requests.read(body.request, actor=auth.actor(request), now=now)

@@ -15,7 +15,7 @@ ROLES: Final = PLATFORM_ROLES + PROJECT_ROLES
 # tenant may know. `operate` is: of a pool check, sync, pause and the like; of a run approve and reject; of drift and
 # orphans to decide what becomes of them; of a project suspend and resume, which (as create and remove) is asked of the
 # project above; so is edit of a quota. Of an allocation create is to ask for one, edit to confirm, extend or resize it,
-# remove to give it back.
+# remove to give it back, operate to let others make room for it.
 _TABLE: Final = """
 noun             admin  operator  auditor  finance  owner  manager  member  viewer
 pool             rcedo  rcedo     r        r        r      r        r       r
@@ -27,7 +27,7 @@ sync_run         ro     ro        r        .        .      .        .       .
 grant            re     re        r        r        .      .        .       .
 project          rcedo  r         r        r        rcedo  rce      r       r
 quota            re     re        r        r        re     re       r       r
-allocation       rced   rced      r        r        rced   rced     rced    r
+allocation       rcedo  rcedo     r        r        rced   rced     rced    r
 ledger           r      r         r        r        r      r        r       r
 capacity         r      r         r        r        r      r        r       r
 flavor           rced   rced      r        r        r      r        r       r

@@ -73,7 +73,7 @@ def ask(asked: Asked, *, now: datetime) -> Answer:
     if isinstance(found.answer, Decision):
         return _answer(found, "", fleet)
     answer = _answer(found, found.answer.code, fleet)
-    if asked.wanted.start_at is not None or not asked.actor.access.everywhere("allocation", "edit"):
+    if asked.wanted.start_at is not None or not asked.actor.access.everywhere("allocation", "operate"):
         return answer
     return dataclasses.replace(answer, preemption=preemptions.preview(asked, fleet, scores, now=now)[1])
 

@@ -88,7 +88,7 @@ class TestRest(PermissionTest):
         *_all("/calendar", "allocation", "anywhere", get="read"),
         *_all("/calendar/peaks", "allocation", "anywhere", get="read"),
         *_all("/allocations/bulk", "allocation", "anywhere", post="create"),
-        *_all("/allocations/preempt", "allocation", "platform", post="edit"),
+        *_all("/allocations/preempt", "allocation", "anywhere", post="operate"),
         *_all("/allocations/{allocation}", "allocation", "project", get="read"),
         *_all("/allocations/{allocation}/events", "allocation", "project", get="read"),
         *_all("/allocations/{allocation}/operations", "allocation", "project", get="read"),

@@ -2,15 +2,17 @@
 
 from datetime import timedelta
 from functools import partial
+from itertools import count
 
 import pytest
+from django.db import connection
 from django.db.models import Sum
 
 from pools.domain.errors import LeaseBooked, NoCapacity, QuotaExceeded
 from pools.domain.request import Choice, Share
 from pools.models import Allocation, AuditEvent, Booking, Capacity, Claim, LedgerEvent, Pool, Project
 from pools.reconcile import sweep
-from pools.services import allocations, claiming, queue, scheduling, starting, what_ifs
+from pools.services import allocations, claiming, claims, leases, queue, scheduling, starting, what_ifs
 from tests.factories import ALICE, NOW, node
 from tests.services import at_once
 from tests.services.asking import H100, World, with_host
@@ -298,3 +300,61 @@ def test_a_node_that_came_since_is_not_looked_for(world):
     begin(world, 60)
 
     assert Claim.objects.get(allocation=id).capacity.node.name == "n0"
+
+
+class Killed(BaseException):
+    """Nothing catches it, as with a process that is killed: its transaction goes with it."""
+
+
+def killed_before_each_statement(act, check):
+    """Do it again and again, killed before its first statement, its second ..., until it comes to its end."""
+    for last in count(1):
+        left = iter(range(last))
+
+        def kill(execute, *rest, left=left):
+            if next(left, None) is None:
+                raise Killed
+            return execute(*rest)
+
+        try:
+            with connection.execute_wrapper(kill):
+                act()
+        except Killed:
+            check()
+        else:
+            return last
+
+
+class TestKilledAnywhere:
+    def test_a_request_is_there_with_its_booking_or_not_at_all(self, world):
+        asked = world.asked(2, start_at=at(60), lease_seconds=60)
+
+        def check():
+            assert Allocation.objects.count() * 2 == Booking.objects.count() == 0
+
+        assert killed_before_each_statement(lambda: claims.submit([asked], now=NOW), check) > 10
+        assert state(asked.id) == "scheduled" and Booking.objects.count() == 2
+
+    def test_a_start_leaves_the_booking_or_the_claim_and_never_both_or_neither(self, world):
+        id = book(world, 2).allocation_id
+        world.clock.now = at(60)
+        world.observe()
+
+        def check():
+            assert (state(id), Booking.objects.count(), Claim.objects.count()) == ("scheduled", 2, 0)
+            assert world.used_milli() == 0 and Capacity.objects.get(kind="cards").claimed_milli == 0
+
+        assert killed_before_each_statement(lambda: starting.start(now=at(60)), check) > 10
+        assert (state(id), Booking.objects.count(), Claim.objects.count()) == ("active", 0, 1)
+        world.check()
+
+    def test_an_end_and_its_notice_come_once(self, world):
+        id = world.ask(2, lease_seconds=3600, notice_seconds=60).allocation_id
+
+        def check():
+            assert state(id) == "active" and "allocation.released" not in told(id)
+
+        killed_before_each_statement(lambda: leases.tell_ends(now=at(59)), check)
+        killed_before_each_statement(lambda: allocations.end_leases(now=at(60)), check)
+        assert state(id) == "released" and told(id)[1:] == ["allocation.ends_soon", "allocation.released"]
+        world.check()
