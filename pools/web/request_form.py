@@ -140,6 +140,8 @@ def _page(
         "choices": form_fields.choices(values, outcome),
         "models": form_fields.models(request_choices.models(access), values),
         "vendors": form_fields.vendors(),
+        "interconnects": form_fields.interconnects(),
+        "runtimes": form_fields.runtimes(),
         "may_add": len(values.choices) < form_values.CHOICES_MOST,
         "flavor_note": _flavor_note(values, known),
         "mistakes": form_fields.mistakes([*who, *how], outcome),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from pools.domain.choices import RUNTIMES
 from pools.domain.errors import FieldError
 from pools.services.models import current
 from pools.web import allocation_view, allocation_words, forms, words
@@ -20,7 +21,7 @@ _NEARNESS: Final = (
     ("required", gettext_lazy("required")),
 )
 _POLICIES: Final = ("pack", "spread", "cheapest", "preferred")
-_CHOICE_FIELDS: Final = ("model-", "profile-", "vendor-", "memory-")
+_CHOICE_FIELDS: Final = ("model-", "profile-", "vendor-", "memory-", "interconnect-", "runtime-")
 _NUMBERED: Final = re.compile(r"\[\d+\]")
 _SIZE: Final = (
     Field(
@@ -63,6 +64,43 @@ _PLACE: Final = (
         label=gettext_lazy("Members in one rack"),
         type="choice",
         choices=_NEARNESS,
+    ),
+)
+_MORE: Final = (
+    Field(
+        name="spread",
+        label=gettext_lazy("Members far from each other"),
+        type="choice",
+        choices=_NEARNESS,
+        help=gettext_lazy("What breaks in one place then leaves the others alone."),
+    ),
+    Field(
+        name="spread_level",
+        label=gettext_lazy("Each in another"),
+        type="choice",
+        choices=(
+            ("node", gettext_lazy("node")),
+            ("rack", gettext_lazy("rack")),
+            ("zone", gettext_lazy("zone")),
+            ("region", gettext_lazy("region")),
+        ),
+        is_required=True,
+    ),
+    Field(
+        name="kinds",
+        label=gettext_lazy("Kinds of pools"),
+        help=gettext_lazy("With commas between. Empty: any."),
+        example="kubernetes, openstack",
+    ),
+    Field(
+        name="avoid_pools",
+        label=gettext_lazy("Pools to avoid"),
+        help=gettext_lazy("Names with commas between."),
+    ),
+    Field(
+        name="avoid_nodes",
+        label=gettext_lazy("Nodes to avoid"),
+        help=gettext_lazy("Names with commas between."),
     ),
 )
 _WHERE: Final = (
@@ -170,16 +208,19 @@ def how(values: Values, outcome: Outcome) -> list[dict[str, Any]]:
         help=_("Which place to take where several would do. The order of pools is the one in which they are named."),
         is_wide=True,
     )
+    more = forms.grouped(_("More about where"), _MORE, values.texts, outcome)
+    is_open = any(each["error"] or (each["value"] and each["name"] != "spread_level") for each in more[0]["fields"])
     return [
         *forms.grouped(_("How much"), _SIZE, values.texts, outcome),
         *forms.grouped(_("How near"), _PLACE, values.texts, outcome),
         *forms.grouped(_("Where, and at what price"), (*_WHERE, policy), values.texts, outcome),
+        *({**group, "is_folded": True, "is_open": is_open} for group in more),
         *forms.grouped(_("How long"), _TIME, values.texts, outcome),
     ]
 
 
 def choices(values: Values, outcome: Outcome) -> list[dict[str, Any]]:
-    """Return [{number, model, profile, vendor, memory, profiles, errors by field}] of the models in their order."""
+    """Return [{number, model, profile, vendor, memory, interconnect, runtime, profiles, errors by field}] in order."""
     wrong = {each.field: each.detail for each in reversed(outcome.errors)}
     return [
         {
@@ -195,6 +236,17 @@ def choices(values: Values, outcome: Outcome) -> list[dict[str, Any]]:
 def vendors() -> list[str]:
     """Return the vendors of the catalogue."""
     return sorted({entry.vendor for entry in current().entries})
+
+
+def interconnects() -> list[str]:
+    """Return how devices of the catalogue are linked with each other, by name."""
+    return sorted({str(entry.interconnect) for entry in current().entries} - {"none"})
+
+
+def runtimes() -> list[str]:
+    """Return what programs for devices of the catalogue are written against."""
+    vendors = {entry.vendor for entry in current().entries}
+    return sorted({runtime for vendor, runtime in RUNTIMES.items() if vendor in vendors})
 
 
 def models(slugs: Sequence[str], values: Values) -> list[tuple[str, str]]:
@@ -230,6 +282,8 @@ def _of_choice(each: dict[str, Any]) -> dict[str, Any]:
         "profile": _("Profile %(number)s"),
         "vendor": _("Vendor of model %(number)s"),
         "memory": _("Memory of model %(number)s"),
+        "interconnect": _("Interconnect of model %(number)s"),
+        "runtime": _("Runtime of model %(number)s"),
     }
     return {**each, "name": each["label"], "label": labels[kind] % place}
 

@@ -25,6 +25,11 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "memory": "",
     "near_devices": "",
     "near_members": "",
+    "spread": "",
+    "spread_level": "node",
+    "kinds": "",
+    "avoid_nodes": "",
+    "avoid_pools": "",
     "policy": "pack",
     "pools": "",
     "regions": "",
@@ -38,7 +43,14 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "hold": "",
     "queue": "",
 }
-_OF_CHOICES: Final = {"profile": "profile", "vendor": "vendor", "memory_mib_min": "memory"}
+_OF_CHOICES: Final = {
+    "profile": "profile",
+    "vendor": "vendor",
+    "memory_mib_min": "memory",
+    "interconnect": "interconnect",
+    "runtime": "runtime",
+}
+_SELECTORS: Final = {"names": "pools", "kinds": "kinds", "regions": "regions", "labels": "pool_labels"}
 # Where a mistake of the body is shown, by the beginning of its path.
 _FIELDS: Final = {
     "devices_per_member": "devices",
@@ -48,11 +60,15 @@ _FIELDS: Final = {
     "share.memory_mib": "share_memory",
     "share": "share",
     "pools.regions": "regions",
+    "pools.kinds": "kinds",
     "pools.labels": "pool_labels",
     "pools": "pools",
     "max_price_per_hour": "max_price",
     "topology.devices": "near_devices",
     "topology.members": "near_members",
+    "topology.spread": "spread",
+    "topology.avoid.pools": "avoid_pools",
+    "topology.avoid": "avoid_nodes",
     "lease_seconds": "lease",
     "hold_seconds": "hold",
     "start_at": "start",
@@ -61,17 +77,27 @@ _FIELDS: Final = {
 }
 
 
+_COLUMNS: Final = ("model", "profile", "vendor", "memory_min", "interconnect", "runtime")
+
+
 class Choice(NamedTuple):
-    """Devices that would do: a model, or any of a vendor with at least so many GiB; and a profile of it."""
+    """Devices that would do: a model, or any with these properties, the memory in GiB at least; and a profile of it."""
 
     model: str = ""
     profile: str = ""
     vendor: str = ""
     memory: str = ""
+    interconnect: str = ""
+    runtime: str = ""
 
     def body(self) -> dict[str, Any]:
         """Return it as a request says it. Beside a model the rest is not shown and says nothing."""
-        properties = {"vendor": self.vendor or None, "memory_mib_min": _scaled(self.memory, 1024)}
+        properties = {
+            "vendor": self.vendor or None,
+            "memory_mib_min": _scaled(self.memory, 1024),
+            "interconnect": self.interconnect or None,
+            "runtime": self.runtime or None,
+        }
         return {"model": self.model or None, "profile": self.profile or None, **({} if self.model else properties)}
 
 
@@ -90,9 +116,7 @@ class Values:
 def read(sent: QueryDict) -> Values:
     """Return what was sent, or what an address says, over the defaults. A box that is not ticked is not sent."""
     texts = {name: forms.text(sent.get(name, default))[:1000] for name, default in _DEFAULTS.items()}
-    columns = [
-        [forms.text(each) for each in sent.getlist(name)] for name in ("model", "profile", "vendor", "memory_min")
-    ]
+    columns = [[forms.text(each) for each in sent.getlist(name)] for name in _COLUMNS]
     choices = [Choice(*row) for row in zip_longest(*columns, fillvalue="")]
     return Values(texts, choices[:CHOICES_MOST] or [Choice()])
 
@@ -109,6 +133,7 @@ def body(values: Values, flavor: Mapping[str, Any]) -> dict[str, Any]:
         "policy": texts["policy"],
         "pools": {
             "names": _listed(texts["pools"]),
+            "kinds": _listed(texts["kinds"]),
             "regions": _listed(texts["regions"]),
             "labels": texts["pool_labels"] or None,
         },
@@ -120,6 +145,8 @@ def body(values: Values, flavor: Mapping[str, Any]) -> dict[str, Any]:
         "topology": {
             "devices": _level("link-group", texts["near_devices"]),
             "members": _level("rack", texts["near_members"]),
+            "spread": _level(texts["spread_level"], texts["spread"]),
+            "avoid": {"nodes": _listed(texts["avoid_nodes"]) or [], "pools": _listed(texts["avoid_pools"]) or []},
         },
     }
     if texts["hold"]:
@@ -151,9 +178,13 @@ def patched(values: Values, patch: Mapping[str, Any]) -> Values:
         elif name == "max_price_per_hour":
             texts["max_price"] = str(value)
         elif name == "topology" and isinstance(value, Mapping):
-            for level, field in (("devices", "near_devices"), ("members", "near_members")):
+            for level, field in (("devices", "near_devices"), ("members", "near_members"), ("spread", "spread")):
                 if isinstance(value.get(level), Mapping) and value[level].get("required") is False:
                     texts[field] = "preferred"
+            if "avoid" in value:
+                texts |= {"avoid_nodes": "", "avoid_pools": ""}
+        elif name == "pools" and isinstance(value, Mapping):
+            texts |= {field: "" for selector, field in _SELECTORS.items() if value.get(selector, "") is None}
         elif name == "any_of" and isinstance(value, list):
             found = [each for each in value[:CHOICES_MOST] if isinstance(each, Mapping)]
             choices = [_choice(each) for each in found]
@@ -164,8 +195,9 @@ def is_known(patch: Mapping[str, Any]) -> bool:
     """True when the form has fields for all of the change."""
     names = {
         "members", "priority", "devices_per_member", "queue", "share", "topology", "any_of", "max_price_per_hour",
+        "pools",
     }  # fmt: skip
-    return bool(patch) and not patch.keys() - names and "avoid" not in patch.get("topology", ())
+    return bool(patch) and not patch.keys() - names
 
 
 def field_of(path: str) -> str:
@@ -204,6 +236,8 @@ def _choice(given: Mapping[str, Any]) -> Choice:
         str(given.get("profile") or ""),
         str(given.get("vendor") or ""),
         f"{Decimal(memory) / 1024:f}" if isinstance(memory, int) else "",
+        str(given.get("interconnect") or ""),
+        str(given.get("runtime") or ""),
     )
 
 

@@ -15,6 +15,7 @@ from tests.services.asking import H100
 from tests.web.test_allocations import logged_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
+AVOID_NOTHING = '{"topology":{"avoid":{"nodes":[],"pools":[]}}}'
 ONE = {"project": "acme/vision", "model": H100, "profile": "", "members": "1", "devices": "2", "lease": "1"}
 
 
@@ -109,6 +110,20 @@ class TestTheForm:
     def test_is_left_as_it_is_by_what_nobody_understands(self, ed, do):
         assert ed.post("/allocations/new/", ONE | {"do": do}).status_code == 200
 
+    def test_folds_what_is_rarely_asked_until_something_stands_there(self, ed):
+        empty = ed.get("/allocations/new/").content.decode()
+        wrong = ed.post("/allocations/new/", ONE | {"do": "send", "spread": "required", "spread_level": "?"})
+        page = wrong.content.decode()
+
+        assert "<details><summary" in empty and "<details open><summary" in page
+        assert wrong.status_code == 422 and 'id="spread-about"><p class="error"' in page
+
+    @pytest.mark.parametrize(("field", "value"), [("interconnect", "string"), ("runtime", "basic")])
+    def test_says_at_which_model_a_property_is_unknown(self, ed, field, value):
+        page = ed.post("/allocations/new/", ONE | {"do": "send", "model": "", field: value}).content.decode()
+
+        assert f'id="{field}-0-about"' in page
+
 
 class TestItsBody:
     """What a form asks for is what the API is asked for."""
@@ -119,12 +134,35 @@ class TestItsBody:
         return without_nothing(Allocation.objects.get().spec)
 
     def test_has_the_pools_the_price_and_the_policy(self):
-        where = "pools=lab,+other&regions=eu-1&pool_labels=tier%3Dprod&max_price=12.50&policy=preferred"
+        where = "pools=lab,+other&kinds=simulated&regions=eu-1&pool_labels=tier%3Dprod&max_price=12.50&policy=preferred"
 
         body = form_values.body(form_values.read(QueryDict(where)), {})
 
-        assert body["pools"] == {"names": ["lab", "other"], "regions": ["eu-1"], "labels": "tier=prod"}
+        assert body["pools"] == {
+            "names": ["lab", "other"],
+            "kinds": ["simulated"],
+            "regions": ["eu-1"],
+            "labels": "tier=prod",
+        }
         assert (body["max_price_per_hour"], body["policy"]) == ("12.50", "preferred")
+
+    def test_has_how_far_apart_and_what_to_avoid(self, ed):
+        spec = self.asked(ed, spread="required", spread_level="node", avoid_nodes="n7, n8", avoid_pools="other")
+
+        assert spec["topology"]["spread"] == {"level": "node", "required": True}
+        assert spec["topology"]["avoid"] == {"nodes": ["n7", "n8"], "pools": ["other"]}
+
+    def test_avoids_what_it_says_and_offers_not_to(self, ed):
+        page = ed.post("/allocations/what-if/", ONE | {"avoid_pools": "lab"}).content.decode()
+        applied = ed.post("/allocations/new/", ONE | {"avoid_pools": "lab", "do": f"apply-{AVOID_NOTHING}"})
+
+        assert "It does not fit now" in page and "apply-" in page
+        assert 'name="avoid_pools"' in applied.content.decode() and 'value="lab"' not in applied.content.decode()
+
+    def test_has_the_interconnect_and_the_runtime_of_what_would_do(self, ed):
+        spec = self.asked(ed, model="", interconnect="nvlink", runtime="cuda")
+
+        assert spec["any_of"] == [{"interconnect": "nvlink", "runtime": "cuda"}]
 
     def test_keeps_to_the_pools(self, ed):
         elsewhere = ed.post("/allocations/what-if/", ONE | {"pools": "other"}).content.decode()
