@@ -88,7 +88,7 @@ def play(rush, world, kind, rounds, milli, count=None):
     """Rush so often; every time just so much is given, whoever is killed."""
     for number in range(rounds):
         PoolSync.objects.filter(pool=world.pool).update(observed_at=timezone.now(), health="online")
-        answers = rush.round(world, kind, kills=number % 5 == 0)
+        answers = rush.round(world, kind, kills=number % 10 == 0)
 
         given = Allocation.objects.filter(ended_at=None)
         assert sum(given.values_list("milli", flat=True)) == milli, answers
@@ -110,19 +110,19 @@ class TestSixtyFourAtOnce:
         assert rush.killed > 10
 
     def test_get_all_of_six_where_some_want_one_some_two_and_some_three(self, rush):
-        play(rush, World(quota_milli=6000), "sizes", 10, milli=6000)
+        play(rush, World(quota_milli=6000), "sizes", 5, milli=6000)
 
     def test_get_six_of_the_last_eight_of_a_pool_that_promises_no_node(self, rush):
-        play(rush, World(quota_milli=6000, grain="pool"), "devices", 10, milli=6000, count=6)
+        play(rush, World(quota_milli=6000, grain="pool"), "devices", 5, milli=6000, count=6)
 
     def test_get_as_many_shares_as_two_devices_have_room_for(self, rush):
-        play(rush, World(devices=2), "shares", 10, milli=1800, count=6)
+        play(rush, World(devices=2), "shares", 5, milli=1800, count=6)
 
     def test_get_as_many_pieces_as_a_device_can_be_cut_into(self, rush):
-        play(rush, World(devices=1), "profiles", 10, milli=7 * 142, count=7)
+        play(rush, World(devices=1), "profiles", 5, milli=7 * 142, count=7)
 
     def test_get_three_gangs_of_two_by_a_quota_of_six(self, rush):
-        play(rush, World(node("n0", devices=4), node("n1", devices=4), quota_milli=6000), "gangs", 10, 6000, 3)
+        play(rush, World(node("n0", devices=4), node("n1", devices=4), quota_milli=6000), "gangs", 5, 6000, 3)
 
     def test_get_six_whether_they_hold_or_claim(self, rush):
-        play(rush, World(quota_milli=6000), "holds", 10, milli=6000, count=6)
+        play(rush, World(quota_milli=6000), "holds", 5, milli=6000, count=6)

@@ -1,0 +1,149 @@
+"""Bugs that other control planes had in public while they carried things out, one test each."""
+
+import pytest
+
+from pools.models import Allocation, Capacity, Claim, Member, Operation
+from pools.reconcile import allocations, targets
+from pools.services import allocations as services
+from tests.factories import Clock
+from tests.reconcile.binding import Lab, has_to_answer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """Two nodes of four cards, and an object for each member."""
+    has_to_answer(monkeypatch)
+    return Lab(tmp_path, Clock(), mode="node", nodes=2)
+
+
+def later(lab, **delta):
+    lab.clock.forward(**(delta or {"seconds": 30}))
+    lab.advance()
+
+
+class TestACreate:
+    @pytest.mark.parametrize("code", ["timeout", "truncated", "server_error"])
+    def test_that_timed_out_and_succeeded_is_not_made_twice(self, lab, code):
+        id = lab.ask(2)
+        lab.store.fail(code, call="apply", when="after", times=3)
+
+        lab.advance()
+        for _ in range(5):
+            later(lab, minutes=2)
+
+        assert lab.state(id) == "active" and lab.orders_there() == [str(id)] and len(lab.there()) == 1
+        lab.check()
+
+    def test_elsewhere_comes_only_when_the_old_one_is_gone(self, lab):
+        """The new one was made while the old one still ran, and both were billed."""
+        id = lab.ask(2)
+        lab.store.fail("no_capacity", call="apply", when="after")
+        for _ in range(8):
+            later(lab)
+
+            assert len(lab.there()) <= 1 and Claim.objects.filter(released_at=None).count() <= 1
+
+        assert lab.state(id) == "active" and Member.objects.filter(allocation_id=id).count() == 1
+        lab.check()
+
+
+class TestADelete:
+    def test_of_a_workload_behind_our_back_leaves_no_devices_behind_when_it_is_given_back(self, lab):
+        id = lab.ask(2)
+        lab.advance()
+        with lab.store.changing() as state:
+            state.targets.clear()
+
+        lab.release(id)
+        lab.advance()
+
+        assert lab.state(id) == "released"
+        assert all(row.free_milli == row.total_milli for row in Capacity.objects.filter(kind="cards"))
+        lab.check()
+
+    def test_that_timed_out_leaves_no_ghost_beside_the_next_one(self, lab):
+        first = lab.ask(4)
+        lab.advance()
+        lab.release(first)
+        lab.store.fail("timeout", call="apply", when="before")
+        lab.advance()
+        second = lab.ask(4)
+        assert Capacity.objects.filter(kind="cards", free_milli=0).count() == 2, "not free while nobody knows"
+
+        for _ in range(4):
+            later(lab)
+
+        assert (lab.state(first), lab.state(second)) == ("released", "active")
+        assert lab.orders_there() == [str(second)]
+        lab.check()
+
+
+class TestAMessage:
+    def test_that_is_delivered_again_after_an_hour_does_nothing(self, lab):
+        id = lab.ask(1)
+        lab.advance()
+        attempts = list(Operation.objects.values_list("id", "attempts", "calls"))
+
+        later(lab, hours=1)
+
+        assert list(Operation.objects.values_list("id", "attempts", "calls")) == attempts
+        lab.release(id)
+        lab.advance()
+        later(lab, hours=1)
+        assert lab.state(id) == "released" and lab.there() == {}
+        lab.check()
+
+
+class TestAPlatformThatComesBack:
+    def test_finds_nothing_deleted(self, lab):
+        """Whoever rejoined was told to carry nothing, because nothing was known of it meanwhile."""
+        ids = [lab.ask(1), lab.ask(2)]
+        lab.advance()
+        before = lab.there()
+        lab.store.fail("unreachable", call="identity", times=-1)
+        for _ in range(6):
+            later(lab, hours=4)
+            assert lab.there() == before and {lab.state(id) for id in ids} == {"active"}
+        assert Capacity.objects.filter(claimed_milli__gt=0, kind="cards").exists(), "never counted free"
+
+        lab.simulation.heal()
+        for _ in range(3):
+            later(lab)
+
+        assert lab.orders_there() == sorted(map(str, ids)) and {lab.state(id) for id in ids} == {"active"}
+        lab.check()
+
+
+class TestALease:
+    def test_that_ended_while_the_platform_was_away_is_taken_off_when_it_is_back(self, lab):
+        id = lab.ask(1, lease_seconds=60)
+        lab.advance()
+        lab.store.fail("unreachable", call="identity", times=-1)
+        lab.clock.forward(seconds=61)
+        services.end_leases(now=lab.clock.now)
+        lab.advance()
+        assert lab.state(id) == "releasing" and lab.orders_there() == [str(id)]
+        assert Allocation.objects.get(id=id).ended_at is None
+
+        lab.simulation.heal()
+        for _ in range(3):
+            later(lab, minutes=1)
+
+        assert lab.state(id) == "released" and lab.there() == {}
+        lab.check()
+
+
+class TestTwoSweeps:
+    def test_of_one_moment_order_once(self, lab):
+        ids = [lab.ask(1) for _ in range(3)]
+        for _ in range(2):
+            allocations.advance(clock=lab.clock)
+        for _ in range(2):
+            targets.run(pool_id=lab.pool.id, clock=lab.clock)
+        lab.advance()
+
+        assert {lab.state(id) for id in ids} == {"active"}
+        assert set(Operation.objects.values_list("attempts", flat=True)) == {1}
+        lab.check()
