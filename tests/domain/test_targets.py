@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import Absent, Denied, Found, Manifest, Mode, NoCapacity, Order, Permanent, Transient
+from connectors import catalog
+from connectors.contract import Absent, Denied, Found, Mode, NoCapacity, Order, Permanent, Transient
 from pools.domain import targets
 from tests.factories import NOW
 
 ALLOCATION, OTHER, POOL = UUID(int=1), UUID(int=2), UUID(int=3)
 
 
-def mode(per, name="some"):
-    return Mode(name=name, grain="node", target="vm", per=per, forms=("whole",))
+def mode(per):
+    return Mode(name="some", grain="node", target="vm", per=per, forms=("whole",))
 
 
 def key(per, installation="ours", allocation_id=ALLOCATION, index=0, pool_id=POOL, node_ref="n1"):
@@ -56,11 +57,10 @@ class TestAKey:
 
 
 class TestTheMode:
-    MANIFEST = Manifest(
-        kind="k", label="K", settings=(), modes=(mode("node", "first"), mode("member", "second")), connector="m:C"
-    )
+    MANIFEST = catalog.manifest("simulated")
+    FIRST, LAST = MANIFEST.modes[0].name, MANIFEST.modes[-1].name
 
-    @pytest.mark.parametrize(("name", "found"), [("second", "second"), ("", "first"), ("gone", "first")])
+    @pytest.mark.parametrize(("name", "found"), [(LAST, LAST), ("", FIRST), ("gone", FIRST)])
     def test_is_that_of_the_name_or_the_first(self, name, found):
         assert targets.mode_of(self.MANIFEST, name).name == found
 

@@ -3,7 +3,6 @@
 import pytest
 
 from pools.models import Allocation, Capacity, Claim, Member, Operation
-from pools.reconcile import allocations, targets
 from pools.services import allocations as services
 from tests.factories import Clock
 from tests.reconcile.binding import Lab, has_to_answer
@@ -132,18 +131,4 @@ class TestALease:
             later(lab, minutes=1)
 
         assert lab.state(id) == "released" and lab.there() == {}
-        lab.check()
-
-
-class TestTwoSweeps:
-    def test_of_one_moment_order_once(self, lab):
-        ids = [lab.ask(1) for _ in range(3)]
-        for _ in range(2):
-            allocations.advance(clock=lab.clock)
-        for _ in range(2):
-            targets.run(pool_id=lab.pool.id, clock=lab.clock)
-        lab.advance()
-
-        assert {lab.state(id) for id in ids} == {"active"}
-        assert set(Operation.objects.values_list("attempts", flat=True)) == {1}
         lab.check()
