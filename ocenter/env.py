@@ -139,7 +139,8 @@ class Env(BaseSettings):
     """A proxy in front sets X-Forwarded-Proto and nobody can reach this process around it."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)] = ()
     """Further host names to answer to, beside localhost and the one in `url`."""
-    web_threads: Annotated[int, Field(ge=1, le=256)] = 8
+    web_threads: Annotated[int, Field(ge=1, le=256)] = 32
+    """Requests that wait for each other's commit are committed together, so threads that wait save work."""
     worker_processes: Annotated[int, Field(ge=1, le=256)] = 3
     """From three on, one is always free for pools that answer soon (pools/reconcile/lanes.py)."""
     worker_queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_queues)] = ()

@@ -1,5 +1,6 @@
 """The web server: granian with one process, so that /metrics counts everything, and threads."""
 
+import gc
 import os
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,8 @@ from granian.server import Server
 
 from ocenter import child, logs
 from ocenter.env import Env, load
+
+_NEW_OBJECTS_MOST = 20_000  # until garbage is looked for; an answer to a bulk request has some more
 
 
 def serve(env: Env) -> None:
@@ -31,6 +34,10 @@ def _load(server: int) -> Callable[..., Any]:
     child.die_with_parent(server)  # else the worker process would keep the port when the server is killed
     from ocenter.wsgi import application
 
+    # What is there by now stays: who looks for garbage among it with every large request only loses time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS_MOST)
     return application
 
 

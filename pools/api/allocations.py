@@ -1,6 +1,5 @@
 """/allocations"""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -65,8 +64,8 @@ class Allocations(base.View):
     def together(self, request: Request) -> Response | None:
         """As ``post``, committed with those who ask at the same moment. A key that was used before is told there."""
         now, answer = timezone.now(), partial(self._answered, request)
-        asked = requests.read(parsing.mapping(request), actor=auth.actor(request), now=now)
-        made = together.submit(replace(asked, once=idempotency.ticket(request, answer)), now=now)
+        body, once = parsing.mapping(request), idempotency.ticket(request, answer)
+        made = together.submit(body, actor=auth.actor(request), once=once, now=now)
         if isinstance(made, KeyUsed):
             return None
         if isinstance(made, DomainError):

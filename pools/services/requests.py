@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from pools.domain import filters, ids, request_body
-from pools.domain.access import Access
 from pools.domain.actors import Actor
 from pools.domain.errors import Denied, DomainError, FieldError, Invalid, ProjectSuspended
 from pools.domain.request import Wanted
@@ -41,9 +40,14 @@ def read_all(bodies: Sequence[Any], *, actor: Actor, now: datetime, verb: str = 
     Whoever asks needs the right (``verb`` of allocations) in the project of each. What is wrong is Invalid with all
     mistakes, Denied, or ProjectSuspended.
     """
-    known = _Known(bodies, actor.access)
+    return read_each([(body, actor) for body in bodies], now=now, verb=verb)
+
+
+def read_each(asking: Sequence[tuple[Any, Actor]], *, now: datetime, verb: str = "create") -> list[Asked | DomainError]:
+    """As ``read_all``, for the bodies of many people."""
+    known = _Known([body for body, _ in asking])
     found: list[Asked | DomainError] = []
-    for body in bodies:
+    for body, actor in asking:
         try:
             found.append(known.asked(body, actor, now, verb))
         except DomainError as error:
@@ -62,15 +66,15 @@ def read(body: Any, *, actor: Actor, now: datetime, verb: str = "create") -> Ask
 class _Known:
     """What the bodies refer to, read at once."""
 
-    def __init__(self, bodies: Sequence[Any], access: Access) -> None:
+    def __init__(self, bodies: Sequence[Any]) -> None:
         given = [body for body in bodies if isinstance(body, Mapping)]
         self._flavors = _flavors({_text(body, "flavor") for body in given})
-        self._projects = _projects({_text(body, "project") for body in given}, access)
+        self._projects = _projects({_text(body, "project") for body in given})
 
     def asked(self, body: Any, actor: Actor, now: datetime, verb: str) -> Asked:
         wanted = self._wanted(body, now)
         project = self._projects.get(wanted.project)
-        if project is None:
+        if project is None or not actor.access.within("project", "read", project.lineage):
             detail = "There is no such project, or none that you may know of."
             raise Invalid(fields=(FieldError("project", "bad_value", detail),))
         if not actor.access.within("allocation", verb, project.lineage):
@@ -106,13 +110,12 @@ def _flavors(names: set[str]) -> dict[str, dict[str, Any]]:
     return dict(Flavor.objects.filter(removed_at=None).values_list("name", "spec"))
 
 
-def _projects(references: set[str], access: Access) -> dict[str, _Project]:
+def _projects(references: set[str]) -> dict[str, _Project]:
     by_id = [id for word in references if (id := filters.as_uuid(word))]
     with prepared.cursor() as cursor:
         cursor.execute(_PROJECTS, [by_id, [word for word in references if word]])
         found = [_Project(*row) for row in cursor.fetchall()]
-    may = [project for project in found if access.within("project", "read", project.lineage)]
-    return {reference: project for project in may for reference in (str(project.id), project.path)}
+    return {reference: project for project in found for reference in (str(project.id), project.path)}
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

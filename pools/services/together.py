@@ -1,4 +1,4 @@
-"""Single requests of one process that come at the same moment are claimed and committed together.
+"""Single requests of one process that come at the same moment are read, claimed and committed together.
 
 Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Nobody waits for
 company: alone, a request is a batch of one at once. What makes a batch fail is found by running each of it alone.
@@ -6,17 +6,20 @@ company: alone, a request is a batch of one at once. What makes a batch fail is 
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
+from pools.domain.actors import Actor
 from pools.domain.errors import DomainError
 from pools.selectors import allocations as seen
 from pools.selectors.allocations import AllocationRow
-from pools.services import claims
+from pools.services import claims, requests
 from pools.services.batches import Made
 from pools.services.claiming import Asked
+from pools.services.idempotency import Once
 
 log = structlog.get_logger(__name__)
 
@@ -28,15 +31,15 @@ MOST: Final = 100
 class _Ticket:
     """A request that waits for its answer, or for its turn to work for all."""
 
-    def __init__(self, asked: Asked, now: datetime) -> None:
-        self.asked, self.now = asked, now
+    def __init__(self, body: Any, actor: Actor, once: Once | None, now: datetime) -> None:
+        self.body, self.actor, self.once, self.now = body, actor, once, now
         self.turn = threading.Event()
         self.answer: Answer | None = None
         self.is_alone = False
 
     @property
     def key(self) -> tuple[object, str] | None:
-        return (self.asked.once.user_id, self.asked.once.key) if self.asked.once else None
+        return (self.once.user_id, self.once.key) if self.once else None
 
 
 class _Line:
@@ -83,12 +86,13 @@ class _Line:
 _line = _Line()
 
 
-def submit(asked: Asked, *, now: datetime) -> Answer:
-    """Return the allocation that was made of a request, as it was just after the commit, or why there is none.
+def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answer:
+    """Return the allocation that was made of a body, as it was just after the commit, or why there is none.
 
-    Not inside of a transaction: the commit of all who came together is what it waits for.
+    ``once`` is the key with which it came. Not inside of a transaction: the commit of all who came together is what it
+    waits for.
     """
-    ticket = _Ticket(asked, now)
+    ticket = _Ticket(body, actor, once, now)
     if not _line.join(ticket):
         ticket.turn.wait()
     if ticket.answer is None and not ticket.is_alone:
@@ -120,9 +124,17 @@ def _work(own: _Ticket) -> None:
 
 
 def _submitted(batch: Sequence[_Ticket]) -> list[Answer]:
-    answers = claims.submit([ticket.asked for ticket in batch], now=max(ticket.now for ticket in batch))
-    made = [answer for answer in answers if isinstance(answer, Made)]
+    now = max(ticket.now for ticket in batch)
+    read = requests.read_each([(ticket.body, ticket.actor) for ticket in batch], now=now)
+    asked = [
+        each if isinstance(each, DomainError) else replace(each, once=ticket.once)
+        for ticket, each in zip(batch, read, strict=True)
+    ]
+    fine = [each for each in asked if isinstance(each, Asked)]
+    answers = iter(claims.submit(fine, now=now) if fine else ())
+    found = [next(answers) if isinstance(each, Asked) else each for each in asked]
+    made = [answer for answer in found if isinstance(answer, Made)]
     rows = {answer.allocation_id: answer.row for answer in made if answer.row is not None}
     if others := [answer.allocation_id for answer in made if answer.row is None]:
         rows |= {row.id: row for row in seen.some(others)}
-    return [rows[answer.allocation_id] if isinstance(answer, Made) else answer for answer in answers]
+    return [rows[answer.allocation_id] if isinstance(answer, Made) else answer for answer in found]

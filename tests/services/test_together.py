@@ -1,18 +1,18 @@
 """Requests that come at the same moment: committed together, each with its own answer and its own key."""
 
-from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
 
+import msgspec
 import pytest
 from django.db import connection
 
-from pools.domain.errors import DomainError, KeyUsed, NoCapacity
+from pools.domain.errors import DomainError, Invalid, KeyUsed, NoCapacity
 from pools.domain.request import PerMember
 from pools.models import Allocation, IdempotencyKey
 from pools.services import claims, together
 from pools.services.idempotency import Kept, Once
-from tests.factories import person
+from tests.factories import ALICE, person
 from tests.services import at_once
 from tests.services.asking import World
 
@@ -24,13 +24,14 @@ def world():
     return World()
 
 
-def ask(world, devices=1, **fields):
-    return together.submit(world.asked(devices, **fields), now=world.clock.now)
+def ask(world, devices=1, once=None, **fields):
+    body = msgspec.to_builtins(world.asked(devices, **fields).wanted)
+    return together.submit(body, actor=ALICE, once=once, now=world.clock.now)
 
 
 def with_key(world, user, key, devices=1, fingerprint=b"f"):
     once = Once(user.id, key, fingerprint, lambda row: Kept(201, {}, str(row.id).encode(), (row.id,)))
-    return together.submit(replace(world.asked(devices), once=once), now=world.clock.now)
+    return ask(world, devices, once)
 
 
 @pytest.fixture
@@ -89,6 +90,16 @@ class TestRequestsAtTheSameMoment:
 
         assert [answer.state for answer in answers] == ["active"] * 3
         world.check()
+
+    def test_are_refused_each_for_its_own_mistake(self, world, sizes, monkeypatch):
+        calls = [partial(ask, world, 1), partial(ask, world, 1, members=0), partial(ask, world, 1, project="no/where")]
+
+        answers = behind_a_busy_one(world, monkeypatch, *calls)
+
+        assert sizes == [1, 1]
+        wrong = [answer.fields[0].field for answer in answers if isinstance(answer, Invalid)]
+        assert sorted(wrong) == ["members", "project"]
+        assert [answer.state for answer in answers if not isinstance(answer, Invalid)] == ["active"]
 
     def test_alone_is_a_batch_at_once(self, world, sizes):
         assert ask(world).state == "active" and sizes == [1]
