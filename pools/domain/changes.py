@@ -70,7 +70,7 @@ class _Search:
     ) -> None:
         self._view, self._wanted, self._short, self._tells_nodes = view, wanted, short, tells_nodes
         self._policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
-        self._draft = Draft(view, is_explained=False)
+        self._draft = Draft(view, is_explained=False, tells_why=False)
 
     def changes(self) -> Iterator[Change]:
         if self._short:
@@ -235,4 +235,4 @@ class _Search:
             yield Change(code="wait", detail=f"It fits when leases end in {seconds} s.", patch={"queue": True})
 
     def _fits_in(self, view: View) -> bool:
-        return isinstance(Draft(view, is_explained=False).plan(self._wanted, self._policy), Decision)
+        return isinstance(Draft(view, is_explained=False, tells_why=False).plan(self._wanted, self._policy), Decision)

@@ -44,24 +44,44 @@ class Index:
         self._by_pool: dict[UUID, dict[str, list[int]]] = {pool.id: {} for pool in board.view.pools}
         for number, row in enumerate(self._rows):
             self._by_pool[row.pool_id].setdefault(row.model or "", []).append(number)
+        self._having: dict[str, list[int]] = {}  # the places of pools in the view, by the model that they have
+        for place, pool in enumerate(board.view.pools):
+            for model in self._by_pool[pool.id]:
+                self._having.setdefault(model, []).append(place)
         self.models = tuple(sorted({row.model for row in self._rows if row.model}))
 
-    def groups(self, wanted: Wanted, choice: Choice, policy: Policy) -> tuple[list[Group], list[PoolRefusal]]:
-        """Return the groups of rows that the choice may use, and why the pools without one have none."""
-        found: list[Group] = []
-        refused: list[PoolRefusal] = []
+    def groups(self, wanted: Wanted, choice: Choice, policy: Policy) -> list[Group]:
+        """Return the groups of rows that the choice may use."""
+        models = self._models(wanted, choice)
+        having = self._having if not wanted.devices_per_member else models
+        places = sorted({place for model in having for place in self._having.get(model, ())})
+        pools = [self._board.view.pools[place] for place in places]
+        return [group for _, own, _ in self._each(wanted, choice, policy, models, pools) for group in own]
+
+    def refused(self, wanted: Wanted, choice: Choice, policy: Policy) -> list[PoolRefusal]:
+        """Return why the pools without such a group have none."""
+        found = self._each(wanted, choice, policy, self._models(wanted, choice), self._board.view.pools)
+        return [
+            PoolRefusal(pool_id=pool.id, code=code, nodes=self._nodes(pool)) for pool, own, code in found if not own
+        ]
+
+    def _models(self, wanted: Wanted, choice: Choice) -> tuple[str, ...]:
+        if not wanted.devices_per_member:
+            return ("",)
+        return choices.models(choice, self.models, self._board.view.chips)
+
+    def _each(
+        self, wanted: Wanted, choice: Choice, policy: Policy, models: Sequence[str], pools: Iterable[PoolView]
+    ) -> Iterator[tuple[PoolView, list[Group], str]]:
+        """Yield each pool with its groups, and the reason where it has none."""
         form = choices.form(wanted, choice)
-        models = ("",) if form == "cpu" else choices.models(choice, self.models, self._board.view.chips)
         terms = labels.requirements(wanted.pools.labels or "")
-        for pool in self._board.view.pools:
+        for pool in pools:
             code = _refusal(wanted, pool, form, terms)
             own: list[Group] = []
             if not code:
                 own, code = self._of_pool(wanted, choice, pool, form, models, policy)
-            found += own
-            if not own:
-                refused.append(PoolRefusal(pool_id=pool.id, code=code, nodes=self._nodes(pool)))
-        return found, refused
+            yield pool, own, code
 
     def advice(self, pool_id: UUID, model: str) -> list[int]:
         """Return the rows that only show whether a shape fits."""

@@ -4,13 +4,13 @@ A request is tried choice by choice; within a choice everything that fits is com
 for one request. A ``Draft`` answers for many of one read, each after the ones before: bulk, gangs, queue, simulation.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 from pools.domain import choices, counters, explanation, gangs, knowledge, policies, refusals
 from pools.domain.board import Board
 from pools.domain.candidates import View
-from pools.domain.decisions import Decision, Placed, PoolRefusal, Refusal
+from pools.domain.decisions import Decision, Placed, Refusal
 from pools.domain.gangs import Site, Step
 from pools.domain.groups import Index
 from pools.domain.lanes import Lane, Score
@@ -18,15 +18,16 @@ from pools.domain.policies import Policy
 from pools.domain.request import Choice, Wanted
 from pools.domain.rows import Need
 
+_NO = Refusal(code="no_capacity", is_exhausted=False)
 _TRIED = 8  # groups in which a gang is planned to the end: the best by their first member
 
 
 class Rank(NamedTuple):
     """What one choice may use: a site for each pool and model, and lanes over all sites whose needs are alike."""
 
+    choice: Choice
     sites: tuple[Site, ...]
     lanes: tuple[tuple[Lane, dict[int, Site]], ...]
-    refused: tuple[PoolRefusal, ...]
 
 
 class Found(NamedTuple):
@@ -45,14 +46,17 @@ def plan(view: View, wanted: Wanted, policy: Policy | None = None) -> Decision |
 
 
 class Draft:
-    """Decisions on one read, one after another. ``is_explained`` False leaves the explanations out: it is faster."""
+    """Decisions on one read, one after another.
 
-    def __init__(self, view: View, *, is_explained: bool = True) -> None:
+    It is faster without explanations (``is_explained``) and without the reasons of refusals (``tells_why``).
+    """
+
+    def __init__(self, view: View, *, is_explained: bool = True, tells_why: bool = True) -> None:
         self.view = view
         self.board = Board(view, knowledge.of(view.prices, view.chips))
         self.index = Index(self.board)
         counters.pack_unobserved(self.board, self.index)
-        self._is_explained = is_explained
+        self._is_explained, self._tells_why = is_explained, tells_why
         self._ranks: dict[Hashable, tuple[Rank, ...]] = {}
         self._refused: dict[Hashable, Refusal] = {}
 
@@ -76,8 +80,12 @@ class Draft:
             if found is not None:
                 return self._decision(wanted, policy, number, rank, found)
             self.board.rollback(mark)
-        self._refused[kind] = refusals.explain(self.board, wanted, [(rank.sites, rank.refused) for rank in ranks])
+        self._refused[kind] = self._refusal(wanted, policy, ranks) if self._tells_why else _NO
         return self._refused[kind]
+
+    def _refusal(self, wanted: Wanted, policy: Policy, ranks: Sequence[Rank]) -> Refusal:
+        refused = [(rank.sites, self.index.refused(wanted, rank.choice, policy)) for rank in ranks]
+        return refusals.explain(self.board, wanted, refused)
 
     def ranks(self, wanted: Wanted, policy: Policy) -> tuple[Rank, ...]:
         """Return what each choice of the request may use, in their order."""
@@ -104,8 +112,7 @@ class Draft:
         )
 
     def _rank(self, wanted: Wanted, choice: Choice, policy: Policy) -> Rank:
-        groups, refused = self.index.groups(wanted, choice, policy)
-        sites = tuple(Site(self.board, group, policy) for group in groups)
+        sites = tuple(Site(self.board, group, policy) for group in self.index.groups(wanted, choice, policy))
         by_need: dict[Need, list[Site]] = {}
         if wanted.members == 1:
             for site in sites:
@@ -116,7 +123,7 @@ class Draft:
             members = [(slot, site.group.given) for site in alike for slot in site.group.slots]
             owners = {slot: site for site in alike for slot in site.group.slots}
             lanes.append((Lane(self.board, alike[0].ways, members), owners))
-        return Rank(sites, tuple(lanes), tuple(refused))
+        return Rank(choice, sites, tuple(lanes))
 
     def _one(self, rank: Rank, wanted: Wanted) -> Found | None:
         """Take the best place of all for a single member."""

@@ -9,7 +9,8 @@ up binds. As in Kueue's cohorts, but the row above has a nominal of its own and 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from operator import attrgetter
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 MILLI_MOST: Final = 10**12
@@ -81,7 +82,10 @@ class Row:
     @property
     def limit_milli(self) -> int | None:
         """What it may use at most, whatever the rows above say; None is without limit."""
-        return min((each for each in (self.most_milli, self.hard_limit_milli) if each is not None), default=None)
+        most, hard = self.most_milli, self.hard_limit_milli
+        if most is None or hard is None:
+            return hard if most is None else most
+        return min(most, hard)
 
     @property
     def guarantee_milli(self) -> int:
@@ -149,18 +153,25 @@ class Book:
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = {row.id: row for row in rows}
         self._before = {row.id: (row.used_milli, row.open_guarantee_milli) for row in self._rows.values()}
-        self._of_project: dict[UUID, list[Row]] = {}
+        self._of_project: dict[UUID, dict[UUID | None, list[Row]]] = {}
         for row in self._rows.values():
-            self._of_project.setdefault(row.project_id, []).append(row)
+            self._of_project.setdefault(row.project_id, {}).setdefault(row.model_id, []).append(row)
+        self._above: dict[int, list[Row]] = {}
 
     def matching(self, ask: Ask) -> list[Row]:
         """Return the rows that count it, those of the asking project first and its root's last."""
-        return [
-            row
-            for project_id in reversed(ask.lineage)
-            for row in self._of_project.get(project_id, ())
-            if row.counts(ask)
-        ]
+        return [row for rows in self._matching(ask) for row in rows]
+
+    def _matching(self, ask: Ask) -> list[list[Row]]:
+        """Return the rows that count it of each project, the asking one first and its root last."""
+        found = []
+        for project_id in reversed(ask.lineage):
+            of_models = self._of_project.get(project_id, {})
+            rows = [row for row in of_models.get(None, ()) if row.counts(ask)]
+            if ask.model_id is not None:
+                rows += [row for row in of_models.get(ask.model_id, ()) if row.counts(ask)]
+            found.append(rows)
+        return found
 
     def take(self, ask: Ask) -> Taken | Shortfall:
         """Count it in all matching rows, or in none and tell which one has no room.
@@ -169,9 +180,10 @@ class Book:
         """
         if ask.milli == 0 and ask.units_milli == 0:
             return Taken((), False)
-        matching = self.matching(ask)
-        if not {ask.lineage[0], ask.lineage[-1]} <= {row.project_id for row in matching}:
+        of_projects = self._matching(ask)
+        if not of_projects[0] or not of_projects[-1]:
             return Shortfall(None, ask.milli, 0, "no_quota")
+        matching = [row for rows in of_projects for row in rows]
         steps: list[_Step] = []
         for chain in self._chains(matching):
             wanted = chain[0].amount(ask)
@@ -183,9 +195,8 @@ class Book:
                 steps.append(step)
         for step in steps:
             step.apply()
-        return Taken(
-            tuple(sorted(row.id for row in matching)), any(row.used_milli > row.nominal_milli for row in matching)
-        )
+        is_borrowed = any(row.used_milli > row.nominal_milli for row in matching)
+        return Taken(tuple(sorted([row.id for row in matching], key=_number)), is_borrowed)
 
     def give_back(self, ask: Ask) -> None:
         """Count it no more. What matches now is what counts it: a row that came later began with all that was used.
@@ -200,21 +211,30 @@ class Book:
         """Return what differs from the beginning, by id."""
         return [
             Change(row.id, row.used_milli - used, row.open_guarantee_milli - kept)
-            for row in sorted(self._rows.values(), key=lambda row: row.id)
+            for row in sorted(self._rows.values(), key=lambda row: row.id.int)
             for used, kept in [self._before[row.id]]
             if (row.used_milli, row.open_guarantee_milli) != (used, kept)
         ]
 
     def _chains(self, matching: Sequence[Row]) -> Iterator[list[Row]]:
         """Yield the rows of each scope, from the one nearest to the asking project up."""
-        climbed: set[UUID] = set()
+        climbed: set[int] = set()
         for row in matching:
-            if row.id not in climbed:
-                chain = [row]
-                while (parent_id := chain[-1].parent_id) is not None:
-                    chain.append(self._rows[parent_id])
-                climbed.update(each.id for each in chain)
+            if id(row) not in climbed:
+                chain = self._chain(row)
+                climbed.update(map(id, chain))
                 yield chain
+
+    def _chain(self, row: Row) -> list[Row]:
+        """Return a row and those above it."""
+        known = self._above.get(id(row))
+        if known is None:
+            above = [] if row.parent_id is None else self._chain(self._rows[row.parent_id])
+            known = self._above[id(row)] = [row, *above]
+        return known
+
+
+_number = attrgetter("int")  # of a UUID: compared faster, and in the same order
 
 
 def compute_units(milli: int, compute_unit_milli: int) -> int:
@@ -231,8 +251,7 @@ def room(chain: Sequence[Row], most_milli: int | None = None) -> int:
     return bisect_left(range(1, most_milli + 1), True, key=lambda milli: not _fits(chain, milli))
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """A row with the counters it would have. ``uncovered_milli`` is what no guarantee right below it covers."""
 
     row: Row

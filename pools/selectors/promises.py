@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import gt
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,9 +12,10 @@ from pools.domain import choices, windows
 from pools.domain.candidates import Card, PoolView
 from pools.domain.profiles import Layout
 from pools.domain.request import Wanted
-from pools.selectors import booked, candidates
+from pools.selectors import booked, candidates, positions
 from pools.selectors.candidates import COLUMNS, JOINS, Read, Scores
 from pools.selectors.placeable import Fleet
+from pools.selectors.positions import Positions
 
 ROWS_MOST: Final = 4096
 
@@ -40,6 +42,8 @@ FROM booking b JOIN capacity c ON c.id = b.capacity_id JOIN pool p ON p.id = c.p
 """
 _HOST_ID: Final = 12
 _HOST_FREE: Final = slice(13, 15)
+_TOTAL: Final = 15  # and what else COLUMNS has of the positions
+_LAYOUT: Final = 19
 
 
 def later(
@@ -97,7 +101,7 @@ def promised(
         if own and place in room:
             milli, mib = (have - sum(taken) for have, taken in zip(room[place], _columns(claimed), strict=True))
             free[place] = (milli, mib) if is_piece else (min(milli, own[0].milli), min(mib, own[0].mib))
-    pieces = {(row[0], position): lying for row in found for position, lying in candidates.pieces_of(row).items()}
+    pieces = {(row[0], position): lying for row in found for position, lying in positions.pieces(row[_LAYOUT]).items()}
     # A host beside its own cards is no place of its own.
     hosts = {row[_HOST_ID] for row in found if row[4] != "host"}
     found = [row for row in found if row[0] not in hosts]
@@ -142,9 +146,9 @@ def _built(
         if row[_HOST_ID]:
             row[_HOST_FREE] = free.get((row[_HOST_ID], 1), (0, 0))
 
-    def cards(row: Sequence[Any]) -> tuple[Card, ...]:
-        totals, groups = zip(row[15], row[16], strict=True), row[26]
-        return tuple(
+    def there(row: Sequence[Any]) -> Positions:
+        all_milli, all_mib, faulty_milli, groups, _ = row[_TOTAL:]
+        cards = tuple(
             Card(
                 position,
                 free[row[0], position][0],
@@ -154,9 +158,10 @@ def _built(
                 groups[position - 1] if position <= len(groups) else "",
                 pieces.get((row[0], position), ()),
             )
-            for position, (total_milli, total_mib) in enumerate(totals, start=1)
+            for position, (total_milli, total_mib) in enumerate(zip(all_milli, all_mib, strict=True), start=1)
             if free.get((row[0], position), (0, 0))[0] > 0
         )
+        return Positions(cards, sum(map(gt, all_milli, faulty_milli)), len(all_milli))
 
     models = {pair.model: pair.model_id for pair in fleet.room}
-    return candidates.built(found, pools, scores, models, cards, is_exhausted=is_exhausted)
+    return candidates.built(found, pools, scores, models, there, is_exhausted=is_exhausted)

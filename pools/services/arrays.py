@@ -5,6 +5,7 @@ A list of a thousand values is one parameter; made by hand its text costs a tent
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 
 def literal(values: Iterable[Any]) -> str:
@@ -12,11 +13,25 @@ def literal(values: Iterable[Any]) -> str:
     return texts([None if value is None else str(value) for value in values])
 
 
+def plain(values: Iterable[Any]) -> str:
+    """Return the text of an array of ids, numbers, booleans, instants or plain words, which need no quotes."""
+    return "{" + ",".join([_plain(value) for value in values]) + "}"
+
+
+def _plain(value: Any) -> str:
+    if type(value) is UUID:
+        return f"{value.int:032x}"  # three times as fast as with its dashes
+    return "NULL" if value is None else str(value)
+
+
 def texts(values: Sequence[str | None]) -> str:
     """Return the text of an array of texts."""
     if None in values:
         return "{" + ",".join(["NULL" if value is None else f'"{_escaped(value)}"' for value in values]) + "}"
-    return '{"' + '","'.join(map(_escaped, values)) + '"}' if values else "{}"  # type: ignore[arg-type]  # none is None
+    text = '","'.join(values)  # type: ignore[arg-type]  # none is None
+    if "\\" in text or text.count('"') > 2 * (len(values) - 1):
+        text = '","'.join(map(_escaped, values))  # type: ignore[arg-type]
+    return f'{{"{text}"}}' if values else "{}"
 
 
 def numbers(values: Iterable[int]) -> str:
@@ -25,4 +40,4 @@ def numbers(values: Iterable[int]) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"') if '"' in value or "\\" in value else value
+    return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -124,7 +124,8 @@ class Batch:
         )
 
     def _plan(self, asked: Sequence[Asked], read: Read) -> tuple[list[Planned], dict[UUID, Refusal]]:
-        draft = Draft(read.view, is_explained=len(asked) <= _EXPLAINED_MOST)
+        is_last = read.view.is_exhausted or self._round == candidates.ROUNDS - 1
+        draft = Draft(read.view, is_explained=len(asked) <= _EXPLAINED_MOST, tells_why=is_last)
         planned: list[Planned] = []
         refused: dict[UUID, Refusal] = {}
         for each in asked:

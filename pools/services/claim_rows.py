@@ -21,6 +21,22 @@ _json = msgspec.json.Encoder()
 _CERTAINTIES: Final = {"device": "assigned", "node": "unknown", "pool": "unknown"}
 
 
+_MEMBER: Final = (
+    "member_allocations",
+    "member_numbers",
+    "member_pools",
+    "member_nodes",
+    "targets",
+    "operations",
+    "operation_states",
+)
+_CLAIM: Final = (
+    *("claims", "claim_allocations", "claim_members", "claim_pools", "claim_rows", "positions", "starts"),
+    *("claim_milli", "claim_mib", "profiles", "kinds", "projects", "certainties", "prices"),
+)
+_QUOTED: Final = {"positions", "starts", "profiles"}
+
+
 class Holder(NamedTuple):
     """Who takes: the allocation, how, and until when at the latest (None: open-ended)."""
 
@@ -141,10 +157,10 @@ class Rows:
         """Return the parameters of claim_guard."""
         rows = sorted(self._taken.items())
         return {
-            "rows": arrays.literal(row for row, _ in rows),
+            "rows": arrays.plain(row for row, _ in rows),
             "milli": arrays.literal(arrays.numbers(_sum(taken.milli)) for _, taken in rows),
             "mib": arrays.literal(arrays.numbers(_sum(taken.mib)) for _, taken in rows),
-            "until": arrays.literal(taken.until_at for _, taken in rows),
+            "until": arrays.plain(taken.until_at for _, taken in rows),
             "layouts": arrays.literal(_text(taken.seen) for _, taken in rows),
             "uncut": arrays.literal(arrays.numbers(taken.uncut) for _, taken in rows),
         }
@@ -152,13 +168,8 @@ class Rows:
     def taken(self) -> dict[str, Any]:
         """Return the parameters of claim_take."""
         rows = sorted(self._taken.items())
-        members, claims = _columns(self._members, 7), _columns(self._claims, 14)
-        names = (
-            *("claims", "claim_allocations", "claim_members", "claim_pools", "claim_rows", "positions", "starts"),
-            *("claim_milli", "claim_mib", "profiles", "kinds", "projects", "certainties", "prices"),
-        )
         return {
-            "rows": arrays.literal(row for row, _ in rows),
+            "rows": arrays.plain(row for row, _ in rows),
             **{
                 f"{owned}_{unit}": arrays.literal(
                     arrays.numbers(amounts[owned]) if owned in amounts else None for amounts in of_rows
@@ -167,20 +178,17 @@ class Rows:
                 for owned in ("claimed", "held")
             },
             "layouts": arrays.literal(_text(_changed(taken)) for _, taken in rows),
-            **dict(
-                zip(
-                    ("member_allocations", "member_numbers", "member_pools", "member_nodes", "targets", "operations",
-                     "operation_states"),
-                    members,
-                    strict=True,
-                )
-            ),
-            **dict(zip(names, claims, strict=True)),
-        }  # fmt: skip
+            **_columns(_MEMBER, self._members),
+            **_columns(_CLAIM, self._claims),
+        }
 
 
-def _columns(rows: list[tuple[Any, ...]], count: int) -> list[str]:
-    return [arrays.literal(column) for column in zip(*rows, strict=True)] if rows else ["{}"] * count
+def _columns(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, str]:
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return {
+        name: arrays.literal(column) if name in _QUOTED else arrays.plain(column)
+        for name, column in zip(names, columns, strict=True)
+    }
 
 
 def _sum(amounts: Mapping[str, list[int]]) -> list[int]:

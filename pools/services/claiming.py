@@ -29,6 +29,7 @@ from pools.services.claim_rows import Holder, Rows
 from pools.services.idempotency import Once
 
 _json = msgspec.json.Encoder(decimal_format="string")
+_QUOTED: Final = {"names", "specs", "labels", "profiles", "quotas", "decisions", "queue_reasons"}
 # Kinds whose platform exists in ocenter alone: what was decided is done.
 DONE_AT_ONCE: Final = ("simulated",)
 
@@ -409,7 +410,10 @@ def _decided(decision: Decision) -> dict[str, Any]:
 
 
 def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {name: arrays.literal(record[name] for record in records) for name in records[0]}
+    return {
+        name: (arrays.literal if name in _QUOTED else arrays.plain)([record[name] for record in records])
+        for name in records[0]
+    }
 
 
 @cache

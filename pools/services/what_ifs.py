@@ -93,7 +93,7 @@ def _planned(
     for looked_for in (wanted, replace(wanted, devices_per_member=min(wanted.devices_per_member, 1))):
         for round in range(candidates.ROUNDS):
             read = candidates.read(fleet, pools, [looked_for], scores, chance=asked.id.int, round=round, now=now)
-            fits = isinstance(Draft(read.view, is_explained=False).decide(wanted), Decision)
+            fits = isinstance(Draft(read.view, is_explained=False, tells_why=False).decide(wanted), Decision)
             if fits or read.view.is_exhausted:
                 break
         if fits:

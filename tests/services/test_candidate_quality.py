@@ -9,8 +9,9 @@ from pools.domain.decisions import Decision
 from pools.domain.planner import Draft
 from pools.domain.request import Choice, PerMember, Share, Wanted
 from pools.domain.shapes import Shape
-from pools.selectors import candidates, packing, placeable
-from pools.selectors.candidates import Scores, _Width
+from pools.selectors import candidates, packing, placeable, widths
+from pools.selectors.candidates import Scores
+from pools.selectors.widths import Width
 from pools.services import models, packing_prices
 from tests.factories import node
 from tests.services.asking import H100, World
@@ -25,7 +26,7 @@ KINDS = (  # devices, milli, CPU, how often of 20
     (4, 1000, 16_000, 2),
     (8, 1000, 32_000, 1),
 )
-ALL = _Width(100, 10_000, 10_000, 100_000)
+ALL = Width(100, 10_000, 10_000, 100_000)
 _TAKE = """
 UPDATE capacity SET pos_claimed_milli = added(pos_claimed_milli, %(milli)s::integer[]),
     pos_claimed_mib = added(pos_claimed_mib, %(mib)s::bigint[]) WHERE id = %(id)s
@@ -99,7 +100,7 @@ class TestARead:
     def test_of_some_candidates_does_not_lose_the_quality_of_a_read_of_all(self, monkeypatch):
         world = World(*[node(f"n{i}", devices=8 if i < 20 else 4) for i in range(32)])
         some, read = fill(world)
-        monkeypatch.setattr(candidates, "_WIDTHS", (ALL,) * candidates.ROUNDS)
+        monkeypatch.setattr(widths, "_WIDTHS", (ALL,) * candidates.ROUNDS)
 
         every, read_in_all = fill(world)
 

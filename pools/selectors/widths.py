@@ -1,0 +1,128 @@
+"""How much of the inventory a read of candidates looks at: which pools for which model, and how many rows of each."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Final, NamedTuple
+
+from pools.domain import choices
+from pools.domain.candidates import PoolView
+from pools.domain.chips import Entry
+from pools.domain.request import WHOLE_MILLI, Wanted
+from pools.selectors.placeable import Fleet, Room
+
+ROUNDS: Final = 4
+# Where nobody knows better: free cards of a row, states of a pair that have enough free, rows that a member looks at.
+_CARDS_OF_A_ROW: Final = 4
+_STATES_USUAL: Final = 4
+_ROWS_OF_A_MEMBER: Final = 1.5
+_PAIRS_MORE: Final = 2  # of each model
+_PLENTY: Final = 3  # times what is wanted
+_NEAR_ROUND: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """How much to read: pairs of pool and model, states of each, rows of each state, and of all together."""
+
+    pairs: int
+    states: int
+    rows: int
+    most: int
+
+
+# By round. The last one reads all that could fit, within reason.
+_WIDTHS: Final = (
+    Width(8, 16, 1, 512),
+    Width(32, 32, 8, 2048),
+    Width(512, 128, 32, 8192),
+    Width(4096, 1024, 256, 16384),
+)
+# Nodes near to each other are found among all rows of few pools.
+_NEAR: Final = (Width(8, 1024, 1024, 8192), Width(512, 1024, 1024, 16384))
+
+
+def choose(
+    fleet: Fleet,
+    pools: Sequence[PoolView],
+    wants: Sequence[Wanted],
+    chips: Mapping[str, Entry],
+    *,
+    chance: int,
+    round: int,
+) -> tuple[Width, list[tuple[Room, int]], bool]:
+    """Return how wide to read, pairs of pool and model with the least key of a state, and whether these are all."""
+    fitting = _fitting(fleet, pools, wants, chips, chance)
+    width = _width(wants, round)
+    each = ceil(width.pairs / max(len(fitting), 1)) + _PAIRS_MORE
+    chosen = [(pair, of_model.least) for of_model in fitting for pair in of_model.first(each)]
+    rows = ceil(_rows(wants) / (_STATES_USUAL * max(len(chosen), 1)))
+    is_all = len(chosen) == sum(len(of_model.pairs) for of_model in fitting)
+    return replace(width, rows=max(width.rows, rows)), chosen, is_all
+
+
+def _width(wants: Sequence[Wanted], round: int) -> Width:
+    """Return how wide to read: wider for many and for large ones, since each takes a row of its own or a part of it."""
+    near = [want for want in wants if want.members > 1 and _is_level_required(want)]
+    width = _NEAR[round >= _NEAR_ROUND] if near else _WIDTHS[round]
+    largest = max((want.members for want in wants if want.members > 1), default=0)
+    return replace(width, rows=max(width.rows, 2 * largest), most=max(width.most, _rows(wants)))
+
+
+def _rows(wants: Sequence[Wanted]) -> int:
+    """Return how many rows do for all: what fits two best is rarely the same row, and some are left to choose from."""
+    return ceil(sum(want.members * max(want.devices_per_member / _CARDS_OF_A_ROW, _ROWS_OF_A_MEMBER) for want in wants))
+
+
+def _is_level_required(want: Wanted) -> bool:
+    return any(level is not None and level.required for level in (want.topology.members, want.topology.spread))
+
+
+def is_open(pool: PoolView) -> bool:
+    """Return whether new claims are placed there now."""
+    return pool.state == "active" and not pool.is_stale
+
+
+class _Fitting(NamedTuple):
+    """Pairs of pool and a model that have enough free, the least key of a state that may have, and the milli wanted."""
+
+    pairs: list[Room]
+    least: int
+    milli: int
+
+    def first(self, count: int) -> list[Room]:
+        """Return so many of them, or more until there is plenty for all that is wanted."""
+        free, number = 0, 0
+        while number < len(self.pairs) and (number < count or free < _PLENTY * self.milli):
+            free += self.pairs[number].free_milli
+            number += 1
+        return self.pairs[:number]
+
+
+def _fitting(
+    fleet: Fleet, pools: Sequence[PoolView], wants: Sequence[Wanted], chips: Mapping[str, Entry], chance: int
+) -> list[_Fitting]:
+    """Return for each model that would do where it is.
+
+    A number by chance says where to begin, so that not all look into the same pools.
+    """
+    usable = {pool.id for pool in pools if is_open(pool)}
+    known = sorted(fleet.room_of)
+    least: dict[str, int] = {}
+    milli: Counter[str] = Counter()
+    alike = Counter((want.any_of, want.share, want.devices_per_member, want.members) for want in wants)
+    for (any_of, share, devices, members), count in alike.items():
+        for choice in any_of if devices else ():
+            whole = 0 if choice.profile or share else devices
+            models = choices.models(choice, known, chips)
+            for model in models:
+                least[model] = min(least.get(model, whole), whole)
+                milli[model] += count * members * devices * (share.milli if share else WHOLE_MILLI) // len(models)
+    found = []
+    for model, whole in least.items():
+        pairs = [pair for pair in fleet.room_of[model] if pair.free_milli > 0 and pair.free_whole >= whole]
+        begin = chance % max(len(pairs), 1)
+        turned = [pair for pair in pairs[begin:] + pairs[:begin] if pair.pool_id in usable]
+        found.append(_Fitting(turned, whole << 32, milli[model]))
+    return found
