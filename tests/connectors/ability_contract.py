@@ -79,6 +79,21 @@ class AccessContract:
         assert refused(connector.access, target(2), orders).code == "not_found"
 
 
+class SharedAccessContract:
+    """To hand over to each tenant its own of what one target carries for several."""
+
+    def test_c84_access_is_of_the_given_orders_alone(self, connector, target, orders):
+        carry(connector, target(1), orders)
+
+        told = {order.marker: connector.access(target(1), [order]) for order in orders}
+
+        for marker, access in told.items():
+            shown = str(access.facts)
+            assert [other for other in told if other in shown] == [marker]
+        secrets = [secret for access in told.values() for secret in access.secrets.values()]
+        assert len(told) > 1 and len({*secrets}) == len(secrets)
+
+
 class LeaseContract:
     """The platform itself ends what was handed over, also when ocenter is down."""
 

@@ -18,6 +18,7 @@ from tests.connectors.ability_contract import (
     HoldContract,
     LeaseContract,
     PowerContract,
+    SharedAccessContract,
     TelemetryContract,
     WatchContract,
 )
@@ -105,6 +106,7 @@ class TestSimulated(
     ScarceContract,
     HoldContract,
     AccessContract,
+    SharedAccessContract,
     LeaseContract,
     PowerContract,
     TelemetryContract,

@@ -9,7 +9,7 @@ from connectors.baremetal import apply, desired, sight
 from connectors.baremetal.hostctl import host as host_module
 from connectors.baremetal.ssh import bounded
 from connectors.contract import Absent, Denied, NoCapacity, Order, Target, Transient
-from tests.connectors.ability_contract import AccessContract, LeaseContract
+from tests.connectors.ability_contract import AccessContract, LeaseContract, SharedAccessContract
 from tests.connectors.apply_contract import (
     ApplyContract,
     ResizeContract,
@@ -80,6 +80,7 @@ class TestHelpedHosts(
     ResizeContract,
     ScarceContract,
     AccessContract,
+    SharedAccessContract,
     LeaseContract,
     WriteFaultContract,
 ):

@@ -17,7 +17,7 @@ from connectors.baremetal import __main__ as command
 from connectors.baremetal import desired, hosts
 from connectors.baremetal.ssh import Session
 from connectors.contract import Absent, ConnectorError, NoCapacity, Order, Target, Transient
-from tests.connectors.ability_contract import AccessContract, LeaseContract
+from tests.connectors.ability_contract import AccessContract, LeaseContract, SharedAccessContract
 from tests.connectors.apply_contract import (
     ApplyContract,
     ResizeContract,
@@ -190,7 +190,14 @@ class OnRealHosts(Sessions):
 
 
 class TestRealHosts(
-    OnRealHosts, ApplyContract, SeveralOrdersContract, ResizeContract, ScarceContract, AccessContract, LeaseContract
+    OnRealHosts,
+    ApplyContract,
+    SeveralOrdersContract,
+    ResizeContract,
+    ScarceContract,
+    AccessContract,
+    SharedAccessContract,
+    LeaseContract,
 ):
     @pytest.fixture(autouse=True)
     def foreign_target(self, theirs):
