@@ -123,27 +123,23 @@ def _steps(from_at: datetime, to_at: datetime, text: str | None) -> list[tuple[d
     return list(zip(starts, [*starts[1:], to_at], strict=True))
 
 
-Spans = list[tuple[Span, bool, bool]]
+Spans = list[tuple[Span, tuple[bool, bool, bool]]]
 
 
 def _by_lane(found: Sequence[tuple[Any, ...]]) -> defaultdict[tuple[UUID, UUID], Spans]:
-    """Return by pool and model each span, whether it is booked, and whether it is one's own."""
+    """Return by pool and model each span, and that it counts, whether it is booked, and whether it is one's own."""
     spans: defaultdict[tuple[UUID, UUID], Spans] = defaultdict(list)
     for pool_id, model_id, start_at, end_at, milli, is_booked, is_own in found:
-        spans[pool_id, model_id].append((Span(start_at, end_at, milli), is_booked, is_own))
+        spans[pool_id, model_id].append((Span(start_at, end_at, milli), (True, is_booked, is_own)))
     return spans
 
 
 def _lane(lane: tuple[Any, ...], spans: Spans, steps: Sequence[tuple[datetime, datetime]], sees_sums: bool) -> LaneRow:
     _, pool, _, model, reach = lane
     intervals = []
-    for step in steps:
-        here = [each for each in spans if each[0].meets(*step)]
-        peak = windows.peak([span for span, _, _ in here], *step)[0]
-        own = windows.peak([span for span, _, is_own in here if is_own], *step)[0]
+    for step, (peak, booked, own) in zip(steps, windows.peaks(spans, steps, 3), strict=True):
         told: dict[str, Any] = {}
         if sees_sums:
-            booked = windows.peak([span for span, is_booked, _ in here if is_booked], *step)[0]
             told = {"peak_milli": peak, "booked_milli": booked, "is_conflict": peak > reach}
         intervals.append(Interval(from_at=step[0], to_at=step[1], is_full=peak >= reach, own_milli=own, **told))
     return LaneRow(pool=pool, model=model, intervals=intervals, reach_milli=int(reach) if sees_sums else UNSET)

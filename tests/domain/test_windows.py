@@ -1,11 +1,12 @@
 """Sums over half open windows: compared with what one finds by looking at every instant."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pools.domain.windows import Span, full_at, peak
+from pools.domain.windows import Span, full_at, peak, peaks
 from tests.factories import NOW
 
 
@@ -49,6 +50,19 @@ def test_the_peak_is_the_most_at_any_instant(found, window):
     most = max(milli for _, milli, _ in seen), max(mib for _, _, mib in seen)
 
     assert peak(read(found), at(window[0]), at(window[1])) == most
+
+
+@given(spans, st.lists(st.integers(0, 12), min_size=2, max_size=6, unique=True), st.randoms())
+def test_the_peaks_of_steps_are_the_peak_of_each(found, marks, chance):
+    marks.sort()
+    steps = [(at(one), at(other)) for one, other in pairwise(marks)]
+    marked = [(span, (True, chance.random() < 0.5)) for span in read(found)]
+
+    told = peaks(marked, steps, 2)
+
+    for kind in range(2):
+        of_kind = [span for span, is_of in marked if is_of[kind]]
+        assert [most[kind] for most in told] == [peak(of_kind, *step)[0] for step in steps]
 
 
 @given(spans, windows(), amounts)
