@@ -57,7 +57,7 @@ QUERIES = {
     "/allocations/": 1,
     "/allocations/queue/": 1,
     "/allocations/new/": 4,
-    "/fragmentation/": 3,
+    "/fragmentation/": 4,
     "/calendar/": 4,
     "/quotas/": 4,
     "/projects/acme/quotas/new/": 2,
