@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from connectors import catalog
@@ -17,6 +18,11 @@ from connectors.contract import CounterFact, DeviceFact, NodeFact, UseFact
 from pools.models import Pool, PoolSync
 from pools.services import arrays, sql
 
+_MARKED: Final = """
+SELECT EXISTS (SELECT FROM device WHERE pool_id = %(pool)s AND uses @? '$[*].marker' AND retired_at IS NULL)
+    OR EXISTS (SELECT FROM capacity WHERE pool_id = %(pool)s AND kind = 'counter' AND uses @? '$[*].marker')
+    OR EXISTS (SELECT FROM orphan WHERE pool_id = %(pool)s AND closed_at IS NULL)
+"""
 _uses: Final = msgspec.json.Decoder(tuple[UseFact, ...])
 
 
@@ -54,6 +60,13 @@ def markers(nodes: Iterable[NodeFact]) -> set[str]:
         parts: tuple[DeviceFact | CounterFact, ...] = (*node.devices, *node.counters)
         found.update(use.marker for part in parts for use in part.uses if use.marker is not None)
     return found
+
+
+def is_anything_marked(pool_id: UUID) -> bool:
+    """Tell whether recorded use of a pool carries a marker of ours, or did when an orphan was opened. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MARKED, {"pool": pool_id})
+        return bool(cursor.fetchone()[0])
 
 
 def recorded_markers(cursor: CursorWrapper, pool_id: UUID) -> set[str]:

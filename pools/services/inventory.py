@@ -18,7 +18,7 @@ from connectors.contract import NodeFact
 from pools.domain import observation, states
 from pools.domain.actors import SYSTEM
 from pools.domain.observation import Recorded, Sight, Unseen
-from pools.models import InventoryChange, Node
+from pools.models import CapacityRollup, InventoryChange, Node
 from pools.services import attribution, facts, orphans, sql, turns
 from pools.services.models import Resolver
 from pools.services.turns import Turn
@@ -100,6 +100,8 @@ class Merge:
 
     def attribute(self, *, now: datetime) -> None:
         """Look anew at whose the recorded use is, for claims were given back since it was told, and at orphans."""
+        if not attribution.is_anything_marked(self.turn.pool_id):
+            return
         with self._transaction(now) as cursor:
             found = attribution.recorded_markers(cursor, self.turn.pool_id)
             own = attribution.explained(cursor, self.turn.pool_id, found)
@@ -109,10 +111,9 @@ class Merge:
 
     def tell_faults(self, *, now: datetime) -> None:
         """Tell allocations of their hardware, in a transaction of its own: capacity is locked after them."""
-        params = self._params(now) | {
-            "codes": list(states.ALLOCATION_FAULTS),
-            "actor": SYSTEM.name,
-        }
+        if not CapacityRollup.objects.filter(pool_id=self.turn.pool_id, claimed_milli__gt=0).exists():
+            return
+        params = self._params(now) | {"codes": list(states.ALLOCATION_FAULTS), "actor": SYSTEM.name}
         with self._transaction(now) as cursor:
             sql.run(cursor, "faults_told", params)
 
