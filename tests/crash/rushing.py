@@ -40,8 +40,9 @@ def main(path: str, threads: str) -> None:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            # By which its sessions are told from those of others.
+            # By which its sessions are told from those of others. Each thread keeps its own, as those of the web do.
             connections.settings["default"]["OPTIONS"]["application_name"] = f"rush-{os.getpid()}"
+            connections.settings["default"]["CONN_MAX_AGE"] = None
             _serve(connection, int(threads))
             os._exit(0)
         connection.close()
@@ -59,6 +60,7 @@ def _serve(connection: socket.socket, count: int) -> None:
 
 def _one(together: Barrier, project_id: str, kind: str, number: int) -> str:
     """Ask once; return the state of what came of it, or the refusal."""
+    from django.db import close_old_connections
     from django.utils import timezone
 
     from pools.domain.errors import DomainError
@@ -67,8 +69,9 @@ def _one(together: Barrier, project_id: str, kind: str, number: int) -> str:
     from tests.services.asking import asked
 
     try:
+        together.wait(timeout=60)  # before anything that can fail
+        close_old_connections()  # as a request does that begins
         request = asked(Project.objects.get(id=project_id), **wanted(kind, number))
-        together.wait(timeout=60)
         (answer,) = claims.submit([request], now=timezone.now())
     except Exception as error:
         return repr(error)

@@ -57,12 +57,15 @@ class Rush:
         self._dice = random.Random(11)
         self.killed = 0
 
-    def round(self, world, kind, *, kills):
+    def round(self, world, kind, *, kills=False, meanwhile=None):
         """Return how often each answer came, or None when somebody was killed who tells nothing any more."""
         for process in self._processes:
             process.go(world, kind)
-        if kills:
+        if kills or meanwhile:
             time.sleep(self._dice.random() * 0.2)
+        if meanwhile:
+            meanwhile()
+        if kills:
             os.kill(self._processes[0].pid, signal.SIGKILL)
         answers = [process.answers() for process in self._processes]
         if kills:
@@ -126,3 +129,28 @@ class TestSixtyFourAtOnce:
 
     def test_get_six_whether_they_hold_or_claim(self, rush):
         play(rush, World(quota_milli=6000), "holds", 5, milli=6000, count=6)
+
+
+class TestACrashOfTheDatabase:
+    def test_in_a_rush_loses_no_claim_that_was_answered_and_leaves_none_by_half(self, rush, site):
+        world = World(quota_milli=6000)
+
+        def crash():
+            site.stop_postgres(signal.SIGQUIT)
+            connection.close()
+            site.start_postgres()
+
+        for _ in range(3):
+            PoolSync.objects.update(observed_at=timezone.now(), health="online")
+            before = set(Allocation.objects.filter(ended_at=None).values_list("id", flat=True))
+
+            answers = rush.round(world, "devices", meanwhile=crash)
+
+            given = Allocation.objects.filter(ended_at=None)
+            assert before <= set(given.values_list("id", flat=True))
+            assert answers["active"] <= len(given) - len(before) and len(given) <= 6, answers
+            check(world)
+
+        rush.round(world, "devices")
+        assert Allocation.objects.filter(ended_at=None).count() == 6
+        check(world)
