@@ -158,11 +158,15 @@ class _Search:
                 if self._plan(patch) is not None:
                     yield Change(code="devices", detail=f"{members} members of {devices} devices fit.", patch=patch)
                     return
-        for devices in range(wanted.devices_per_member - 1, 0, -1):
-            if self._plan({"devices_per_member": devices}) is not None:
-                detail = f"Members of {devices} devices fit."
-                yield Change(code="devices", detail=detail, patch={"devices_per_member": devices})
-                return
+        # Where a member fits, one with fewer devices does: halving finds the most.
+        fits, refused = 0, wanted.devices_per_member
+        while refused - fits > 1:
+            middle = (fits + refused) // 2
+            is_fit = self._plan({"devices_per_member": middle}) is not None
+            fits, refused = (middle, refused) if is_fit else (fits, middle)
+        if fits:
+            detail = f"Members of {fits} devices fit."
+            yield Change(code="devices", detail=detail, patch={"devices_per_member": fits})
 
     def _share(self) -> Iterator[Change]:
         """A smaller share of a card, its memory in proportion."""

@@ -44,6 +44,7 @@ class Index:
         self._by_pool: dict[UUID, dict[str, list[int]]] = {pool.id: {} for pool in board.view.pools}
         for number, row in enumerate(self._rows):
             self._by_pool[row.pool_id].setdefault(row.model or "", []).append(number)
+        self._taken_from: dict[tuple[UUID, str, str], tuple[int, ...]] = {}
         self._having: dict[str, list[int]] = {}  # the places of pools in the view, by the model that they have
         for place, pool in enumerate(board.view.pools):
             for model in self._by_pool[pool.id]:
@@ -98,7 +99,9 @@ class Index:
             need = choices.need(wanted, form, profile, chips.get(model), has_bookings=self.has_bookings)
             price = prices.per_member(pool, wanted.flavor, model, need)
             for counter, rows in self._usable(pool, model, need):
-                slots = tuple(number for number in rows if not _is_avoided(self._rows[number], wanted))
+                slots = tuple(rows)
+                if wanted.topology.avoid.nodes:
+                    slots = tuple(number for number in rows if not _is_avoided(self._rows[number], wanted))
                 if wanted.max_price_per_hour is not None and (
                     price is None or price * wanted.members > wanted.max_price_per_hour
                 ):
@@ -131,17 +134,26 @@ class Index:
             if usable := sorted(number for host, number in hosts.items() if host is not None):
                 yield None, usable
             return
-        numbers = [n for n in by_model.get(model, ()) if self._profile(n) in ("", need.profile)]
+        numbers = self._of_profile(pool, model, need.profile)
         if pool.grain != "pool":
-            usable = [n for n in numbers if self._rows[n].node_id is not None and not self._rows[n].is_advisory]
-            if usable:
-                yield None, usable
+            if numbers:
+                yield None, numbers
             return
         for counter in numbers:
             row = self._rows[counter]
             if row.node_id is None:
                 same = (row.profile, row.resource)
                 yield counter, [n for n in self.advice(pool.id, model) if self._words(n) == same]
+
+    def _of_profile(self, pool: PoolView, model: str, profile: str) -> tuple[int, ...]:
+        """Return the rows of a model that may hold a profile, of which claims take: found once for many requests."""
+        known = self._taken_from.get((pool.id, model, profile))
+        if known is None:
+            numbers = [n for n in self._by_pool[pool.id].get(model, ()) if self._profile(n) in ("", profile)]
+            if pool.grain != "pool":
+                numbers = [n for n in numbers if self._rows[n].node_id is not None and not self._rows[n].is_advisory]
+            known = self._taken_from[pool.id, model, profile] = tuple(numbers)
+        return known
 
     def _profile(self, number: int) -> str:
         return self._board.known.profile(self._rows[number].model, self._rows[number].profile)
@@ -202,7 +214,7 @@ def _is_promised(wanted: Wanted, pool: PoolView) -> bool:
 
 def _is_avoided(row: Candidate, wanted: Wanted) -> bool:
     avoided = wanted.topology.avoid.nodes
-    return bool(avoided) and (row.node_name in avoided or str(row.node_id) in avoided)
+    return row.node_name in avoided or str(row.node_id) in avoided
 
 
 def _price_of_one(price: Decimal | None, need: Need) -> Decimal | None:
