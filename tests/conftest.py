@@ -11,9 +11,13 @@ servers.start()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ocenter.settings")
 
 import django  # noqa: E402  # only now do the settings find their servers
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 django.setup()
+# How fast the machine is says nothing about what is tested.
+hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture(autouse=True, scope="session")
