@@ -207,6 +207,8 @@ def one(allocation_id: UUID) -> AllocationRow:
 
 def some(allocation_ids: Collection[UUID]) -> list[AllocationRow]:
     """Return these allocations as far as they are there, in any order. As many queries as for one."""
+    if not allocation_ids:
+        return []
     names = (*_COLUMNS, *_NAMES)
     with prepared.cursor() as cursor:
         cursor.execute(_SOME, [list(allocation_ids)])
