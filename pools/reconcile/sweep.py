@@ -24,9 +24,9 @@ from pools.services import (
 log = structlog.get_logger(__name__)
 
 _TIMES: Final = (
-    ("allocations_started", starting.start),
     ("holds_expired", allocations.expire_holds),
     ("leases_ended", allocations.end_leases),
+    ("allocations_started", starting.start),  # maybe on what just came to its end
     ("ends_told", leases.tell_ends),
 )
 
@@ -60,10 +60,16 @@ def sweep(*, clock: Callable[[], datetime]) -> None:
 
 
 def _keep_time(now: datetime) -> None:
-    """Let begin what was scheduled, give back what holds and leases kept whose time is over, tell of ends to come."""
-    for name, end in _TIMES:
+    """Give back what holds and leases kept whose time is over, let begin what was scheduled, tell of ends to come.
+
+    What goes wrong with one of these keeps no other from its time.
+    """
+    for name, step in _TIMES:
         count = 0
-        while some := end(now=now):
-            count += some
+        try:
+            while some := step(now=now):
+                count += some
+        except Exception:
+            log.exception("not_done_in_time", step=name)
         if count:
             log.info(name, count=count)

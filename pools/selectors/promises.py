@@ -40,6 +40,7 @@ SELECT count(*) > 0 AND bool_and(p.state = 'active' AND b.milli <= c.pos_total_m
     - c.pos_shadow_milli[b.position] - c.pos_faulty_milli[b.position])
 FROM booking b JOIN capacity c ON c.id = b.capacity_id JOIN pool p ON p.id = c.pool_id WHERE b.allocation_id = %s
 """
+_POOL_ID: Final = 1
 _HOST_ID: Final = 12
 _HOST_FREE: Final = slice(13, 15)
 _TOTAL: Final = 15  # and what else COLUMNS has of the positions
@@ -87,12 +88,13 @@ def later(
 def promised(
     fleet: Fleet, pools: Sequence[PoolView], wanted: Wanted, scores: Scores, allocation_id: UUID, *, now: datetime
 ) -> Read:
-    """Return what was promised to an allocation and is there now, and nothing else. Three queries.
+    """Return what was promised to an allocation in these pools and is there now, and nothing else. Three queries.
 
     Where a piece may lie depends on all of its card, so the cards of pieces are shown with all that is free.
     """
     is_piece = any(choice.profile for choice in wanted.any_of)
-    found = _rows(_PROMISED, [allocation_id])
+    usable = {pool.id for pool in pools}  # a grant may have ended since, or the pool be gone
+    found = [row for row in _rows(_PROMISED, [allocation_id]) if row[_POOL_ID] in usable]
     room, uses = _there(found, now)
     free = {}
     for place, there in uses.items():

@@ -87,12 +87,12 @@ def _write(planned: Planned, found: Preview, read: Read, now: datetime) -> None:
         if cursor.rowcount != len(ids):
             raise VictimsChanged
         cursor.execute(_NOTICE, {"ids": ids, "end_at": start_at, "reason": PREEMPTED, "now": now})
-        orders.touch(cursor, ids, now=now)
         if bookings.guard(cursor, rows, now=now) or not claiming.is_granted(planned):
             raise VictimsChanged
         if not claiming.insert_scheduled(planned, read, *when, now=now):
             raise KeyUsed
         bookings.make(cursor, rows)
+        orders.touch(cursor, ids, now=now)  # targets are locked after capacity
         _tell(cursor, asked, ids, now)
 
 

@@ -85,7 +85,8 @@ def claim(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[st
         read = promises.promised(fleet, fleet.usable(asked.lineage), asked.wanted, scores, asked.id, now=now)
         decision = Draft(read.view).decide(asked.wanted)
         if isinstance(decision, Refusal):
-            return decision.code, promises.is_there(asked.id)
+            # Where nothing of it is in a pool that the project may use, waiting changes nothing.
+            return decision.code, bool(read.positions) and promises.is_there(asked.id)
         planned = Planned(asked, decision, scheduling.ask_of(asked, decision, read, scores))
         outcome = claiming.attempt([planned], read, now=now)
         if outcome.short:

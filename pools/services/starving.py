@@ -30,6 +30,7 @@ STARVES_AFTER: Final = timedelta(minutes=10)
 APART_SECONDS: Final = 60.0
 
 _LOCK: Final = "SELECT name, project_id FROM allocation WHERE id = %s AND state = 'queued' FOR NO KEY UPDATE"
+_IS_PROMISED: Final = "SELECT EXISTS (SELECT FROM booking WHERE allocation_id = %s)"
 _searched: dict[UUID, float] = {}
 
 
@@ -139,8 +140,11 @@ def _promise(planned: Planned, when: Window, now: datetime) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [id])
         found = cursor.fetchone()
+        cursor.execute(_IS_PROMISED, [id])  # by somebody who was quicker
+        if found is None or cursor.fetchone()[0]:
+            return False
         booked = scheduling.booked_by(id, planned.decision, when)
-        if found is None or not claiming.is_granted(planned) or bookings.guard(cursor, booked, now=now):
+        if not claiming.is_granted(planned) or bookings.guard(cursor, booked, now=now):
             return False
         bookings.make(cursor, booked)
     after = {"start_at": when[0].isoformat(), "pool_id": str(planned.decision.pool_id), "model": planned.decision.model}

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from pools.domain import ids
 from pools.domain.actors import Actor
 from pools.domain.errors import DomainError
 from pools.selectors import allocations as seen
@@ -33,6 +34,7 @@ class _Ticket:
 
     def __init__(self, body: Any, actor: Actor, once: Once | None, now: datetime) -> None:
         self.body, self.actor, self.once, self.now = body, actor, once, now
+        self.id = ids.new_id()  # of the allocation, whoever makes it
         self.turn = threading.Event()
         self.answer: Answer | None = None
         self.is_alone = False
@@ -98,7 +100,8 @@ def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answ
     if ticket.answer is None and not ticket.is_alone:
         _work(ticket)
     if ticket.is_alone:
-        (ticket.answer,) = _submitted([ticket])
+        # The batch that broke may have committed this one before.
+        (ticket.answer,) = seen.some([ticket.id]) or _submitted([ticket])
     assert ticket.answer is not None
     return ticket.answer
 
@@ -127,7 +130,7 @@ def _submitted(batch: Sequence[_Ticket]) -> list[Answer]:
     now = max(ticket.now for ticket in batch)
     read = requests.read_each([(ticket.body, ticket.actor) for ticket in batch], now=now)
     asked = [
-        each if isinstance(each, DomainError) else replace(each, once=ticket.once)
+        each if isinstance(each, DomainError) else replace(each, id=ticket.id, once=ticket.once)
         for ticket, each in zip(batch, read, strict=True)
     ]
     fine = [each for each in asked if isinstance(each, Asked)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
@@ -214,7 +214,7 @@ def _scaled(text: str, factor: int) -> int | str | None:
         return None
     try:
         number = Decimal(text) * factor
-    except InvalidOperation:
+    except ArithmeticError:  # no number, or one too large for anything
         return text
     if not number.is_finite() or abs(number) > 10**15 or number != number.to_integral_value():
         return text

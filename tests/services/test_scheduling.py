@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from pools.domain.errors import LeaseBooked, NoCapacity, QuotaExceeded
 from pools.domain.request import Choice, Share
-from pools.models import Allocation, AuditEvent, Booking, Capacity, Claim, LedgerEvent, Pool, Project
+from pools.models import Allocation, AuditEvent, Booking, Capacity, Claim, LedgerEvent, Pool, PoolGrant, Project
 from pools.reconcile import sweep
 from pools.services import allocations, claiming, claims, leases, queue, scheduling, starting, what_ifs
 from tests.factories import ALICE, NOW, node
@@ -219,6 +219,17 @@ class TestTheStart:
         assert begin(world, 60) == 1
 
         assert (state(id), Allocation.objects.get(id=id).reason) == ("refused", "not_active")
+
+    def test_goes_elsewhere_when_its_grant_is_gone_and_holds_up_nobody(self, world):
+        id, other = book(world, 1).allocation_id, world.ask(1, lease_seconds=30).allocation_id
+        PoolGrant.objects.all().delete()
+
+        world.clock.now = at(60)
+        world.observe()
+        sweep.sweep(clock=world.clock)
+
+        assert state(id) == "refused" and not Booking.objects.exists()
+        assert state(other) == "released"
 
     def test_needs_the_quota_then(self):
         world = World(quota_milli=4000)

@@ -91,6 +91,22 @@ class TestRequestsAtTheSameMoment:
         assert [answer.state for answer in answers] == ["active"] * 3
         world.check()
 
+    def test_that_break_after_their_commit_are_made_once(self, world, monkeypatch):
+        real = claims.submit
+
+        def breaks(asked, **more):
+            answers = real(asked, **more)
+            if len(asked) > 1:
+                raise RuntimeError("the connection is gone")
+            return answers
+
+        monkeypatch.setattr(claims, "submit", breaks)
+        answers = behind_a_busy_one(world, monkeypatch, *[partial(ask, world) for _ in range(3)])
+
+        assert [answer.state for answer in answers] == ["active"] * 3
+        assert Allocation.objects.filter(devices_per_member=1).count() == len({answer.id for answer in answers}) == 3
+        world.check()
+
     def test_are_refused_each_for_its_own_mistake(self, world, sizes, monkeypatch):
         calls = [partial(ask, world, 1), partial(ask, world, 1, members=0), partial(ask, world, 1, project="no/where")]
 
