@@ -95,8 +95,13 @@ def need(wanted: Wanted, form: Form, profile: str, entry: Entry | None, *, has_b
         cpu_milli=wanted.per_member.cpu_milli,
         memory_mib=wanted.per_member.memory_mib,
         group=group,
-        lease_seconds=(FOREVER if wanted.lease_seconds is None else wanted.lease_seconds) if has_bookings else 0,
+        lease_seconds=_longest(wanted) if has_bookings else 0,
     )
+
+
+def _longest(wanted: Wanted) -> int:
+    """How long it may be there: a hold may be confirmed in its last second."""
+    return FOREVER if wanted.lease_seconds is None else wanted.lease_seconds + (wanted.hold_seconds or 0)
 
 
 def kind(wanted: Wanted, known: Collection[str], chips: Mapping[str, Entry]) -> Shape:

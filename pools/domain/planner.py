@@ -107,7 +107,7 @@ class Draft:
             wanted.pools,
             wanted.flavor,
             wanted.max_price_per_hour,
-            wanted.lease_seconds if self.index.has_bookings else None,
+            (wanted.lease_seconds, wanted.hold_seconds) if self.index.has_bookings else None,
             policy,
         )
 

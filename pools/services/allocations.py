@@ -23,7 +23,7 @@ from pools.domain.errors import (
     LeaseOver,
 )
 from pools.selectors import waiting
-from pools.services import audit, leases, orders, quota_use, sql, writing
+from pools.services import audit, bookings, leases, orders, quota_use, sql, writing
 from pools.services.claiming import DONE_AT_ONCE
 
 SWEPT_AT_ONCE: Final = 500
@@ -220,6 +220,8 @@ def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, n
     at_once = [each for each in given if each.is_done_at_once]
     later = [each for each in given if not each.is_done_at_once]
     with connection.cursor() as cursor:
+        if promised := [each.id for each in at_once if each.state in _HOLDING_NOTHING]:
+            bookings.drop(cursor, promised)  # here, where capacity is locked before roll-ups
         if at_once:
             _free(cursor, at_once, now)
             _end(cursor, at_once, state, reason, now)

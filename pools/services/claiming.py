@@ -104,7 +104,8 @@ def attempt(
         outcome.lost |= {each.asked.id for each in first} - {each.asked.id for each in planned}
         if not planned:
             return outcome
-    let_go = _let_go([each.asked.id for each in planned if each.asked.is_booked])
+    # Whoever waits may have been promised something since it was read.
+    let_go = _let_go([each.asked.id for each in planned if each.asked.is_waiting])
     rows = _rows(planned, read, now)
     lost, granted = _guarded(rows), _granted(planned)
     got: list[tuple[Planned, Taken]] = []
