@@ -119,11 +119,13 @@ def store(
 
 def follow_policy(drift_id: UUID, *, now: datetime) -> None:
     """Do what the pool's policy says. What the policy cannot do stays open for people."""
-    policy = Pool.objects.values_list("drift_policy", flat=True).get(id=_read(drift_id).pool_id)
+    drift = _read(drift_id)
+    policy = Pool.objects.values_list("drift_policy", flat=True).get(id=drift.pool_id)
     try:
         if policy == "repair":
             repair(drift_id=drift_id, actor=SYSTEM, now=now)
-        elif policy == "adopt":
+        # What is there and not usable now, as a server that somebody shut down, is for a person to call lost.
+        elif policy == "adopt" and drift.code == rules.GONE:
             adopt(drift_id=drift_id, actor=SYSTEM, now=now)
     except (DriftClosed, DriftNotAdoptable, DriftNotOurs):
         return
