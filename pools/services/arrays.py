@@ -26,12 +26,13 @@ def _plain(value: Any) -> str:
 
 def texts(values: Sequence[str | None]) -> str:
     """Return the text of an array of texts."""
-    if None in values:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
         return "{" + ",".join(["NULL" if value is None else f'"{_escaped(value)}"' for value in values]) + "}"
-    text = '","'.join(values)  # type: ignore[arg-type]  # none is None
-    if "\\" in text or text.count('"') > 2 * (len(values) - 1):
-        text = '","'.join(map(_escaped, values))  # type: ignore[arg-type]
-    return f'{{"{text}"}}' if values else "{}"
+    text = '","'.join(known)
+    if "\\" in text or text.count('"') > 2 * (len(known) - 1):
+        text = '","'.join(map(_escaped, known))
+    return f'{{"{text}"}}' if known else "{}"
 
 
 def numbers(values: Iterable[int]) -> str:
