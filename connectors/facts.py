@@ -34,7 +34,7 @@ _NODE_TEXTS = ("ref", "name", "uuid", "serial", "unavailable_reason")
 _NODE_COUNTS = ("cpu_milli", "memory_mib", "cpu_used_milli", "memory_used_mib")
 _DEVICE_TEXTS = (
     *("ref", "vendor", "model", "pci_id", "uuid", "serial", "pci_address", "profile"),
-    *("health_reason", "link_group"),
+    *("health_reason", "link_group", "resource"),
 )
 _DEVICE_COUNTS = ("memory_mib", "total_milli", "index", "numa_node")
 _COUNTER_TEXTS = ("ref", "vendor", "model", "pci_id", "profile")
@@ -103,7 +103,7 @@ class Checked:
         # This runs for every device of every sync and hardly ever finds something: what many devices have alike is
         # looked at once, and all other texts together.
         kind = (device.vendor, device.model, device.profile, device.pci_id, device.memory_mib, device.total_milli,
-                device.index, device.numa_node)  # fmt: skip
+                device.index, device.numa_node, device.resource)  # fmt: skip
         texts = f"{device.ref}{device.uuid}{device.serial}{device.pci_address}{device.link_group}{device.health_reason}"
         if (
             kind in self._kinds

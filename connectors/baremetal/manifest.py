@@ -58,7 +58,7 @@ MANIFEST = Manifest(
             grain="device",
             target="host",
             per="node",
-            forms=("whole", "profile"),
+            forms=("whole",),
             label="Single cards of a host",
         ),
     ),

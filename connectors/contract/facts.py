@@ -31,6 +31,7 @@ class DeviceFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``ref`` is unique within its node. ``uuid`` and ``serial`` identify the hardware and either may be absent; without
     both, (node ref, ref) does. ``model`` is the platform's own name for the card, ``pci_id`` is ``vvvv:dddd`` in lower
     case hex. ``total_milli`` is 1000, or 0 when the card's capacity is counted in counters of the same node.
+    ``resource`` is the name by which a platform that only counts gives such cards out, as a counter's ``ref`` is.
     """
 
     ref: str
@@ -48,6 +49,7 @@ class DeviceFact(Struct, frozen=True, kw_only=True, omit_defaults=True):
     health_reason: str = ""
     link_group: str | None = None
     numa_node: int | None = None
+    resource: str = ""
     uses: tuple[UseFact, ...] = ()
     attributes: Mapping[str, str] = {}
 

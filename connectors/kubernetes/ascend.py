@@ -65,7 +65,7 @@ def devices(host: Host, resource_name: str, product: Product, told: Report | Non
     known = _names(host.annotations, chips, resource_name) | unhealthy | cut_off
     refs = _refs(known, resource_name, host.capacity.get(resource_name, 0))
     faults = _faults(chips.get(f"{resource_name}-Fault", ""))
-    found = [_judged(device, unhealthy, cut_off, faults) for device in cards(product, refs)]
+    found = [_judged(device, unhealthy, cut_off, faults) for device in cards(product, resource_name, refs)]
     found = without_withdrawn(found, host.offered(resource_name))
     return _with_users(found, host, resource_name)
 

@@ -13,6 +13,7 @@ from connectors.contract import CounterFact, DeviceFact, Health, UseFact
 from connectors.kubernetes import products, quantity
 from connectors.kubernetes.host import Found, fitting
 from connectors.kubernetes.payloads import Amount, Attribute, BasicDevice, Device, ResourceClaim, ResourceSlice, Taint
+from connectors.kubernetes.resources import DEVICE_CLASS
 
 _VENDORS = {
     "gpu.nvidia.com": "nvidia",
@@ -187,6 +188,8 @@ def _fact(device: Published, index: int, uses: tuple[UseFact, ...]) -> DeviceFac
         profile=profile,
         health=health,
         health_reason=reason,
+        # The class that a driver brings with it for whole cards has the driver's name.
+        resource="" if profile else f"{driver}{DEVICE_CLASS}",
         uses=uses,
     )
 

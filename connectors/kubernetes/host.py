@@ -55,8 +55,11 @@ class Found(Struct):
     counters: list[CounterFact] = []
 
 
-def cards(product: Product, refs: Iterable[str], total_milli: int = 1000) -> list[DeviceFact]:
-    """Healthy cards without users, in the order of their index."""
+def cards(product: Product, resource_name: str, refs: Iterable[str]) -> list[DeviceFact]:
+    """Healthy cards without users, in the order of their index, which pods get by a resource.
+
+    Without a resource their capacity is in counters.
+    """
     return [
         DeviceFact(
             ref=ref,
@@ -65,8 +68,9 @@ def cards(product: Product, refs: Iterable[str], total_milli: int = 1000) -> lis
             pci_id=product.pci_id,
             index=index,
             memory_mib=product.memory_mib,
-            total_milli=total_milli,
+            total_milli=1000 if resource_name else 0,
             link_group=product.link_group,
+            resource=resource_name,
         )
         for index, ref in enumerate(refs)
     ]

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from connectors.contract import Order, Permanent, Target
 from connectors.kubernetes.products import unit_milli
-from connectors.kubernetes.resources import classify
+from connectors.kubernetes.resources import DEVICE_CLASS, classify
 
 MANAGER = "ocenter"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -26,7 +26,6 @@ SPEC_HASH = "ocenter.io/spec-hash"
 NAMESPACES = "/api/v1/namespaces"
 ROLE = "edit"
 _RBAC = "rbac.authorization.k8s.io"
-_DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
 
 Body = dict[str, Any]
 
@@ -117,7 +116,7 @@ def hard(orders: Sequence[Order]) -> dict[str, str]:
     """
     total: dict[str, int] = {}
     for order in orders:
-        key = order.resource if order.resource.endswith(_DEVICE_CLASS) else f"requests.{order.resource}"
+        key = order.resource if order.resource.endswith(DEVICE_CLASS) else f"requests.{order.resource}"
         total[key] = total.get(key, 0) + units(order)
     return {key: str(total[key]) for key in sorted(total)}
 

@@ -108,7 +108,7 @@ MANIFEST = Manifest(
             grain="pool",
             target="namespace",
             per="allocation",
-            forms=("whole", "profile", "share"),
+            forms=("whole", "profile"),
             label="Namespace with a resource quota",
         ),
         Mode(
@@ -116,7 +116,7 @@ MANIFEST = Manifest(
             grain="pool",
             target="namespace",
             per="allocation",
-            forms=("whole", "profile", "share"),
+            forms=("whole", "profile"),
             label="Namespace with a quota for each model by Kueue",
         ),
     ),

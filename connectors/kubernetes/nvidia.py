@@ -31,7 +31,7 @@ def find(host: Host, resources: list[tuple[str, Resource]], told: Found, is_cove
     cuts = [(name, resource) for name, resource in resources if resource.profile and host.capacity[name]]
     for name in names:
         if name not in _WHOLE:  # whole cards for virtual machines, one resource per product
-            plain = cards(Product("nvidia", name.partition("/")[2]), _refs(name, host.capacity[name]))
+            plain = cards(Product("nvidia", name.partition("/")[2]), name, _refs(name, host.capacity[name]))
             told.devices += with_counted_users(without_withdrawn(plain, host.offered(name)), host.users(name))
     counters = [_cut(host, name, resource) for name, resource in cuts]
     told.counters += counters
@@ -71,15 +71,15 @@ def _find_whole(host: Host, name: str, product: Product, cuts: list[CounterFact]
         whole = max(0, min(capacity, count - cut_cards))
         is_offered = any(cut.faulty_units < cut.total_units for cut in cuts)
         devices = _without_own_capacity(product, count, is_offered)
-        plain = without_withdrawn(cards(product, _refs(_WHOLE[0], whole)), host.offered(name))
+        plain = without_withdrawn(cards(product, name, _refs(_WHOLE[0], whole)), host.offered(name))
         told.devices += with_counted_users(plain + devices[whole:], host.users(name))
     else:
-        plain = without_withdrawn(cards(product, _refs(_WHOLE[0], count)), host.offered(name))
+        plain = without_withdrawn(cards(product, name, _refs(_WHOLE[0], count)), host.offered(name))
         told.devices += with_counted_users(plain, host.users(name))
 
 
 def _without_own_capacity(product: Product, count: int, is_offered: bool) -> list[DeviceFact]:
-    return without_withdrawn(cards(product, _refs(_WHOLE[0], count), total_milli=0), count if is_offered else 0)
+    return without_withdrawn(cards(product, "", _refs(_WHOLE[0], count)), count if is_offered else 0)
 
 
 def _replicas(host: Host, capacity: int, count: int) -> int:

@@ -40,5 +40,5 @@ def _find(host: Host, name: str, resource: Resource, told: Found, ascend_report:
     elif resource.vendor == "huawei":
         told.devices += ascend.devices(host, name, product, ascend_report)
     else:
-        plain = cards(product, [f"{name}#{index}" for index in range(host.capacity[name])])
+        plain = cards(product, name, [f"{name}#{index}" for index in range(host.capacity[name])])
         told.devices += with_counted_users(without_withdrawn(plain, host.offered(name)), host.users(name))

@@ -10,6 +10,8 @@ import yaml
 from msgspec import Struct
 
 Kind = Literal["count", "memory", "cores", "ignored", "unknown"]
+DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
+"""How a quota names the devices of a DRA class, behind the class."""
 TABLE = Path(__file__).with_name("resources.yaml")
 
 

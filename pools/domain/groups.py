@@ -149,7 +149,9 @@ class Index:
         """Return the rows of a model that may hold a profile, of which claims take: found once for many requests."""
         known = self._taken_from.get((pool.id, model, profile))
         if known is None:
-            numbers = [n for n in self._by_pool[pool.id].get(model, ()) if self._profile(n) in ("", profile)]
+            # Where a platform only counts, nobody can have a card cut: a piece is one that is counted as such.
+            of_cards = (profile,) if pool.grain == "pool" else ("", profile)
+            numbers = [n for n in self._by_pool[pool.id].get(model, ()) if self._profile(n) in of_cards]
             if pool.grain != "pool":
                 numbers = [n for n in numbers if self._rows[n].node_id is not None and not self._rows[n].is_advisory]
             known = self._taken_from[pool.id, model, profile] = tuple(numbers)

@@ -123,8 +123,13 @@ def _device(
         fact.link_group,
         fact.numa_node,
         _text(fact.uses) if fact.uses else "[]",
-        _text(fact.attributes) if fact.attributes else "{}",
+        _text(_attributes(fact)) if fact.attributes or fact.resource else "{}",
     )
+
+
+def _attributes(fact: DeviceFact) -> Mapping[str, str]:
+    """What the platform tells beside, with the resource by which the card is given out."""
+    return {**fact.attributes, "resource": fact.resource} if fact.resource else fact.attributes
 
 
 def _counter(node_id: str, fact: CounterFact, resolver: Resolver, explained: Collection[str]) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@
 UPDATE capacity c SET units = r.units, is_advisory = %(is_advisory)s, device_ids = r.device_ids,
     pos_total_milli = r.total_milli, pos_total_mib = r.total_mib, pos_shadow_milli = r.shadow_milli,
     pos_shadow_mib = r.shadow_mib, pos_faulty_milli = r.faulty_milli, pos_faulty_mib = r.faulty_mib,
-    pos_link_group = r.link_groups,
+    pos_link_group = r.link_groups, resource = r.resource,
     pos_claimed_milli = CASE WHEN %(is_advisory)s THEN r.own_milli
         ELSE c.pos_claimed_milli || array_fill(0, ARRAY[r.added]) END,
     pos_claimed_mib = CASE WHEN %(is_advisory)s THEN r.own_mib
@@ -17,7 +17,7 @@ UPDATE capacity c SET units = r.units, is_advisory = %(is_advisory)s, device_ids
 FROM (
     SELECT known.id AS capacity_id, sums.*
     FROM refresh_node r CROSS JOIN LATERAL (SELECT * FROM node WHERE id = r.id OFFSET 0) n
-    CROSS JOIN LATERAL (SELECT id, device_ids FROM capacity WHERE node_id = r.id AND kind = 'cards' OFFSET 0) known
+    CROSS JOIN LATERAL (SELECT id, device_ids, resource FROM capacity WHERE node_id = r.id AND kind = 'cards' OFFSET 0) known
     CROSS JOIN LATERAL (
         SELECT count(d.id)::integer AS units, count(*)::integer - cardinality(known.device_ids) AS added,
             array_agg(coalesce(d.id, known.device_ids[place]) ORDER BY place) AS device_ids,
@@ -29,10 +29,11 @@ FROM (
             array_agg(coalesce(d.own_mib, 0) ORDER BY place) AS own_mib,
             array_agg(coalesce(d.total_milli * d.out, 0) ORDER BY place) AS faulty_milli,
             array_agg(coalesce(d.total_mib * d.out, 0) ORDER BY place) AS faulty_mib,
-            array_agg(coalesce(d.link_group, '') ORDER BY place) AS link_groups
+            array_agg(coalesce(d.link_group, '') ORDER BY place) AS link_groups,
+            coalesce(max(d.resource), known.resource) AS resource
         FROM (
             SELECT id, position, link_group, total_milli, shadow_milli, shadow_mib::bigint AS shadow_mib,
-                own_milli, own_mib::bigint AS own_mib,
+                attributes ->> 'resource' AS resource, own_milli, own_mib::bigint AS own_mib,
                 (CASE WHEN total_milli > 0 THEN memory_mib ELSE 0 END)::bigint AS total_mib,
                 CASE WHEN health = 'ok' AND missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                      THEN 0 ELSE 1 END AS out
@@ -42,8 +43,8 @@ FROM (
     WHERE NOT r.is_new) r
 WHERE c.id = r.capacity_id
     AND (c.device_ids, c.units, c.pos_total_milli, c.pos_total_mib, c.pos_shadow_milli, c.pos_shadow_mib,
-         c.pos_faulty_milli, c.pos_faulty_mib, c.pos_link_group, c.is_advisory,
+         c.pos_faulty_milli, c.pos_faulty_mib, c.pos_link_group, c.resource, c.is_advisory,
          CASE WHEN %(is_advisory)s THEN c.pos_claimed_milli END, CASE WHEN %(is_advisory)s THEN c.pos_claimed_mib END)
         IS DISTINCT FROM (r.device_ids, r.units, r.total_milli, r.total_mib, r.shadow_milli, r.shadow_mib,
-         r.faulty_milli, r.faulty_mib, r.link_groups, %(is_advisory)s,
+         r.faulty_milli, r.faulty_mib, r.link_groups, r.resource, %(is_advisory)s,
          CASE WHEN %(is_advisory)s THEN r.own_milli END, CASE WHEN %(is_advisory)s THEN r.own_mib END);

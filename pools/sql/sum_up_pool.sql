@@ -1,3 +1,11 @@
+-- A counter of which no node tells any more, for its cards are given out by another name, has nothing.
+UPDATE capacity c SET units = 0, pos_total_milli = '{0}', pos_total_mib = '{0}', pos_shadow_milli = '{0}',
+    pos_shadow_mib = '{0}', pos_faulty_milli = '{0}', pos_faulty_mib = '{0}', ceiling_milli = c.claimed_milli + c.held_milli
+WHERE c.pool_id = %(pool)s AND c.node_id IS NULL AND c.kind = 'counter' AND c.total_milli > 0
+    AND NOT EXISTS (
+        SELECT FROM capacity n WHERE n.pool_id = c.pool_id AND n.node_id IS NOT NULL AND n.is_advisory
+            AND n.kind IN ('cards', 'counter') AND n.resource = c.resource
+            AND (n.model_id, n.profile) IS NOT DISTINCT FROM (c.model_id, c.profile));
 -- The pool's own counters, which claims take from where the platform promises no node: sums of the nodes' rows.
 -- MiB that are neither free nor out of order are in use, also the rest of a card whose milli are all taken, so that as
 -- many MiB are free here as on the nodes.

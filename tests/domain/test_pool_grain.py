@@ -8,7 +8,7 @@ from pools.domain import overlays
 from pools.domain.candidates import Unobserved
 from pools.domain.decisions import Decision, Refusal
 from pools.domain.planner import Draft, plan
-from pools.domain.request import Level, PerMember, Share, Topology
+from pools.domain.request import Choice, Level, PerMember, Share, Topology
 from tests.domain.views import ASCEND, H100, MIB, counter, node, pool, view, want
 
 POOL = pool(1, grain="pool")
@@ -84,6 +84,14 @@ class TestPoolGrain:
 
     def test_offers_no_host_alone(self):
         assert code(plan(read(16, 8), want(devices_per_member=0, per_member=PerMember(cpu_milli=1)))) == "not_offered"
+
+    def test_cuts_no_card_since_nobody_there_could(self):
+        piece = (Choice(model=H100, profile="1g.10gb"),)
+        cut = counter(91, 7, unit_milli=142, profile="1g.10gb")
+
+        assert code(plan(read(16, 8), want(any_of=piece))) == "no_model"
+        (member,) = plan(view(counter(90, 16), cut, pools=(POOL,)), want(any_of=piece)).members
+        assert (member.capacity_id, member.milli) == (UUID(int=1091), 142)
 
     def test_asks_no_node_where_none_is_shown(self):
         assert plan(view(counter(90, 16), pools=(POOL,)), want(devices_per_member=8)).members[0].mib == 8 * MIB

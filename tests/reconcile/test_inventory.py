@@ -38,6 +38,7 @@ OTHER = {
     "health": "unknown",
     "health_reason": "nobody knows",
     "link_group": "ring-1",
+    "resource": "example.com/gpu",
     "numa_node": 1,
     "uses": (use(memory_mib=1),),
     "attributes": {"firmware": "96.00"},
@@ -461,4 +462,17 @@ class TestCounters:
 
         assert (one_used.pos_total_mib, one_used.pos_shadow_mib, one_used.free_mib) == ([163118], [81559], 81559)
         assert (one_faulty.pos_total_mib, one_faulty.pos_faulty_mib, one_faulty.free_mib) == ([244677], [81559], 81559)
+        assert_sums_agree()
+
+    def test_of_the_pool_have_the_name_by_which_cards_are_given_out_and_only_one(self):
+        lab, clock = pool(grain="pool", mode="quota"), Clock()
+        synced(lab, Shows(node("a")), clock)
+        named = [replace(device, resource="nvidia.com/gpu") for device in node("a").devices]
+
+        for _ in range(2):
+            synced(lab, Shows(holding("a", *named)), clock)
+
+        rows = Capacity.objects.filter(node=None).values_list("resource", "units", "total_milli", "free_milli")
+        assert sorted(rows) == [("", 0, 0, 0), ("nvidia.com/gpu", 2, 2000, 2000)]
+        assert Capacity.objects.get(kind="cards").resource == "nvidia.com/gpu"
         assert_sums_agree()

@@ -79,7 +79,8 @@ class Applying:
     """The changing half of a cluster. ``owners`` tells for each uid which manager owns which fields.
 
     ``looks_until_gone`` is for how many looks a deleted namespace is still shown as terminating. ``refuse`` may answer
-    a change before it happens. ``most_token_seconds`` caps tokens as many installations do.
+    a change before it happens. ``most_token_seconds`` caps tokens as many installations do. ``accounts`` tells for each
+    token whose it is: the path of a service account and its uid.
     """
 
     version: int
@@ -95,6 +96,7 @@ class Applying:
         self.clock_ahead = timedelta()
         self.refuse: Callable[[Seen, Place], Answer | None] = lambda seen, at: None
         self.tokens: list[str] = []
+        self.accounts: dict[str, tuple[str, str]] = {}
 
     # --- what others do -----------------------------------------------------------------------------------------------
 
@@ -259,11 +261,13 @@ class Applying:
         asked_seconds = body["spec"]["expirationSeconds"]
         if asked_seconds < 600:
             return self.recorded_answer("error_422_token_too_short")
-        if self.at(f"{where.collection}/{where.name}") is None:
+        path = f"{where.collection}/{where.name}"
+        if (account := self.at(path)) is None:
             return self.recorded_answer("error_404_not_found")
         given = timedelta(seconds=min(asked_seconds, self.most_token_seconds))
         token = f"eyJ-{uuid.uuid4()}"
         self.tokens.append(token)
+        self.accounts[token] = (path, account["metadata"]["uid"])
         answer: Object = self.recorded("tokenrequest")
         answer["status"] = {"token": token, "expirationTimestamp": self._time(given)}
         return json_answer(answer, status=201)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from tests.connectors.kubernetes.applying import VERBS, Applying
+from tests.connectors.kubernetes.tenants import Tenants
 from tests.connectors.server import Answer, Seen, json_answer
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -56,7 +57,7 @@ def recorded_answer(name: str, status: int | None = None) -> Answer:
     return Answer(status=status or told["status"] or 200, body=body, headers=headers)
 
 
-class Cluster(Applying):
+class Cluster(Applying, Tenants):
     """State of a cluster. ``put`` and ``remove`` move its resource version on and are told to watches."""
 
     recorded = staticmethod(recorded)
@@ -113,7 +114,7 @@ class Cluster(Applying):
 
     def _answer(self, seen: Seen) -> Answer:
         if seen.headers.get("authorization") != f"Bearer {TOKEN}":
-            return recorded_answer("error_401_unauthorized")
+            return self.as_account(seen)
         if any(seen.path == path or seen.path.startswith(f"{path}/") for path in self.forbidden):
             return recorded_answer("error_403_forbidden")
         if seen.path == "/version":

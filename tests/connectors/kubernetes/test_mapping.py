@@ -45,6 +45,21 @@ class TestNode:
         assert node.labels["nvidia.com/gpu.product"] == "NVIDIA-H100-80GB-HBM3"
         assert not [name for name in node.labels if "feature.node" in name or "timestamp" in name]
 
+    @pytest.mark.parametrize(
+        ("node", "resource"),
+        [
+            ("node_h100", "nvidia.com/gpu"),
+            ("node_amd", "amd.com/gpu"),
+            ("node_ascend", "huawei.com/Ascend910"),
+            ("node_mlu", "cambricon.com/mlu"),
+        ],
+    )
+    def test_tells_by_which_resource_its_cards_are_given_out(self, node, resource):
+        assert {device.resource for device in fact(node).devices} == {resource}
+
+    def test_whose_cards_are_cut_tells_their_pieces_by_resource_only(self):
+        assert {device.resource for device in fact("node_migmix").devices} == {""}
+
     def test_without_accelerators_is_a_node_too(self):
         body = recorded("node_mlu")
         del body["status"]["capacity"]["cambricon.com/mlu"]
