@@ -30,8 +30,8 @@ _FILTERS: Final = (
     Filter("object", gettext_lazy("Object")),
     Filter("project", gettext_lazy("Project")),
     Filter("pool", gettext_lazy("Pool")),
-    Filter("from", gettext_lazy("From")),
-    Filter("to", gettext_lazy("Before")),
+    Filter("from", gettext_lazy("From (UTC)"), is_instant=True),
+    Filter("to", gettext_lazy("Before (UTC)"), is_instant=True),
     Filter("request_id", gettext_lazy("Request")),
     Filter("q", gettext_lazy("Search"), is_wide=True),
 )

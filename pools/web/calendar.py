@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 from django.views.decorators.http import require_safe
 
 from pools.domain import filters
@@ -24,8 +24,8 @@ LANES_MOST: Final = 100
 COLUMNS_MOST: Final = 31
 
 _FILTERS: Final = (
-    Filter("from", gettext_lazy("From")),
-    Filter("to", gettext_lazy("Until")),
+    Filter("from", gettext_lazy("From (UTC)"), is_instant=True),
+    Filter("to", gettext_lazy("Until (UTC)"), is_instant=True),
     Filter("pool", gettext_lazy("Pool")),
     Filter("model", gettext_lazy("Model")),
     Filter("project", gettext_lazy("Project")),
@@ -95,7 +95,9 @@ def _cell(each: Interval, row: LaneRow) -> dict[str, Any]:
     elif each.is_full:
         words += " · " + _("full")
     day = timezone.localtime(each.from_at)
-    return {"day": date_format(day, "M j"), "text": text if text != "0" else "", "tone": tone, "words": words}
+    # A format of Django's: letters for month and day, and what a language writes around them.
+    shown = date_format(day, pgettext("format of a day", "M j"))
+    return {"day": shown, "text": text if text != "0" else "", "tone": tone, "words": words}
 
 
 def _presented(row: CalendarRow) -> dict[str, Any]:

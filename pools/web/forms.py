@@ -18,7 +18,7 @@ Refusals = Mapping[type[DomainError], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field. ``type`` is text, choice, multiline or boolean."""
+    """One field. ``type`` is text, choice, multiline, boolean or instant (in UTC)."""
 
     name: str
     label: Text

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, Final
 
 from django.http import HttpRequest
@@ -9,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
+from pools.domain import filters as instants
 from pools.domain.errors import Invalid
 from pools.web import words
 
@@ -17,13 +19,14 @@ PAGE_ROWS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One field above a list: a choice of words of a vocabulary, plain choices, or a text."""
+    """One field above a list: a choice of words of a vocabulary, plain choices, an instant in UTC, or a text."""
 
     name: str
     label: "str | Promise"
     vocabulary: str = ""
     choices: Sequence[tuple[str, "str | Promise"]] = ()
     is_wide: bool = False
+    is_instant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +95,13 @@ def _presented(each: Filter, value: str) -> dict[str, Any]:
         choices = [(word, label) for word, (label, _tone) in words.WORDS[each.vocabulary].items()]
     if choices and value and value not in dict(choices):
         choices.append((value, ", ".join(str(dict(choices).get(word, word)) for word in value.split(","))))
-    return {"name": each.name, "label": each.label, "value": value, "choices": choices, "is_wide": each.is_wide}
+    shown = {name: getattr(each, name) for name in ("name", "label", "is_wide", "is_instant")}
+    return shown | {"value": _local(value) if each.is_instant and value else value, "choices": choices}
+
+
+def _local(value: str) -> str:
+    """Return an instant as fields of browsers have it; what is none stays as it is."""
+    try:
+        return f"{instants.instant(value).astimezone(UTC):%Y-%m-%dT%H:%M}"
+    except ValueError:
+        return value

@@ -1,5 +1,6 @@
 """The page of the calendar: days of pools and models, entries, conflicts, and how little is told of others."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -57,6 +58,12 @@ class TestTheCalendar:
         assert "later-7" in words(console, f"/calendar/?to={far}")
         assert "there is nothing of this name" in words(console, "/calendar/?pool=nowhere")
         assert "cannot be understood" in words(console, "/calendar/?from=yesterday")
+
+    def test_asks_for_instants_in_the_way_of_browsers(self, console):
+        page = console.get("/calendar/?from=2026-11-25T10:00:00%2B02:00&to=2026-11-30").content.decode()
+
+        assert re.search(r'name="from"\s+value="2026-11-25T08:00"\s+type="datetime-local"', page)
+        assert re.search(r'name="to"\s+value="2026-11-30T00:00"\s+type="datetime-local"', page)
 
     def test_says_what_it_is_for_when_nothing_is_on(self, console, world):
         assert "Nothing is on in these two weeks" in words(console)
