@@ -134,12 +134,36 @@ class Preempt(base.View):
             raise Denied
         now, body = timezone.now(), parsing.body(self.Instead, request)
         asked = requests.read(body.request, actor=auth.actor(request), now=now)
-        if asked.wanted.start_at is not None or asked.wanted.mode == "hold":
-            detail = "Who makes room does so after its notice; leave start_at out, and ask for no hold."
-            raise Invalid(fields=(FieldError("request", "not_allowed", detail),))
         preemptions.preempt(asked=asked, victim_ids=body.victims, now=now)
         row = seen.one(asked.id)
         return base.answered(request, row, 201, reverse("api-allocation", args=[row.id]))
+
+
+class MakeRoom(base.View):
+    """Others make room for one that waits."""
+
+    rights = {"POST": ("allocation", "operate")}
+    missing = AllocationMissing
+
+    class Victims(msgspec.Struct):
+        """Those whom what-if names as its ``preemption`` for the same request."""
+
+        victims: list[UUID]
+
+    @schema.operation(
+        "allocations.make_room",
+        "Give others their notice and book their place for an allocation that waits in the queue; for operators",
+        body=Victims,
+        answer=seen.AllocationRow,
+        status=202,
+        refusals=(400, 404, 409, 422),
+    )
+    def post(self, request: Request, allocation: str) -> Response:
+        allocation_id = seen.find(allocation, auth.access(request), verb="operate")
+        victims = parsing.body(self.Victims, request).victims
+        waiting = preemptions.waits(allocation_id, auth.actor(request))
+        preemptions.preempt(asked=waiting, victim_ids=victims, now=timezone.now())
+        return _shown(request, allocation_id)
 
 
 class Allocation(base.View):

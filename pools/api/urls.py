@@ -94,6 +94,7 @@ urlpatterns = [
     path("allocations/<str:allocation>/confirm", allocations.Confirm.as_view()),
     path("allocations/<str:allocation>/release", allocations.Release.as_view()),
     path("allocations/<str:allocation>/retry", allocations.Retry.as_view()),
+    path("allocations/<str:allocation>/preempt", allocations.MakeRoom.as_view()),
     path("allocations/<str:allocation>/extend", allocations.Extend.as_view()),
     path("what-if", what_if.WhatIf.as_view()),
     path("ledger", ledger.Ledger.as_view()),

@@ -577,6 +577,13 @@ class VictimsChanged(Conflict):
     msgid = gettext_noop("Who would have to give way changed meanwhile. Ask what-if again, and name those it names.")
 
 
+class RoomBooked(Conflict):
+    """Something is promised to the allocation already."""
+
+    code = "allocation.room_booked"
+    msgid = gettext_noop("Room is booked for this allocation already.")
+
+
 class NoCapacity(Conflict):
     """Nothing that is free fits. ``reason`` is the code of what comes nearest to a fit (domain.refusals)."""
 

@@ -13,11 +13,13 @@ from pools.selectors import prepared
 
 MOST: Final = 1_000
 # By priority, those over their quota last, then by age (index allocation_queue).
-_QUEUE: Final = """
+_WAITS: Final = """
 SELECT a.id, a.spec::text, a.priority, a.queued_at, a.queue_reason, a.is_borrowed, a.project_id, p.lineage,
     (SELECT min(b.start_at) FROM booking b WHERE b.allocation_id = a.id)
 FROM allocation a JOIN project p ON p.id = a.project_id
-WHERE a.state = 'queued' AND a.priority >= %s AND p.state = 'active'
+WHERE a.state = 'queued' AND p.state = 'active'
+"""
+_QUEUE: Final = f"""{_WAITS} AND a.priority >= %s
 ORDER BY a.priority DESC, a.is_borrowed, a.queued_at, a.id LIMIT %s
 """
 
@@ -44,6 +46,14 @@ def queue(*, priority: int = 0) -> list[Queued]:
     with prepared.cursor() as cursor:
         cursor.execute(_QUEUE, [priority, MOST])
         return [_queued(row) for row in cursor.fetchall()]
+
+
+def one(allocation_id: UUID) -> Queued | None:
+    """Return an allocation that waits; None when it does not. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_WAITS} AND a.id = %s", [allocation_id])
+        row = cursor.fetchone()
+    return _queued(row) if row else None
 
 
 def is_anybody_waiting() -> bool:

@@ -1,28 +1,43 @@
 """Making room: allocations that may give way get their notice, and who comes instead is promised their place."""
 
+import dataclasses
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
+from msgspec.structs import replace
 
-from pools.domain.errors import KeyUsed, NoCapacity, VictimsChanged
+from pools.domain.actors import Actor
+from pools.domain.errors import (
+    AllocationState,
+    FieldError,
+    Invalid,
+    KeyUsed,
+    NoCapacity,
+    RoomBooked,
+    VictimsChanged,
+)
 from pools.domain.preemption import Preview, choose, may_go
 from pools.domain.quotas import Shortfall
-from pools.selectors import candidates, packing, placeable, victims
+from pools.models import Allocation
+from pools.selectors import candidates, packing, placeable, victims, waiting
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
-from pools.services import bookings, claiming, models, orders, quota_use, scheduling, sql, writing
+from pools.services import bookings, claiming, models, orders, quota_use, scheduling, sql, starving, writing
 from pools.services.claiming import Asked, Planned
 
 PREEMPTED: Final = "preempted"
 _SOON: Final = timedelta(seconds=1)
 _ROUND: Final = 2  # of reads: what is free beside those who give way
 
-# Whoever waits for a notice already, or is on its way out, is not told twice.
+# Whoever waits for a notice already, or is on its way out, is not told twice; and whoever waits for room still does.
 _LOCK: Final = """
-SELECT id FROM allocation WHERE id = ANY(%s) AND state = 'active' AND reason = '' ORDER BY id FOR NO KEY UPDATE
+SELECT id, name FROM allocation
+WHERE (id = ANY(%(victims)s) AND state = 'active' AND reason = '') OR (id = %(waiting)s AND state = 'queued'
+    AND NOT EXISTS (SELECT FROM booking WHERE allocation_id = %(waiting)s))
+ORDER BY id FOR NO KEY UPDATE
 """
 _NOTICE: Final = """
 UPDATE allocation SET end_at = least(end_at, %(end_at)s), notice_at = NULL, reason = %(reason)s, changed_at = %(now)s,
@@ -59,14 +74,32 @@ def preview(asked: Asked, fleet: Fleet, scores: Scores, *, now: datetime) -> tup
     return read, found
 
 
+def waits(allocation_id: UUID, actor: Actor) -> Asked:
+    """Return the request of an allocation that waits in the queue, as somebody lets others make room for it.
+
+    Raises AllocationState where it does not wait any more, RoomBooked where it has a promise already.
+    """
+    found = waiting.one(allocation_id)
+    if found is None:
+        raise AllocationState(state=Allocation.objects.values_list("state", flat=True).get(id=allocation_id))
+    if found.booked_at is not None:
+        raise RoomBooked
+    # One that was scheduled and found no room waits for any time.
+    wanted = replace(found.wanted, start_at=None)
+    return dataclasses.replace(starving.asked(found), wanted=wanted, actor=actor)
+
+
 def preempt(*, asked: Asked, victim_ids: Collection[UUID], now: datetime) -> None:
     """Give these allocations their notice and promise their place to the request from its end on.
 
-    They are exactly those whom a preview names. Raises VictimsChanged where it names others now, NoCapacity, KeyUsed.
+    They are exactly those whom a preview names. A request that waits (``waits``) stays in the queue until then; any
+    other is scheduled. Raises VictimsChanged where a preview names others now, NoCapacity, KeyUsed, Invalid.
     """
-    version, prices = packing.current()
-    scores, fleet = Scores(models.current().by_slug, prices, version), placeable.fleet(now)
-    read, found = preview(asked, fleet, scores, now=now)
+    if not asked.is_waiting and (asked.wanted.start_at is not None or asked.wanted.mode == "hold"):
+        detail = "Who makes room does so after its notice; leave start_at out, and ask for no hold."
+        raise Invalid(fields=(FieldError("request", "not_allowed", detail),))
+    scores = _scores()
+    read, found = preview(asked, placeable.fleet(now), scores, now=now)
     if found is None:
         raise NoCapacity(reason="no_capacity")
     if {each.allocation_id for each in found.victims} != set(victim_ids):
@@ -79,21 +112,28 @@ def preempt(*, asked: Asked, victim_ids: Collection[UUID], now: datetime) -> Non
 def _write(planned: Planned, found: Preview, read: Read, now: datetime) -> None:
     asked, ids = planned.asked, [each.allocation_id for each in found.victims]
     start_at = now + max(timedelta(seconds=found.notice_seconds), _SOON)
-    lease = asked.wanted.lease_seconds
-    when = start_at, None if lease is None else start_at + timedelta(seconds=lease)
+    when = scheduling.window_from(start_at, asked.wanted)
     rows = scheduling.booked_by(asked.id, planned.decision, when)
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [ids])
-        if cursor.rowcount != len(ids):
+        cursor.execute(_LOCK, {"victims": ids, "waiting": asked.id if asked.is_waiting else None})
+        names = dict(cursor.fetchall())
+        if len(names) != len(ids) + asked.is_waiting:
             raise VictimsChanged
         cursor.execute(_NOTICE, {"ids": ids, "end_at": start_at, "reason": PREEMPTED, "now": now})
         if bookings.guard(cursor, rows, now=now) or not claiming.is_granted(planned):
             raise VictimsChanged
-        if not claiming.insert_scheduled(planned, read, *when, now=now):
+        if not asked.is_waiting and not claiming.insert_scheduled(planned, read, *when, now=now):
             raise KeyUsed
         bookings.make(cursor, rows)
         orders.touch(cursor, ids, now=now)  # targets are locked after capacity
         _tell(cursor, asked, ids, now)
+    if asked.is_waiting:
+        starving.tell(asked.actor, planned, names[asked.id], start_at, now)
+
+
+def _scores() -> Scores:
+    version, prices = packing.current()
+    return Scores(models.current().by_slug, prices, version)
 
 
 def _tell(cursor: Any, asked: Asked, ids: Collection[UUID], now: datetime) -> None:

@@ -12,6 +12,7 @@ from pools.domain.decisions import Decision, Refusal
 from pools.domain.errors import KeyUsed, NoCapacity, QuotaExceeded
 from pools.domain.planner import Draft
 from pools.domain.quotas import Ask, Book, Shortfall
+from pools.domain.request import Wanted
 from pools.domain.windows import Span
 from pools.selectors import promises
 from pools.selectors.candidates import Read, Scores
@@ -39,9 +40,14 @@ def schedule(asked: Sequence[Asked], fleet: Fleet, scores: Scores, *, now: datet
 
 def window(asked: Asked) -> Window:
     """Return from when until when a request that begins later has what it asks for."""
-    start_at, lease = asked.wanted.start_at, asked.wanted.lease_seconds
-    assert start_at is not None
-    return start_at, None if lease is None else start_at + timedelta(seconds=lease)
+    assert asked.wanted.start_at is not None
+    return window_from(asked.wanted.start_at, asked.wanted)
+
+
+def window_from(start_at: datetime, wanted: Wanted) -> Window:
+    """Return from when until when a request has what it asks for that begins at an instant, its hold included."""
+    lease = wanted.lease_seconds
+    return start_at, None if lease is None else start_at + timedelta(seconds=lease + (wanted.hold_seconds or 0))
 
 
 def ask_of(asked: Asked, decision: Decision, read: Read, scores: Scores) -> Ask:

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from pools.domain import waiting
-from pools.domain.actors import SYSTEM
+from pools.domain.actors import SYSTEM, Actor
 from pools.domain.decisions import Decision
 from pools.domain.planner import Draft
 from pools.domain.waiting import Reach
@@ -29,7 +29,7 @@ STARVES_AFTER: Final = timedelta(minutes=10)
 # A search reads much, and leases do not change fast: one allocation at a time and a minute apart, in each process.
 APART_SECONDS: Final = 60.0
 
-_LOCK: Final = "SELECT name, project_id FROM allocation WHERE id = %s AND state = 'queued' FOR NO KEY UPDATE"
+_LOCK: Final = "SELECT name FROM allocation WHERE id = %s AND state = 'queued' FOR NO KEY UPDATE"
 _IS_PROMISED: Final = "SELECT EXISTS (SELECT FROM booking WHERE allocation_id = %s)"
 _searched: dict[UUID, float] = {}
 
@@ -80,6 +80,13 @@ def asked(queued: Queued) -> Asked:
     )
 
 
+def tell(actor: Actor, planned: Planned, name: str, start_at: datetime, now: datetime) -> None:
+    """Record in the caller's transaction that somebody who waits was promised a start."""
+    asked, decision = planned.asked, planned.decision
+    after = {"start_at": start_at.isoformat(), "pool_id": str(decision.pool_id), "model": decision.model}
+    audit.record(actor, "allocation.booked", "allocation", asked.id, name, {}, after, now, project_id=asked.project_id)
+
+
 def _is_starving(each: Queued, now: datetime) -> bool:
     return each.wanted.members > 1 and each.booked_at is None and now - each.queued_at >= STARVES_AFTER
 
@@ -122,8 +129,7 @@ def _plan(
     each: Queued, fleet: Fleet, scores: Scores, start_at: datetime, now: datetime
 ) -> tuple[Planned, Window] | None:
     wanted, request = each.wanted, asked(each)
-    seconds = None if wanted.lease_seconds is None else wanted.lease_seconds + (wanted.hold_seconds or 0)
-    when = start_at, None if seconds is None else start_at + timedelta(seconds=seconds)
+    when = scheduling.window_from(start_at, wanted)
     read = promises.later(fleet, fleet.usable(each.lineage), wanted, scores, when, now=now)
     decision = Draft(read.view, is_explained=False).decide(wanted)
     if not isinstance(decision, Decision):
@@ -147,8 +153,7 @@ def _promise(planned: Planned, when: Window, now: datetime) -> bool:
         if not claiming.is_granted(planned) or bookings.guard(cursor, booked, now=now):
             return False
         bookings.make(cursor, booked)
-    after = {"start_at": when[0].isoformat(), "pool_id": str(planned.decision.pool_id), "model": planned.decision.model}
-    audit.record(SYSTEM, "allocation.booked", "allocation", id, found[0], {}, after, now, project_id=found[1])
+    tell(SYSTEM, planned, found[0], when[0], now)
     return True
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from pools.domain import states
 from pools.selectors.allocation_events import AllocationEventRow
 from pools.selectors.allocations import AllocationRow
-from pools.services import models
+from pools.services import allocations, models
 from pools.web import differences, figures, words
 
 _KIND: Final = re.compile(r"(\d+) x (?:([\d.]+) of )?(.+)")
@@ -25,7 +25,8 @@ _STATES: Final = {"state": "allocation_state", "reason": "allocation_reason"}
 def presented(row: AllocationRow) -> dict[str, Any]:
     """Return an allocation as a plain dict.
 
-    Added: title, asked, got, price, model_name, is_final, is_placed, reason_words, queue_words, member_count.
+    Added: title, asked, got, price, model_name, is_final, is_placed, makes_room, reason_words, queue_words,
+    member_count.
     """
     allocation = msgspec.structs.asdict(row)
     return allocation | {
@@ -38,6 +39,7 @@ def presented(row: AllocationRow) -> dict[str, Any]:
         "price": price(row.price_per_hour),
         "is_final": row.state in states.ALLOCATION_FINAL,
         "is_placed": row.state not in _SEEN_LATER,
+        "makes_room": row.reason == "preempted" and row.state not in states.ALLOCATION_FINAL,
         "reason_words": words.label("allocation_reason", row.reason) if row.reason else "",
         "queue_words": words.label("allocation_reason", row.queue.reason) if row.queue else "",
         "member_count": len(row.members),
@@ -49,6 +51,11 @@ def ends_soon(row: AllocationRow, now: datetime) -> bool:
     notice, end_at = row.spec.get("notice_seconds") or 0, row.lease.end_at
     is_on = row.state in states.ALLOCATION_HOLDING and row.state not in ("held", "releasing")
     return is_on and end_at is not None and end_at - timedelta(seconds=notice) <= now < end_at
+
+
+def is_extensible(row: AllocationRow) -> bool:
+    """True when its lease has an end that may come later: not of who was told to leave."""
+    return row.state in allocations.LEASED and row.lease.end_at is not None and row.reason != "preempted"
 
 
 def asked(spec: Mapping[str, Any]) -> str:
@@ -137,7 +144,10 @@ def event(row: AllocationEventRow) -> dict[str, Any]:
     """Return an event with its fields before and after."""
     before, after = row.before or {}, dict(row.after or {})
     # What it has not and had not says nothing.
-    after = {name: value for name, value in after.items() if name != "milli" and (value is not None or name in before)}
+    untold = ("milli", "pool_id")  # ids and what the page has elsewhere
+    after = {
+        name: value for name, value in after.items() if name not in untold and (value is not None or name in before)
+    }
     for name in ("start_at", "end_at"):
         if after.get(name):
             after[name] = figures.instant(datetime.fromisoformat(after[name]))
@@ -170,9 +180,16 @@ def facts(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
         ("policy", _("Policy"), words.label("allocation_policy", spec.get("policy", "pack"))),
         ("priority", _("Priority"), spec.get("priority")),
         ("lease_seconds", _("Lease"), figures.duration(lease) if lease else _("open-ended")),
+        ("notice_seconds", _("Notice before the end"), _duration(spec.get("notice_seconds"))),
+        ("preemptible", _("May be told to leave"), _("yes") if spec.get("preemptible") else ""),
+        ("min_run_seconds", _("Runs at least"), _duration(spec.get("min_run_seconds"))),
     ]
     nothing = (None, "", "0", figures.memory(0))
     return [{"label": label, "value": value, "of": of} for of, label, value in found if value not in nothing]
+
+
+def _duration(seconds: int | None) -> str:
+    return figures.duration(seconds) if seconds else ""
 
 
 def _level(given: Mapping[str, Any] | None) -> str:

@@ -57,7 +57,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "user": (_("somebody gave it back"), ""),
         "lease_end": (_("its lease ended"), ""),
         "hold_expired": (_("the hold was not confirmed in time"), ""),
-        "preempted": (_("it made room for another"), ""),
+        "preempted": (_("its room was needed for another"), ""),
         "lost": (_("the platform lost it"), "bad"),
         "node_missing": (_("a node of it is not seen any more"), "bad"),
         "device_missing": (_("a device of it is not seen any more"), "bad"),
@@ -167,6 +167,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
 }
 
 FIELDS: Final[dict[str, Word]] = {
+    "reason": (_("Why"), ""),
     "pool": (_("Pool"), ""),
     "lease_seconds": (_("Lease (seconds)"), ""),
     "kind": (_("Kind"), ""),
@@ -196,6 +197,7 @@ MISTAKES: Final[dict[str, "str | Promise"]] = {
     "start_at.out_of_range": _("Within the next ten years is possible."),
     "start_at.not_allowed": _("A hold begins at once; leave one of the two empty."),
     "notice_seconds.out_of_range": _("At most ten years is possible."),
+    "min_run_seconds.out_of_range": _("It cannot run longer than its lease."),
     "priority.out_of_range": _("0 to 100 is possible."),
     "share.milli.required": _("Say which share of a card; memory alone is none."),
     "share.memory_mib.out_of_range": _("1 MiB or more is possible."),

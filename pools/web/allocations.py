@@ -3,6 +3,7 @@
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -12,10 +13,17 @@ from django.views.decorators.http import require_safe
 from pools.domain import states
 from pools.domain.access import Access
 from pools.domain.errors import AllocationMissing, Invalid, ProjectMissing
-from pools.selectors import allocation_events, allocation_queue, deliveries, names, operations, references
+from pools.selectors import (
+    allocation_events,
+    allocation_queue,
+    deliveries,
+    making_room,
+    names,
+    operations,
+    references,
+)
 from pools.selectors import allocations as reads
 from pools.selectors.allocations import AllocationRow
-from pools.services import allocations
 from pools.web import allocation_view, delivery_view, listing, pages, platform_work
 from pools.web.listing import Filter
 
@@ -101,10 +109,20 @@ def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
         "left_count": sum(member.order_state in states.ORDER_PRESENT for member in row.members),
         "sees_nodes": sees_nodes,
         "sees_pools": access.everywhere("pool", "read"),
+        "leaving": _leaving(row, access),
         "json_address": reverse("api-allocation", args=[row.id]),
     }
     context |= _work(row.id, access) | _delivery(row.id, access)
     return pages.page(request, "allocations/page.html", context, here="allocations")
+
+
+def _leaving(row: AllocationRow, access: Access) -> list[dict[str, Any]]:
+    """Return those who have to leave before it begins, for whoever may know of them."""
+    is_promised = row.state == "scheduled" or (row.queue is not None and row.queue.booked_at is not None)
+    if not is_promised or not access.everywhere("allocation", "read"):
+        return []
+    found = making_room.leaving(row.id)
+    return [msgspec.structs.asdict(each) | {"title": each.name or str(each.id)[-12:]} for each in found]
 
 
 def _work(allocation_id: UUID, access: Access) -> dict[str, Any]:
@@ -138,19 +156,20 @@ def found(allocation_id: UUID, access: Access) -> AllocationRow:
 
 
 def may(row: AllocationRow, access: Access) -> dict[str, bool]:
-    """Return what may be done to it just now, by whom asks: {confirm, extend, retry, reveal, release}."""
+    """Return what may be done to it just now, by whom asks: {confirm, extend, retry, reveal, release, make_room}."""
     try:
         lineage = references.project(str(row.project_id), access).lineage
     except ProjectMissing:
-        return dict.fromkeys(("confirm", "extend", "retry", "reveal", "release"), False)
+        return dict.fromkeys(("confirm", "extend", "retry", "reveal", "release", "make_room"), False)
     may_edit = access.within("allocation", "edit", lineage)
     is_over = row.ended_at is not None or row.state == "releasing"
     return {
         "confirm": may_edit and row.state == "held",
-        "extend": may_edit and row.state in allocations.LEASED and row.lease.end_at is not None,
+        "extend": may_edit and allocation_view.is_extensible(row),
         "retry": may_edit and row.state == "needs_attention",
         "reveal": may_edit and row.state in states.ALLOCATION_USABLE,
         "release": not is_over and access.within("allocation", "remove", lineage),
+        "make_room": row.queue is not None and not row.queue.booked_at and access.everywhere("allocation", "operate"),
     }
 
 

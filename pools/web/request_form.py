@@ -1,9 +1,10 @@
 """Asking for capacity: the form, and beside it what the request would be answered just now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from django.contrib import messages
@@ -18,7 +19,7 @@ from pools.selectors.flavors import FlavorRow
 from pools.services import claims, idempotency, requests, what_ifs, writing
 from pools.services.claiming import Asked
 from pools.services.idempotency import Kept
-from pools.web import allocation_view, forms, pages, request_form_answer, words
+from pools.web import allocation_view, forms, pages, request_form_answer, room_view, words
 from pools.web import request_form_fields as form_fields
 from pools.web import request_form_values as form_values
 from pools.web.forms import Outcome
@@ -40,7 +41,7 @@ def new(request: HttpRequest) -> HttpResponse:
         return _page(request, _changed(values, do), forms.NOT_SENT)
     known = _flavors()
     body = _body(values, known)
-    outcome = _sent(request, body)
+    outcome = sent(request, body, _claim)
     if not outcome.is_done:
         return _page(request, values, outcome, known)
     messages.success(request, _("The request is made."))
@@ -85,9 +86,10 @@ def _changed(values: Values, do: str) -> Values:
     return values
 
 
-def _sent(request: HttpRequest, body: Mapping[str, Any]) -> Outcome:
+def sent(request: HttpRequest, body: Mapping[str, Any], make: Callable[[Asked, datetime], UUID]) -> Outcome:
+    """Make the request, once for the key of the form; the result is the allocation's id."""
     try:
-        return Outcome(is_done=True, result=_made_once(request, body))
+        return Outcome(is_done=True, result=_made_once(request, body, make))
     except KeyReused:
         again = _("This form made a request before, with other values. Send it once more to make another one.")
         return Outcome(refused=again)
@@ -97,7 +99,7 @@ def _sent(request: HttpRequest, body: Mapping[str, Any]) -> Outcome:
         return Outcome(refused=words.refusal(error))
 
 
-def _made_once(request: HttpRequest, body: Mapping[str, Any]) -> Any:
+def _made_once(request: HttpRequest, body: Mapping[str, Any], make: Callable[[Asked, datetime], UUID]) -> Any:
     """Ask, and return the allocation's id. With a key that was used before it is the one made then."""
     now, actor = pages.now(), pages.actor(request)
     user_id, key = actor.access.user_id, f"form-{forms.text(request.POST.get('key', ''))[:64]}"
@@ -107,12 +109,22 @@ def _made_once(request: HttpRequest, body: Mapping[str, Any]) -> Any:
         kept = idempotency.claim(user_id=user_id, key=key, fingerprint=fingerprint, now=now)
         if kept is not None:
             return next(iter(kept.object_ids))
-        (made,) = claims.submit([requests.read(body, actor=actor, now=now)], now=now)
-        if isinstance(made, DomainError):
-            raise made
-        answer = Kept(status=303, headers={}, body=b"", object_ids=(made.allocation_id,))
+        made_id = make(requests.read(body, actor=actor, now=now), now)
+        answer = Kept(status=303, headers={}, body=b"", object_ids=(made_id,))
         idempotency.keep(user_id=user_id, key=key, answer=answer)
-        return made.allocation_id
+        return made_id
+
+
+def _claim(asked: Asked, now: datetime) -> UUID:
+    (made,) = claims.submit([asked], now=now)
+    if isinstance(made, DomainError):
+        raise made
+    return made.allocation_id
+
+
+def body_of(values: Values) -> dict[str, Any]:
+    """Return the body of the request that the form's values are."""
+    return _body(values, _flavors())
 
 
 def _body(values: Values, known: Sequence[FlavorRow]) -> dict[str, Any]:
@@ -164,7 +176,9 @@ def _answer(request: HttpRequest, values: Values, known: Sequence[FlavorRow]) ->
     answer = what_ifs.ask(read.result, now=pages.now())
     wanted = read.result.wanted
     sees_nodes = pages.access(request).everywhere("node", "read")
-    return request_form_answer.presented(answer, wanted, sees_nodes=sees_nodes)
+    told = request_form_answer.presented(answer, wanted, sees_nodes=sees_nodes)
+    may_make_room = answer.preemption is not None and wanted.mode != "hold"
+    return told | {"room": room_view.presented(answer, pages.now()) if may_make_room else None}
 
 
 def _asked(request: HttpRequest, body: Mapping[str, Any]) -> Asked:

@@ -142,8 +142,8 @@ _TIME: Final = (
     Field(
         name="start",
         label=gettext_lazy("Begins at"),
+        type="instant",
         help=gettext_lazy("In UTC; it is booked from then on. Empty: now."),
-        example="2026-12-01 08:00",
     ),
     Field(
         name="notice",
@@ -162,6 +162,19 @@ _TIME: Final = (
         label=gettext_lazy("Priority"),
         help=gettext_lazy("From 0 to 100; the higher comes first in the queue."),
         is_required=True,
+    ),
+    Field(
+        name="min_run",
+        label=gettext_lazy("Runs at least, in minutes"),
+        help=gettext_lazy("Of what may be told to leave: for so long it may not."),
+        example="120",
+    ),
+    Field(
+        name="preemptible",
+        label=gettext_lazy("It may be told to leave"),
+        type="boolean",
+        help=gettext_lazy("When somebody of a higher priority needs the place; the notice above is kept."),
+        is_wide=True,
     ),
     Field(
         name="queue",

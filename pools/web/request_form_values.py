@@ -40,6 +40,8 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "priority": "50",
     "start": "",
     "notice": "",
+    "preemptible": "",
+    "min_run": "",
     "hold": "",
     "queue": "",
 }
@@ -73,6 +75,7 @@ _FIELDS: Final = {
     "hold_seconds": "hold",
     "start_at": "start",
     "notice_seconds": "notice",
+    "min_run_seconds": "min_run",
     "any_of": "model-0",
 }
 
@@ -155,11 +158,19 @@ def body(values: Values, flavor: Mapping[str, Any]) -> dict[str, Any]:
         wanted["start_at"] = _instant(texts["start"])
     if texts["notice"]:
         wanted["notice_seconds"] = _scaled(texts["notice"], 60)
+    if texts["preemptible"] == "true":
+        wanted |= {"preemptible": True, "min_run_seconds": _scaled(texts["min_run"] or "0", 60)}
     if texts["share"] or texts["share_memory"]:
         wanted["share"] = {"milli": _scaled(texts["share"], 10), "memory_mib": _scaled(texts["share_memory"], 1)}
     if wanted["devices_per_member"] != 0:
         wanted["any_of"] = [choice.body() for choice in values.choices if any(choice)]
     return {name: value for name, value in wanted.items() if name not in flavor}
+
+
+def pairs(values: Values) -> list[tuple[str, str]]:
+    """Return the values as a form sends them, for one that carries them on."""
+    columns = zip(_COLUMNS, zip(*values.choices, strict=True), strict=True)
+    return [*values.texts.items(), *((name, each) for name, column in columns for each in column)]
 
 
 def patched(values: Values, patch: Mapping[str, Any]) -> Values:

@@ -131,6 +131,20 @@ class TestARequest:
         assert (again.status_code, again.data["code"]) == (409, "allocation.no_capacity")
         assert engineer.get(f"/allocations/{first}").data["reason"] == "preempted"
 
+    def test_that_waits_takes_the_place_of_others_when_an_operator_says_so(self, engineer):
+        operator = caller(person("olga", "operator"))
+        low = ONE | {"devices_per_member": 8, "priority": 10, "preemptible": True, "notice_seconds": 60}
+        first = engineer.post("/allocations", low).data["id"]
+        waits = engineer.post("/allocations", ONE | {"devices_per_member": 4, "queue": True}).data["id"]
+
+        address, body = f"/allocations/{waits}/preempt", {"victims": [first]}
+        assert engineer.post(address, body).status_code == 403
+        assert operator.post(address, {"victims": []}).data["code"] == "allocation.victims_changed"
+        told, again = (operator.post(address, body) for _ in range(2))
+
+        assert (told.status_code, told.data["state"]) == (202, "queued") and told.data["queue"]["booked_at"]
+        assert (again.status_code, again.data["code"]) == (409, "allocation.room_booked")
+
     def test_by_a_flavor_is_what_the_flavor_says(self, engineer):
         Flavor.objects.create(name="pair", spec={"devices_per_member": 2}, created_at=timezone.now())
 

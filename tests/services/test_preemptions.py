@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from pools.domain.errors import LeaseBooked, NoCapacity, VictimsChanged
+from pools.domain.errors import AllocationState, LeaseBooked, NoCapacity, RoomBooked, VictimsChanged
 from pools.models import Allocation, AuditEvent, Booking
-from pools.selectors import packing, placeable
+from pools.selectors import making_room, packing, placeable
 from pools.selectors.candidates import Scores
-from pools.services import allocations, models, preemptions, starting
+from pools.services import allocations, models, preemptions, queue, starting
 from tests.factories import ALICE, NOW
 from tests.services.asking import World
 
@@ -132,3 +132,48 @@ class TestMakingRoom:
         allocations.release(allocation_id=asked.id, actor=ALICE, now=NOW)
 
         assert not Booking.objects.exists() and state(first) == "active"
+
+
+class TestMakingRoomForOneThatWaits:
+    def wait(self, world, **fields):
+        """One that waits, as an operator lets others make room for it."""
+        return preemptions.waits(world.ask(8, queue=True, **fields).allocation_id, ALICE)
+
+    def test_books_the_place_and_the_queue_gives_it_when_they_left(self, world):
+        first = low(world, notice_seconds=300)
+        low(world, priority=40)
+        waits = self.wait(world, lease_seconds=3600)
+
+        preempt(world, waits, [first])
+
+        assert state(waits.id) == "queued" and Booking.objects.filter(allocation_id=waits.id).count() == 8
+        (event,) = AuditEvent.objects.filter(object_id=str(waits.id), action="allocation.booked")
+        assert event.actor == "alice"
+        assert [each.id for each in making_room.leaving(waits.id)] == [first]
+        world.clock.forward(seconds=300)
+        world.observe()
+        allocations.end_leases(now=world.clock.now)
+        queue.advance(now=world.clock.now)
+        assert (state(first), state(waits.id)) == ("released", "active") and not Booking.objects.exists()
+        world.check()
+
+    def test_is_refused_where_it_has_a_promise_or_waits_no_more(self, world):
+        first = low(world, notice_seconds=300)
+        low(world, priority=40)
+        waits = self.wait(world)
+        preempt(world, waits, [first])
+
+        with pytest.raises(RoomBooked):
+            preemptions.waits(waits.id, ALICE)
+        with pytest.raises(AllocationState):
+            preemptions.waits(first, ALICE)
+
+    def test_that_gave_up_meanwhile_tells_nobody(self, world):
+        first = low(world)
+        low(world, priority=40)
+        waits = self.wait(world)
+        allocations.release(allocation_id=waits.id, actor=ALICE, now=NOW)
+
+        with pytest.raises(VictimsChanged):
+            preempt(world, waits, [first])
+        assert not Booking.objects.exists() and not Allocation.objects.filter(reason="preempted").exists()

@@ -35,6 +35,7 @@ _ALLOCATIONS = (
     *_page("allocations/", "allocation", "anywhere"),
     *_page("allocations/new/", "allocation", "anywhere", get="create", post="create"),
     *_page("allocations/what-if/", "allocation", "anywhere", get="", post="create"),
+    *_page("allocations/make-room/", "allocation", get="operate", post="operate"),
     *_page("allocations/queue/", "allocation", "anywhere"),
     *_page("fragmentation/", "capacity", "anywhere"),
     *_page("calendar/", "allocation", "anywhere"),
@@ -43,6 +44,7 @@ _ALLOCATIONS = (
     *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}reveal/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}retry/", "allocation", "project", get="edit", post="edit"),
+    *_page(f"{_ALLOCATION}make-room/", "allocation", get="operate", post="operate"),
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
 )
 _TROUBLE = (
