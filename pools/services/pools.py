@@ -5,14 +5,25 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.transaction import atomic
+
 from pools import dispatch
 from pools.domain import states
 from pools.domain.actors import SYSTEM, Actor
-from pools.domain.errors import FieldError, PoolChanged, PoolMissing, PoolModeFixed, PoolNotChecked, PoolState
+from pools.domain.errors import (
+    FieldError,
+    PoolChanged,
+    PoolInUse,
+    PoolMissing,
+    PoolModeFixed,
+    PoolNotChecked,
+    PoolState,
+)
 from pools.models import Credential, Pool, PoolSync
 from pools.services import allocations, audit, credentials, pool_fields, removals, uniqueness, writing
 
 DRAFT_LASTS: Final = timedelta(hours=24)
+REMOVAL_TRIES: Final = 5
 EDITABLE: Final = ("name", "region", "labels", "sync_interval_seconds", "drift_policy", "settings", "mode")
 
 
@@ -140,12 +151,19 @@ def remove(
     allocations end as lost, and what it may still carry is listed as orphans.
     Raises PoolInUse, PoolReachable, Invalid (another name typed), PoolChanged, PoolMissing.
     """
-    _remove(locked(pool_id, generation), force_name, actor, now)
+    for _ in range(REMOVAL_TRIES):
+        try:
+            with atomic():  # a savepoint: what is locked is let go before it is begun anew
+                return _remove(locked(pool_id, generation), force_name, actor, now)
+        except removals.Overtaken:
+            continue
+    raise PoolInUse
 
 
 def _remove(pool: Pool, force_name: str | None, actor: Actor, now: datetime) -> None:
     given = allocations.lock_all_of(pool.pk) if force_name == pool.name else []
     removals.check(pool, force_name, now)
+    removals.refuse_late(pool, given)
     before = {"state": pool.state}
     removals.lose(pool, given, actor, now)
     removals.leave(pool, now)

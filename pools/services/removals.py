@@ -11,7 +11,7 @@ from django.db.models import Q
 from pools.domain import freshness
 from pools.domain.actors import Actor
 from pools.domain.errors import FieldError, Invalid, PoolHasLeft, PoolInUse, PoolReachable
-from pools.models import Capacity, Device, DeviceTwin, Drift, Node, Orphan, Pool, PoolSync, SyncRun
+from pools.models import Capacity, Claim, Device, DeviceTwin, Drift, Node, Orphan, Pool, PoolSync, SyncRun
 from pools.services import allocations, sql
 from pools.services.allocations import Locked
 
@@ -29,6 +29,10 @@ UPDATE capacity SET units = 0, uses = '[]',
 FROM (SELECT id, array_fill(0, ARRAY[cardinality(pos_total_milli)]) AS zeros FROM capacity WHERE pool_id = %s) AS old
 WHERE capacity.id = old.id
 """
+
+
+class Overtaken(Exception):
+    """Somebody claimed of the pool while its removal began."""
 
 
 def check(pool: Pool, force_name: str | None, now: datetime) -> None:
@@ -58,19 +62,29 @@ def _answers(sync: PoolSync, pool: Pool, now: datetime) -> bool:
 def lose(pool: Pool, given: Sequence[Locked], actor: Actor, now: datetime) -> None:
     """End all allocations of a pool that is given up: what they held is free, their ledger ends, the reason is lost.
 
-    What the platform may still carry of them is listed as orphans: nobody confirmed that it is gone.
+    What the platform may still carry of them is listed as orphans: nobody confirmed that it is gone. Without any, the
+    pool's targets are left alone all the same.
     """
     ids = [each.id for each in given]
-    if not ids:
-        return
     with connection.cursor() as cursor:
         trouble = msgspec.json.encode({"code": LOST, "message": _LOST, "words": "", "class": "permanent"}).decode()
         sql.run(cursor, "pool_left", {"pool": pool.pk, "ids": ids, "now": now, "trouble": trouble})
-        allocations.lose(cursor, given, LOST, now)
+        if ids:
+            allocations.lose(cursor, given, LOST, now)
         for state in sorted({each.state for each in given}):
             told = [each.id for each in given if each.state == state]
             params = {"ids": told, "action": "allocation.lost", "before": state, "actor": actor.name, "now": now}
             sql.run(cursor, "allocation_told", params)
+
+
+def refuse_late(pool: Pool, given: Sequence[Locked]) -> None:
+    """Refuse where something was claimed after what is given up was read. Raises Overtaken.
+
+    The pool's capacity is locked by now, and who locks that locks no allocation any more: it is begun anew.
+    """
+    known = [each.id for each in given]
+    if Claim.objects.filter(pool=pool, released_at=None).exclude(allocation_id__in=known).exists():
+        raise Overtaken
 
 
 def leave(pool: Pool, now: datetime) -> None:

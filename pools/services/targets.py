@@ -119,12 +119,11 @@ def finish_turn(turn: Turn, outcome: Done | Pending | ConnectorError, *, now: da
     else:
         after_seconds = getattr(outcome, "after_seconds", None)
         due = rules.next_try(now, turn.failures + 1, turn.id, after_seconds)
-        params = {
-            "trouble": _text(rules.trouble(outcome)),
-            "due": due,
-            "is_doubtful": outcome.code == rules.STALE,
-        }
-        _finish("target_unsure", turn, now, params)
+        params = {"trouble": _text(rules.trouble(outcome)), "due": due}
+        if outcome.code == rules.NOT_OURS:
+            _finish("target_not_ours", turn, now, params)
+        else:
+            _finish("target_unsure", turn, now, params | {"is_doubtful": outcome.code == rules.STALE})
 
 
 def postpone(pool_id: UUID, failures: int, *, now: datetime) -> None:

@@ -1,20 +1,39 @@
 """A pool that died is removed by force: nothing is counted any more, and nobody forgets what it may have left."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
+from connectors.contract import Call, Plan
 from pools.domain.errors import OrphanWithoutPool, PoolHasLeft, PoolInUse, PoolReachable
-from pools.models import Allocation, AuditEvent, Capacity, Claim, Member, Operation, Orphan, Pool, Target
+from pools.models import (
+    Allocation,
+    AuditEvent,
+    Booking,
+    Capacity,
+    Claim,
+    Member,
+    Operation,
+    Orphan,
+    Pool,
+    PoolSync,
+    Target,
+)
+from pools.reconcile import allocations as binding_loop
 from pools.reconcile import checks, targets
 from pools.selectors import orphans as seen
 from pools.selectors import targets as due
-from pools.services import orphans, pools
+from pools.services import binding, drift, orphans, pools, quota_use, sql
 from pools.services import targets as turns
+from pools.services.targets import TurnLost
 from tests.factories import ALICE, EVERYTHING, Clock
 from tests.reconcile.binding import Lab, check_ledger, has_to_answer
 from tests.reconcile.far_end import TOKEN
 from tests.reconcile.test_inventory import assert_sums_agree
+from tests.reconcile.test_removal import until_one_waits
+from tests.services import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -93,6 +112,107 @@ class TestAForcedRemoval:
         assert not Member.objects.exclude(order_state__in=("gone", None)).filter(order_state__isnull=False).exists()
         assert not due.is_anything_due(lab.clock.now + timedelta(days=1)) and due.due_pools(lab.clock.now) == []
 
+    def test_lists_what_was_sent_before_it_was_tried_again(self, vms):
+        """Nobody knows of the first attempt whether it is gone, and the second one was never sent."""
+        vms.store.fail("rejected", call="apply", when="after")
+        id = vms.ask(1)
+        vms.advance()
+        assert vms.state(id) == "needs_attention"
+        binding.retry(allocation_id=id, actor=ALICE, now=vms.clock.now)
+        assert Operation.objects.latest("id").attempts == 0
+        die(vms)
+
+        remove(vms)
+
+        assert [(row.allocation, row.milli) for row in left()] == [(id, 1000)]
+
+    def test_sees_what_a_worker_is_about_to_send(self, vms, monkeypatch):
+        """What is listed is read when nobody can write down any more that something is sent."""
+        vms.ask(1)
+        binding_loop.advance(clock=vms.clock)
+        turn = turns.take_turn(pool_id=vms.pool.id, installation="i", now=vms.clock.now)
+        die(vms)
+        run, began = sql.run, []
+
+        def beside(cursor, name, params=None):
+            if name == "pool_left":
+                began.append(name)
+                for number, statement in enumerate(sql.statements(name)):
+                    cursor.execute(statement, params)
+                    if not number:
+                        worker.start()
+                        until_one_waits(worker)
+            else:
+                run(cursor, name, params)
+
+        told = []
+
+        def send():
+            try:
+                turns.note_sending(turn, Plan(calls=()), now=vms.clock.now)
+            except TurnLost as lost:
+                told.append(lost)
+            finally:
+                connection.close()
+
+        worker = threading.Thread(target=send)
+        monkeypatch.setattr(sql, "run", beside)
+
+        remove(vms)
+
+        worker.join(20)
+        assert began and len(told) == 1 and not left()
+        assert not Operation.objects.filter(attempts__gt=0).exists()
+
+    def test_ends_what_was_claimed_while_it_began(self, vms, monkeypatch):
+        """A claim that commits after the pool's allocations were read, and before its capacity is locked."""
+        first, late = vms.ask(1), []
+        die(vms)
+        locked = quota_use.locked
+
+        def overtaken(asks):
+            if not late:
+                late.append(None)
+                late[:] = at_once.run(lambda: (vms.ask(1), PoolSync.objects.update(observed_at=None))[0])
+            return locked(asks)
+
+        monkeypatch.setattr(quota_use, "locked", overtaken)
+
+        remove(vms)
+
+        assert [vms.state(id) for id in (first, *late)] == ["released"] * 2
+        assert not Claim.objects.filter(released_at=None).exists()
+        assert sum(row.claimed_milli for row in Capacity.objects.all()) == 0
+        vms.quota.refresh_from_db()
+        assert vms.quota.used_milli == 0
+
+    def test_ends_what_was_promised_of_it(self, vms):
+        id = vms.ask(1, start_at=vms.clock.now + timedelta(hours=1), lease_seconds=3600)
+        vms.ask(1)
+        assert Booking.objects.exists()
+        die(vms)
+
+        remove(vms)
+
+        assert vms.state(id) == "released" and not Booking.objects.exists()
+
+    def test_lets_nobody_work_on_what_is_left(self, vms):
+        """Neither on an orphan that was asked to be taken away, nor on what is compared at this moment."""
+        vms.ask(1)
+        vms.advance()
+        Target.objects.create(pool=vms.pool, kind="vm", ref="oc-z", mode="node", created_at=vms.clock.now,
+                              due_at=vms.clock.now)  # fmt: skip
+        vms.clock.forward(minutes=20)
+        vms.simulation.sync_now()
+        compared = drift.next_target(pool_id=vms.pool.id, installation="i", now=vms.clock.now)
+        die(vms)
+
+        remove(vms)
+
+        assert not Target.objects.filter(due_at__isnull=False).exists()
+        assert not due.is_anything_due(vms.clock.now + timedelta(days=1))
+        assert drift.store(compared, (Call(verb="PUT", object="x"),), now=vms.clock.now) is None
+
     def test_needs_its_name_and_a_platform_that_does_not_answer(self, vms):
         vms.ask(1)
         vms.advance()
@@ -106,9 +226,7 @@ class TestAForcedRemoval:
 
     def test_takes_the_turn_from_a_worker_that_is_at_it(self, vms):
         vms.ask(1)
-        from pools.reconcile import allocations
-
-        allocations.advance(clock=vms.clock)
+        binding_loop.advance(clock=vms.clock)
         turn = turns.take_turn(pool_id=vms.pool.id, installation="i", now=vms.clock.now)
         die(vms)
 

@@ -3,11 +3,13 @@
 import pytest
 
 from connectors.contract import Absent, Done, Permanent
+from connectors.simulated.state import TargetState
 from pools.models import Allocation, Capacity, Member, Operation, PoolSync, Target
 from pools.reconcile import allocations, targets
 from pools.selectors import installation
 from pools.selectors import targets as due
 from pools.services import allocations as services
+from pools.services import binding
 from pools.services import targets as turns
 from pools.services.targets import TurnLost
 from tests.factories import ALICE, Clock
@@ -163,6 +165,69 @@ class TestAPlatformThatRefuses:
         later(lab, minutes=2)
         assert lab.state(id) == "released" and lab.target().trouble is None
         lab.check()
+
+
+class TestWhatSomebodyElseMade:
+    """An object that has our name and not our mark."""
+
+    @staticmethod
+    def takes_its_place(lab):
+        """It stands where the target of what was claimed would be."""
+        allocations.advance(clock=lab.clock)
+        with lab.store.changing() as state:
+            for ref in Target.objects.values_list("ref", flat=True):
+                state.targets[ref] = TargetState(generation=1, installation="somebody")
+
+    @pytest.mark.parametrize("where", ["lab", "gangs"])
+    def test_keeps_nobody_from_giving_back_what_was_never_carried(self, where, request):
+        lab = request.getfixturevalue(where)
+        id = lab.ask(2, members=2)
+        self.takes_its_place(lab)
+        lab.advance()
+        assert (lab.state(id), Allocation.objects.get(id=id).reason) == ("needs_attention", "not_ours")
+
+        lab.release(id)
+        later(lab)
+
+        assert lab.state(id) == "released"
+        assert not Target.objects.filter(due_at__isnull=False).exists(), "nobody asks for what nobody wants"
+        assert {target.trouble["code"] for target in Target.objects.all()} == {"not_ours"}
+        assert {each.installation for each in lab.there().values()} == {"somebody"}, "and it was left alone"
+        lab.check()
+
+    def test_keeps_nobody_from_giving_back_what_was_carried(self, lab):
+        """Another installation took the host over, or somebody took our mark off."""
+        kept, id = lab.ask(1), lab.ask(1)
+        lab.advance()
+        with lab.store.changing() as state:
+            (there,) = state.targets.values()
+            there.installation, there.orders, there.placed = "somebody", {}, {}
+        lab.release(id)
+
+        lab.advance()
+
+        assert (lab.state(id), lab.state(kept)) == ("released", "active")
+        released = operation(id, "release")
+        assert (released.state, released.trouble["code"]) == ("confirmed", "not_ours"), "people see what was found"
+        assert lab.target().due_at is not None and lab.target().trouble["code"] == "not_ours"
+        lab.release(kept)
+        later(lab)
+        assert lab.state(kept) == "released" and lab.target().due_at is None
+        lab.check()
+
+    def test_lets_what_was_refused_be_tried_again(self, gangs):
+        id = gangs.ask(1)
+        self.takes_its_place(gangs)
+        gangs.advance()
+        later(gangs)
+        with gangs.store.changing() as state:
+            state.targets.clear()
+
+        binding.retry(allocation_id=id, actor=ALICE, now=gangs.clock.now)
+        gangs.advance()
+
+        assert gangs.state(id) == "active" and gangs.target().trouble is None
+        gangs.check()
 
 
 class TestAPlatformThatCannotBeReached:
