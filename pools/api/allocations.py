@@ -1,7 +1,7 @@
 """/allocations"""
 
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,7 @@ from pools.domain.errors import AllocationMissing, Denied, DomainError, FieldErr
 from pools.domain.request import Wanted
 from pools.selectors import allocation_events
 from pools.selectors import allocations as seen
-from pools.services import allocations, binding, claims, preemptions, requests, together
+from pools.services import allocations, before_ends, binding, claims, preemptions, requests, together
 from pools.services.claiming import Asked
 
 BULK_MOST: Final = 1000
@@ -227,23 +227,56 @@ class Release(base.View):
     rights = {"POST": ("allocation", "remove")}
     missing = AllocationMissing
 
+    class How(msgspec.Struct):
+        """``force`` leaves no time to save to who asked for it."""
+
+        force: bool = False
+
     @schema.operation(
         "allocations.release",
         "Give everything back, from any state; releasing again changes nothing",
+        body=How,
         answer=seen.AllocationRow,
         status=202,
-        refusals=(404, 412),
+        refusals=(400, 404, 412, 422),
         parameters=[schema.IF_MATCH],
     )
     def post(self, request: Request, allocation: str) -> Response:
         allocation_id = seen.find(allocation, auth.access(request), verb="remove")
-        parsing.body(parsing.Nothing, request)
+        how = parsing.body(self.How, request)
         allocations.release(
             allocation_id=allocation_id,
             generation=parsing.generation(request),
             actor=auth.actor(request),
             now=timezone.now(),
+            is_forced=how.force,
         )
+        return _shown(request, allocation_id)
+
+
+class BeforeEnd(base.View):
+    """What came of the time to save."""
+
+    rights = {"POST": ("allocation", "edit")}
+    missing = AllocationMissing
+
+    class Said(msgspec.Struct):
+        """``done``: what matters is saved, it may end at once. ``failed``: it was not; the end comes all the same."""
+
+        state: Literal["done", "failed"]
+
+    @schema.operation(
+        "allocations.before_end",
+        "Say what came of the time to save before the end; saying the same again changes nothing",
+        body=Said,
+        answer=seen.AllocationRow,
+        status=202,
+        refusals=(400, 404, 409, 422),
+    )
+    def post(self, request: Request, allocation: str) -> Response:
+        allocation_id = seen.find(allocation, auth.access(request), verb="edit")
+        said = parsing.body(self.Said, request)
+        before_ends.say(allocation_id=allocation_id, outcome=said.state, actor=auth.actor(request), now=timezone.now())
         return _shown(request, allocation_id)
 
 

@@ -93,6 +93,7 @@ urlpatterns = [
     path("allocations/<str:allocation>/delivery/reveal", deliveries.Reveal.as_view()),
     path("allocations/<str:allocation>/confirm", allocations.Confirm.as_view()),
     path("allocations/<str:allocation>/release", allocations.Release.as_view()),
+    path("allocations/<str:allocation>/before-end", allocations.BeforeEnd.as_view()),
     path("allocations/<str:allocation>/retry", allocations.Retry.as_view()),
     path("allocations/<str:allocation>/preempt", allocations.MakeRoom.as_view()),
     path("allocations/<str:allocation>/extend", allocations.Extend.as_view()),

@@ -577,6 +577,13 @@ class VictimsChanged(Conflict):
     msgid = gettext_noop("Who would have to give way changed meanwhile. Ask what-if again, and name those it names.")
 
 
+class NoTimeToSave(Conflict):
+    """The allocation is not in its time to save."""
+
+    code = "allocation.before_end"
+    msgid = gettext_noop("It is not in the time to save before its end.")
+
+
 class RoomBooked(Conflict):
     """Something is promised to the allocation already."""
 

@@ -85,7 +85,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """One request. A member is one node's share of it; ``devices_per_member`` 0 asks for CPU and memory alone.
 
     ``any_of`` is in order of preference: the first that fits is taken. ``lease_seconds`` null is open-ended.
-    ``notice_seconds`` and ``min_run_seconds`` are what a preemptible one is promised.
+    ``notice_seconds`` and ``min_run_seconds`` are what a preemptible one is promised. ``before_end_seconds`` is the
+    time that it gets to save before it ends, 0 none.
     """
 
     project: str = ""
@@ -109,6 +110,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     preemptible: bool = False
     notice_seconds: int = 0
     min_run_seconds: int = 0
+    before_end_seconds: int = 0
     consumer_pool: str | None = None
     target: Mapping[str, Any] = {}
     access: Access = Access()

@@ -21,6 +21,7 @@ CPU_MILLI_MOST: Final = 10_000_000
 MEMORY_MIB_MOST: Final = 1 << 30
 SECONDS_MOST: Final = 10 * 366 * 86_400
 HOLD_SECONDS_MOST: Final = 7 * 86_400
+BEFORE_END_SECONDS_MOST: Final = 3600
 CHOICES_MOST: Final = 16
 LIST_MOST: Final = 1_000
 TARGET_MOST: Final = 16
@@ -83,6 +84,9 @@ def _times(wanted: Wanted, now: datetime | None) -> Iterator[FieldError]:
     yield from _between("hold_seconds", wanted.hold_seconds, 1, HOLD_SECONDS_MOST)
     yield from _between("notice_seconds", wanted.notice_seconds, 0, SECONDS_MOST)
     yield from _between("min_run_seconds", wanted.min_run_seconds, 0, SECONDS_MOST)
+    yield from _between("before_end_seconds", wanted.before_end_seconds, 0, BEFORE_END_SECONDS_MOST)
+    if wanted.lease_seconds is not None and wanted.before_end_seconds > wanted.lease_seconds > 0:
+        yield FieldError("before_end_seconds", "out_of_range", "It cannot be longer than its lease.")
     if wanted.mode == "hold" and wanted.hold_seconds is None:
         yield FieldError("hold_seconds", "required", "Say for how long to hold it.")
     if wanted.mode == "claim" and wanted.hold_seconds is not None:

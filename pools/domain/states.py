@@ -54,6 +54,9 @@ ALLOCATION_HOLDING: Final = ("held", "claimed", "binding", "active", "needs_atte
 # Those in which a tenant may use what it has.
 ALLOCATION_USABLE: Final = ("active", "needs_attention")
 
+# How the time to save before the end stands: "" where nobody asked for one.
+BEFORE_END_STATES: Final = ("", "pending", "running", "done", "failed", "timed_out", "skipped")
+
 OPERATION_ACTIONS: Final = ("apply", "release")
 OPERATION_STATES: Final = ("planned", "sent", "confirmed", "failed", "unknown")
 OPERATION_OPEN: Final = ("planned", "sent", "unknown")

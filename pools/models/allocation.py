@@ -64,6 +64,7 @@ class Allocation(models.Model):
     start_at = models.DateTimeField(null=True)
     end_at = models.DateTimeField(null=True)
     notice_at = models.DateTimeField(null=True)  # when to tell of the end; null once it was told, or nobody asked
+    before_end_state = models.CharField(max_length=16, default="", db_default="")
     held_until_at = models.DateTimeField(null=True)
     queued_at = models.DateTimeField(null=True)
     queue_reason = models.CharField(max_length=32, default="")
@@ -78,6 +79,7 @@ class Allocation(models.Model):
         constraints = [
             one_of("state", states.ALLOCATION_STATES, "allocation_state_known"),
             one_of("mode", states.ALLOCATION_MODES, "allocation_mode_known"),
+            one_of("before_end_state", states.BEFORE_END_STATES, "allocation_before_end_known"),
             not_negative("allocation_not_negative", "members", "devices_per_member", "milli", "units_milli"),
             models.CheckConstraint(condition=Q(priority__gte=0, priority__lte=100), name="allocation_priority_range"),
             models.CheckConstraint(
@@ -103,6 +105,7 @@ class Allocation(models.Model):
                 condition=Q(notice_at__isnull=False, ended_at=None),
                 name="allocation_notice_due",
             ),
+            models.Index(fields=["end_at"], condition=Q(before_end_state="pending"), name="allocation_before_end_due"),
             models.Index(
                 fields=["-priority", "is_borrowed", "queued_at", "id"],
                 condition=Q(state="queued"),

@@ -11,6 +11,7 @@ from pools import dispatch
 from pools.selectors import drift, due, targets, verification, waiting
 from pools.services import (
     allocations,
+    before_ends,
     fragmentation,
     idempotency,
     leases,
@@ -28,6 +29,7 @@ _TIMES: Final = (
     ("leases_ended", allocations.end_leases),
     ("allocations_started", starting.start),  # maybe on what just came to its end
     ("ends_told", leases.tell_ends),
+    ("saves_begun", before_ends.begin),
 )
 
 

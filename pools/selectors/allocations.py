@@ -54,6 +54,7 @@ _COLUMNS: Final = (
     "held_until_at",
     "start_at",
     "end_at",
+    "before_end_state",
     "queue_reason",
     "created_at",
     "ended_at",
@@ -143,6 +144,9 @@ class AllocationRow(msgspec.Struct, frozen=True, kw_only=True):
     """A request and its whole life. ``spec`` is what was asked for with all defaults, ``decision`` why it is there.
 
     ``reason`` is a stable code of the present state (``user``, ``lease_end`` ...). ``queue`` is null unless it waits.
+
+    ``before_end_state`` tells of the time to save before its end: pending, running (until the lease ends), done,
+    failed, timed_out, skipped; empty where nobody asked for one.
     """
 
     id: UUID
@@ -163,6 +167,7 @@ class AllocationRow(msgspec.Struct, frozen=True, kw_only=True):
     members: list[AllocationMember]
     held_until_at: datetime | None
     lease: Lease
+    before_end_state: str
     queue: Waiting | None
     price_per_hour: Decimal | None
     decision: dict[str, Any] | None

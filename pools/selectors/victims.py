@@ -22,7 +22,9 @@ MOST: Final = 512
 # Those first that are first to go. What is over or told to go already is on its way.
 _VICTIMS: Final = """
 SELECT a.id, a.name, p.path, p.lineage[1], a.pool_id, a.priority, a.is_preemptible, a.is_borrowed, a.start_at,
-    coalesce((a.spec ->> 'min_run_seconds')::bigint, 0), coalesce((a.spec ->> 'notice_seconds')::bigint, 0), a.milli
+    coalesce((a.spec ->> 'min_run_seconds')::bigint, 0), greatest(
+        coalesce((a.spec ->> 'notice_seconds')::bigint, 0), coalesce((a.spec ->> 'before_end_seconds')::bigint, 0)),
+    a.milli
 FROM allocation a JOIN project p ON p.id = a.project_id
 WHERE a.state = 'active' AND a.reason = '' AND (a.is_preemptible OR a.is_borrowed) AND a.priority <= %(priority)s
     AND a.pool_id = ANY(%(pools)s) AND (a.model_id = ANY(%(models)s) OR a.model_id IS NULL) AND a.start_at <= %(now)s

@@ -3,6 +3,7 @@
 Locks come in one order: allocations (id), then quota, capacity and roll-ups as everywhere. Each call may come twice.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,12 +29,14 @@ from pools.services.claiming import DONE_AT_ONCE
 
 SWEPT_AT_ONCE: Final = 500
 LEASED: Final = ("claimed", "binding", "active", "needs_attention")
+_TOLD_BEFORE: Final = ("preempted", "user")
 _HOLDING_NOTHING: Final = ("pending_approval", "scheduled", "queued")
 
 _LOCK: Final = """
 SELECT a.id, a.name, a.state, a.reason, a.generation, a.project_id, p.lineage, a.pool_id, pool.kind, a.model_id,
     a.profile, a.milli, a.units_milli, a.lease_seconds, a.start_at, a.end_at, a.held_until_at,
-    coalesce((a.spec ->> 'notice_seconds')::bigint, 0)
+    coalesce((a.spec ->> 'notice_seconds')::bigint, 0), a.before_end_state,
+    coalesce((a.spec ->> 'before_end_seconds')::bigint, 0)
 FROM allocation a JOIN project p ON p.id = a.project_id LEFT JOIN pool ON pool.id = a.pool_id
 WHERE a.id = ANY(%s) ORDER BY a.id FOR NO KEY UPDATE OF a
 """
@@ -59,6 +62,12 @@ UPDATE operation o SET state = CASE o.action WHEN 'release' THEN 'confirmed' ELS
     changed_at = %(now)s
 FROM ended WHERE o.allocation_id = ended.id AND o.state IN ('planned', 'sent', 'unknown')
 """
+# As Locked.before_end says it, of many.
+_LEFT: Final = """
+    before_end_state = CASE WHEN before_end_state = 'running' AND end_at <= %s THEN 'timed_out'
+        WHEN before_end_state IN ('pending', 'running') THEN 'skipped' ELSE before_end_state END,
+    generation = generation + 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,14 @@ class Locked:
     end_at: datetime | None
     held_until_at: datetime | None
     notice_seconds: int
+    before_end_state: str
+    before_end_seconds: int
+
+    def before_end(self, now: datetime) -> str:
+        """Return how the time to save stands when the allocation ends now."""
+        if self.before_end_state == "running" and self.end_at is not None and self.end_at <= now:
+            return "timed_out"
+        return "skipped" if self.before_end_state in ("pending", "running") else self.before_end_state
 
     @property
     def is_done_at_once(self) -> bool:
@@ -138,7 +155,7 @@ def extend(
         raise Invalid(fields=tuple(wrong))
     leased = _locked(allocation_id)
     _check(leased, generation, LEASED)
-    if leased.end_at is not None and leased.end_at <= now:
+    if leased.reason == "user" or (leased.end_at is not None and leased.end_at <= now):
         raise LeaseOver
     if leased.lease_seconds is None or leased.start_at is None or lease_seconds <= leased.lease_seconds:
         return
@@ -147,8 +164,15 @@ def extend(
         leases.guard(cursor, leased.id, start_at=leased.start_at, end_at=end_at, access=actor.access, now=now)
         cursor.execute(
             "UPDATE allocation SET lease_seconds = %s, end_at = %s, notice_at = %s, changed_at = %s,"
-            " generation = generation + 1 WHERE id = %s",
-            [lease_seconds, end_at, leases.notice_at(end_at, leased.notice_seconds), now, leased.id],
+            " before_end_state = %s, generation = generation + 1 WHERE id = %s",
+            [
+                lease_seconds,
+                end_at,
+                leases.notice_at(end_at, leased.notice_seconds),
+                now,
+                "pending" if leased.before_end_seconds else "",
+                leased.id,
+            ],
         )
         orders.touch(cursor, [leased.id], now=now)
     before, after = {"lease_seconds": leased.lease_seconds}, {"lease_seconds": lease_seconds}
@@ -157,17 +181,43 @@ def extend(
 
 @writing.transaction
 def release(
-    *, allocation_id: UUID, generation: int | None = None, actor: Actor, now: datetime, reason: str = "user"
+    *,
+    allocation_id: UUID,
+    generation: int | None = None,
+    actor: Actor,
+    now: datetime,
+    reason: str = "user",
+    is_forced: bool = False,
 ) -> None:
     """Give everything back, from any state that is not final. What a platform has is free when the platform says so.
 
+    Who asked for time to save gets it first, once and never beyond the lease, unless the release is forced.
     Releasing what is released changes nothing. Raises AllocationChanged, AllocationMissing.
     """
     given = _locked(allocation_id)
     if given.state == "releasing" or given.state in states.ALLOCATION_FINAL:
         return
     _check(given, generation, (given.state,))
+    if given.state == "active" and not is_forced:
+        if given.before_end_state == "pending":
+            return _let_save(given, reason, actor, now)
+        if given.before_end_state in ("running", "failed"):
+            return  # it ends soon, as it was told
     _give_back([given], "released", reason, actor, now)
+
+
+def _let_save(given: Locked, reason: str, actor: Actor, now: datetime) -> None:
+    """Let the time to save begin now; at its end the sweep gives everything back."""
+    until_at = now + timedelta(seconds=given.before_end_seconds)
+    end_at = min(until_at, given.end_at or until_at)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE allocation SET before_end_state = 'running', end_at = %s, notice_at = NULL, reason = %s,"
+            " changed_at = %s, generation = generation + 1 WHERE id = %s",
+            [end_at, given.reason if given.reason == "preempted" else reason, now, given.id],
+        )
+        orders.touch(cursor, [given.id], now=now)
+    _tell(actor, "allocation.before_end", given, {}, {"end_at": end_at.isoformat(), "reason": reason}, now)
 
 
 def expire_holds(*, now: datetime) -> int:
@@ -208,10 +258,12 @@ def _sweep(due: str, state: str, reason: str, now: datetime) -> int:
     else:
         is_on = {*states.ALLOCATION_STATES} - {*states.ALLOCATION_FINAL, "releasing"}
         over = [a for a in found if a.state in is_on and a.end_at is not None and a.end_at <= now]
-    made_room = [each for each in over if each.reason == "preempted"]
-    for why, given in (("preempted", made_room), (reason, [each for each in over if each not in made_room])):
-        if given:
-            _give_back(given, state, why, SYSTEM, now)
+    by_reason: dict[str, list[Locked]] = defaultdict(list)
+    for each in over:
+        # Why it came to its end was noted when that was said.
+        by_reason[each.reason if each.reason in _TOLD_BEFORE else reason].append(each)
+    for why, given in by_reason.items():
+        _give_back(given, state, why, SYSTEM, now)
     return len(over)
 
 
@@ -235,6 +287,8 @@ def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, n
     verb = "expired" if state == "expired" else "released"
     for each in given:
         after = {"state": state if each.is_done_at_once else "releasing", "reason": reason}
+        if each.before_end_state:
+            after["before_end"] = each.before_end(now)
         _tell(actor, f"allocation.{verb}", each, {"state": each.state}, after, now)
 
 
@@ -302,17 +356,15 @@ def _end(cursor: Any, given: Sequence[Locked], state: str, reason: str, now: dat
     if state == "released":
         _move(cursor, [each.id for each in given], ("releasing",))
     cursor.execute(
-        "UPDATE allocation SET state = %s, reason = %s, ended_at = %s, changed_at = %s, generation = generation + 1"
-        " WHERE id = ANY(%s)",
-        [state, reason, now, now, [each.id for each in given]],
+        f"UPDATE allocation SET state = %s, reason = %s, ended_at = %s, changed_at = %s, {_LEFT} WHERE id = ANY(%s)",
+        [state, reason, now, now, now, [each.id for each in given]],
     )
 
 
 def _set_releasing(cursor: Any, given: Sequence[Locked], reason: str, now: datetime) -> None:
     cursor.execute(
-        "UPDATE allocation SET state = 'releasing', reason = %s, changed_at = %s, generation = generation + 1"
-        " WHERE id = ANY(%s)",
-        [reason, now, [each.id for each in given]],
+        f"UPDATE allocation SET state = 'releasing', reason = %s, changed_at = %s, {_LEFT} WHERE id = ANY(%s)",
+        [reason, now, now, [each.id for each in given]],
     )
 
 

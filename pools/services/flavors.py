@@ -26,6 +26,7 @@ SETTABLE: Final = (
     "priority",
     "preemptible",
     "notice_seconds",
+    "before_end_seconds",
     "min_run_seconds",
 )
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,10 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from pools.domain.actors import Actor
 from pools.domain.errors import AllocationMissing, Denied, FieldError, LeaseBooked
 from pools.domain.request_rules import SECONDS_MOST
 from pools.selectors import allocations as reads
-from pools.services import allocations, binding, handovers
+from pools.services import allocations, before_ends, binding, handovers
 from pools.web import allocation_view, delivery_view, figures, forms, pages
 from pools.web.forms import Field, Form, Outcome
 
@@ -30,6 +32,13 @@ _LONGER: Final = Field(
     help=gettext_lazy("Counted from the end that the lease has now."),
     is_required=True,
     example="24",
+)
+_AT_ONCE: Final = Field(
+    name="force",
+    label=gettext_lazy("At once, without the time to save"),
+    type="boolean",
+    help=gettext_lazy("Else it ends when somebody says that it is saved, or when that time is over."),
+    is_wide=True,
 )
 _Act = Callable[[HttpRequest, dict[str, Any]], HttpResponse]
 
@@ -83,7 +92,33 @@ def release(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
         consequences=(*_released(allocation), _("It cannot be undone. Who needs it again has to ask anew.")),
         is_danger=True,
     )
-    return _answer(request, form, allocation, allocations.release, _("%(name)s is given back."))
+    can_save = allocation["state"] == "active" and allocation["before_end_state"] in ("pending", "running", "failed")
+    if can_save:
+        form = replace(form, legend=_("Time to save"), fields=(_AT_ONCE,))
+    is_forced = request.POST.get("force") == "true"
+    act = partial(allocations.release, is_forced=is_forced)
+    done = _("%(name)s is given back when the time to save is over.") if can_save and not is_forced else None
+    return _answer(request, form, allocation, act, done or _("%(name)s is given back."))
+
+
+@_of("edit")
+def saved(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
+    """Say that what matters is saved, before its end."""
+    form = _form(
+        allocation,
+        heading=_("%(name)s is saved"),
+        submit=_("It may end now"),
+        consequences=(
+            _("It ends at once, and not only when its time to save is over."),
+            *_released(allocation),
+        ),
+        is_danger=True,
+    )
+
+    def say(*, allocation_id: UUID, generation: int | None, actor: Actor, now: datetime) -> None:
+        before_ends.say(allocation_id=allocation_id, outcome="done", actor=actor, now=now)
+
+    return _answer(request, form, allocation, say, _("%(name)s ends now."))
 
 
 @_of("edit")

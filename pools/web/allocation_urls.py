@@ -19,6 +19,7 @@ urlpatterns = [
     path(f"{_ALLOCATION}extend/", allocation_actions.extend, name="allocation-extend"),
     path(f"{_ALLOCATION}reveal/", allocation_actions.reveal, name="allocation-reveal"),
     path(f"{_ALLOCATION}retry/", allocation_actions.retry, name="allocation-retry"),
+    path(f"{_ALLOCATION}saved/", allocation_actions.saved, name="allocation-saved"),
     path(f"{_ALLOCATION}make-room/", make_room.for_waiting, name="allocation-room"),
     path(f"{_ALLOCATION}release/", allocation_actions.release, name="allocation-release"),
 ]

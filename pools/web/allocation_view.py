@@ -19,14 +19,14 @@ from pools.web import differences, figures, words
 
 _KIND: Final = re.compile(r"(\d+) x (?:([\d.]+) of )?(.+)")
 _SEEN_LATER: Final = ("pending_approval", "scheduled", "queued")
-_STATES: Final = {"state": "allocation_state", "reason": "allocation_reason"}
+_STATES: Final = {"state": "allocation_state", "reason": "allocation_reason", "before_end": "before_end_state"}
 
 
 def presented(row: AllocationRow) -> dict[str, Any]:
     """Return an allocation as a plain dict.
 
     Added: title, asked, got, price, model_name, is_final, is_placed, makes_room, reason_words, queue_words,
-    member_count.
+    member_count, saves.
     """
     allocation = msgspec.structs.asdict(row)
     return allocation | {
@@ -37,6 +37,7 @@ def presented(row: AllocationRow) -> dict[str, Any]:
         "asked": asked(row.spec),
         "model_name": model_name(row.model),
         "price": price(row.price_per_hour),
+        "saves": row.state == "active" and row.before_end_state in ("running", "failed"),
         "is_final": row.state in states.ALLOCATION_FINAL,
         "is_placed": row.state not in _SEEN_LATER,
         "makes_room": row.reason == "preempted" and row.state not in states.ALLOCATION_FINAL,
@@ -54,8 +55,8 @@ def ends_soon(row: AllocationRow, now: datetime) -> bool:
 
 
 def is_extensible(row: AllocationRow) -> bool:
-    """True when its lease has an end that may come later: not of who was told to leave."""
-    return row.state in allocations.LEASED and row.lease.end_at is not None and row.reason != "preempted"
+    """True when its lease has an end that may come later: not of who was told to leave or is given back."""
+    return row.state in allocations.LEASED and row.lease.end_at is not None and row.reason not in ("preempted", "user")
 
 
 def asked(spec: Mapping[str, Any]) -> str:
@@ -181,6 +182,7 @@ def facts(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
         ("priority", _("Priority"), spec.get("priority")),
         ("lease_seconds", _("Lease"), figures.duration(lease) if lease else _("open-ended")),
         ("notice_seconds", _("Notice before the end"), _duration(spec.get("notice_seconds"))),
+        ("before_end_seconds", _("Time to save before the end"), _duration(spec.get("before_end_seconds"))),
         ("preemptible", _("May be told to leave"), _("yes") if spec.get("preemptible") else ""),
         ("min_run_seconds", _("Runs at least"), _duration(spec.get("min_run_seconds"))),
     ]

@@ -41,6 +41,14 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "refused": (_("refused"), "bad"),
         "expired": (pgettext_lazy("allocation", "expired"), ""),
     },
+    "before_end_state": {
+        "pending": (_("not yet"), ""),
+        "running": (_("running"), "warn"),
+        "done": (_("saved"), "ok"),
+        "failed": (_("could not be saved"), "bad"),
+        "timed_out": (_("nobody said that it was saved"), "warn"),
+        "skipped": (_("left out"), ""),
+    },
     "calendar_kind": {
         "lease": (pgettext_lazy("calendar", "lease"), "ok"),
         "hold": (pgettext_lazy("allocation", "held"), "warn"),
@@ -79,6 +87,9 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "allocation.confirmed": (_("confirmed"), "ok"),
         "allocation.extended": (_("lease extended"), "info"),
         "allocation.preempted": (_("has to make room"), "warn"),
+        "allocation.before_end": (_("time to save begins"), "warn"),
+        "allocation.saved": (_("saved: it may end"), "ok"),
+        "allocation.not_saved": (_("could not be saved"), "bad"),
         "allocation.retried": (_("tried again"), "info"),
         "allocation.activated": (_("set up by the platform"), "ok"),
         "allocation.refused_by_platform": (_("refused by the platform"), "bad"),
@@ -168,6 +179,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
 
 FIELDS: Final[dict[str, Word]] = {
     "reason": (_("Why"), ""),
+    "before_end": (_("Time to save"), ""),
     "pool": (_("Pool"), ""),
     "lease_seconds": (_("Lease (seconds)"), ""),
     "kind": (_("Kind"), ""),
@@ -197,6 +209,7 @@ MISTAKES: Final[dict[str, "str | Promise"]] = {
     "start_at.out_of_range": _("Within the next ten years is possible."),
     "start_at.not_allowed": _("A hold begins at once; leave one of the two empty."),
     "notice_seconds.out_of_range": _("At most ten years is possible."),
+    "before_end_seconds.out_of_range": _("At most an hour, and no longer than the lease, is possible."),
     "min_run_seconds.out_of_range": _("It cannot run longer than its lease."),
     "priority.out_of_range": _("0 to 100 is possible."),
     "share.milli.required": _("Say which share of a card; memory alone is none."),

@@ -156,11 +156,14 @@ def found(allocation_id: UUID, access: Access) -> AllocationRow:
 
 
 def may(row: AllocationRow, access: Access) -> dict[str, bool]:
-    """Return what may be done to it just now, by whom asks: {confirm, extend, retry, reveal, release, make_room}."""
+    """Return what may be done to it just now, by whom asks: {confirm, extend, retry, reveal, save, release, make_room}.
+
+    ``save`` is to say that what matters is saved.
+    """
     try:
         lineage = references.project(str(row.project_id), access).lineage
     except ProjectMissing:
-        return dict.fromkeys(("confirm", "extend", "retry", "reveal", "release", "make_room"), False)
+        return dict.fromkeys(("confirm", "extend", "retry", "reveal", "save", "release", "make_room"), False)
     may_edit = access.within("allocation", "edit", lineage)
     is_over = row.ended_at is not None or row.state == "releasing"
     return {
@@ -168,6 +171,7 @@ def may(row: AllocationRow, access: Access) -> dict[str, bool]:
         "extend": may_edit and allocation_view.is_extensible(row),
         "retry": may_edit and row.state == "needs_attention",
         "reveal": may_edit and row.state in states.ALLOCATION_USABLE,
+        "save": may_edit and row.state == "active" and row.before_end_state in ("running", "failed"),
         "release": not is_over and access.within("allocation", "remove", lineage),
         "make_room": row.queue is not None and not row.queue.booked_at and access.everywhere("allocation", "operate"),
     }

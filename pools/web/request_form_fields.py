@@ -164,6 +164,12 @@ _TIME: Final = (
         is_required=True,
     ),
     Field(
+        name="save",
+        label=gettext_lazy("Time to save before the end, in minutes"),
+        help=gettext_lazy("Up to 60, within the lease: say when it is done, and it ends then. Empty: none."),
+        example="10",
+    ),
+    Field(
         name="min_run",
         label=gettext_lazy("Runs at least, in minutes"),
         help=gettext_lazy("Of what may be told to leave: for so long it may not."),

@@ -40,6 +40,7 @@ _DEFAULTS: Final[Mapping[str, str]] = {
     "priority": "50",
     "start": "",
     "notice": "",
+    "save": "",
     "preemptible": "",
     "min_run": "",
     "hold": "",
@@ -76,6 +77,7 @@ _FIELDS: Final = {
     "start_at": "start",
     "notice_seconds": "notice",
     "min_run_seconds": "min_run",
+    "before_end_seconds": "save",
     "any_of": "model-0",
 }
 
@@ -158,6 +160,8 @@ def body(values: Values, flavor: Mapping[str, Any]) -> dict[str, Any]:
         wanted["start_at"] = _instant(texts["start"])
     if texts["notice"]:
         wanted["notice_seconds"] = _scaled(texts["notice"], 60)
+    if texts["save"]:
+        wanted["before_end_seconds"] = _scaled(texts["save"], 60)
     if texts["preemptible"] == "true":
         wanted |= {"preemptible": True, "min_run_seconds": _scaled(texts["min_run"] or "0", 60)}
     if texts["share"] or texts["share_memory"]:

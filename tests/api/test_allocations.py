@@ -145,6 +145,31 @@ class TestARequest:
         assert (told.status_code, told.data["state"]) == (202, "queued") and told.data["queue"]["booked_at"]
         assert (again.status_code, again.data["code"]) == (409, "allocation.room_booked")
 
+    def test_says_when_it_is_saved_before_its_end(self, engineer):
+        id = engineer.post("/allocations", ONE | {"lease_seconds": 3600, "before_end_seconds": 600}).data["id"]
+        address = f"/allocations/{id}/before-end"
+
+        early = engineer.post(address, {"state": "done"})
+        given = engineer.post(f"/allocations/{id}/release")
+        wrong = engineer.post(address, {"state": "maybe"})
+        failed, done = (engineer.post(address, {"state": state}) for state in ("failed", "done"))
+
+        assert (early.status_code, early.data["code"]) == (409, "allocation.before_end")
+        assert (given.data["state"], given.data["before_end_state"], given.data["reason"]) == (
+            "active",
+            "running",
+            "user",
+        )
+        assert wrong.status_code == 422
+        assert [each.data["before_end_state"] for each in (failed, done)] == ["failed", "done"]
+        assert engineer.post(f"/allocations/{id}/release", {"force": True}).data["state"] == "released"
+
+    @pytest.mark.parametrize("seconds", [-1, 3601, 61])
+    def test_asks_for_no_more_time_to_save_than_an_hour_or_its_lease(self, engineer, seconds):
+        asked = engineer.post("/allocations", ONE | {"lease_seconds": 60, "before_end_seconds": seconds})
+
+        assert asked.status_code == 422 and asked.data["errors"][0]["field"] == "before_end_seconds"
+
     def test_by_a_flavor_is_what_the_flavor_says(self, engineer):
         Flavor.objects.create(name="pair", spec={"devices_per_member": 2}, created_at=timezone.now())
 

@@ -98,6 +98,7 @@ class TestRest(PermissionTest):
         *_all("/allocations/{allocation}/confirm", "allocation", "project", post="edit"),
         *_all("/allocations/{allocation}/extend", "allocation", "project", post="edit"),
         *_all("/allocations/{allocation}/preempt", "allocation", "project", post="operate"),
+        *_all("/allocations/{allocation}/before-end", "allocation", "project", post="edit"),
         *_all("/allocations/{allocation}/retry", "allocation", "project", post="edit"),
         *_all("/allocations/{allocation}/release", "allocation", "project", post="remove"),
         *_all("/what-if", "allocation", "anywhere", post="create"),

@@ -8,7 +8,7 @@ from pools.domain.errors import AllocationState, LeaseBooked, NoCapacity, RoomBo
 from pools.models import Allocation, AuditEvent, Booking
 from pools.selectors import making_room, packing, placeable
 from pools.selectors.candidates import Scores
-from pools.services import allocations, models, preemptions, queue, starting
+from pools.services import allocations, before_ends, models, preemptions, queue, starting
 from tests.factories import ALICE, NOW
 from tests.services.asking import World
 
@@ -88,6 +88,16 @@ class TestMakingRoom:
         assert [state(id) for id in (first, other, asked.id)] == ["released", "active", "active"]
         assert Allocation.objects.get(id=first).reason == "preempted" and not Booking.objects.exists()
         world.check()
+
+    def test_leaves_time_to_save_to_who_asked_for_it(self, world):
+        low(world, priority=40)
+        first = low(world, notice_seconds=60, before_end_seconds=300)
+
+        preempt(world, world.asked(8), [first])
+        before_ends.begin(now=NOW)
+
+        given = Allocation.objects.get(id=first)
+        assert (given.end_at, given.before_end_state) == (NOW + timedelta(seconds=300), "running")
 
     def test_without_notice_takes_a_moment(self, world):
         low(world, priority=40)

@@ -258,6 +258,32 @@ class TestGivingBack:
         assert Allocation.objects.get().state == "active"
 
 
+class TestTheTimeToSave:
+    def test_is_given_before_it_is_given_back_and_ends_when_somebody_says_so(self, ed, world):
+        id = claimed(world, before_end_seconds=600)
+
+        asks = ed.get(f"/allocations/{id}/release/").content.decode()
+        ed.post(f"/allocations/{id}/release/", {"generation": Allocation.objects.get().generation})
+        page = ed.get(f"/allocations/{id}/").content.decode()
+        saved = ed.get(f"/allocations/{id}/saved/").content.decode()
+        ed.post(f"/allocations/{id}/saved/")
+
+        assert 'name="force"' in asks and "It is time to save" in page and f"/allocations/{id}/saved/" in page
+        assert "/extend/" not in page and "It ends at once" in saved
+        made = Allocation.objects.get()
+        assert made.before_end_state == "done" and made.end_at <= timezone.now()
+
+    def test_is_left_out_by_force_and_where_nobody_asked_for_it(self, ed, world):
+        id, other = claimed(world, before_end_seconds=600), claimed(world)
+
+        ed.post(f"/allocations/{id}/release/", {"force": "true"})
+
+        assert Allocation.objects.get(id=id).state == "released"
+        assert 'name="force"' not in ed.get(f"/allocations/{other}/release/").content.decode()
+        refused = ed.post(f"/allocations/{other}/saved/")
+        assert refused.status_code == 422 and "not in the time to save" in refused.content.decode()
+
+
 class TestAHold:
     def test_is_confirmed(self, ed, world):
         id = claimed(world, mode="hold", hold_seconds=600)

@@ -44,6 +44,7 @@ _ALLOCATIONS = (
     *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}reveal/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}retry/", "allocation", "project", get="edit", post="edit"),
+    *_page(f"{_ALLOCATION}saved/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}make-room/", "allocation", get="operate", post="operate"),
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
 )
