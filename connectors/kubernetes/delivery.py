@@ -199,7 +199,7 @@ class Delivery:
         if not (self._has_our_marks(namespace) and (target.is_tenants or self.is_ours(namespace))):
             return Found(generation=0, is_ours=False)
         if namespace["metadata"].get("deletionTimestamp"):
-            return Found(generation=marks.generation(namespace), detail={"phase": "Terminating"})
+            return _unfinished(namespace, "Terminating")
         return self._carried(target, namespace)
 
     def _carried(self, target: Target, namespace: Live) -> Found:
@@ -212,17 +212,24 @@ class Delivery:
             parts += [queue, self._client.live(queues.entry_path(target))]
         is_whole = all(live is not None and self.is_ours(live) for live in parts)
         if quota is None or not is_whole:
-            return Found(generation=marks.generation(namespace), detail={"phase": "Incomplete"})
+            return _unfinished(namespace, "Incomplete")
         status = quota.get("status", {})
         detail = {"hard": quota.get("spec", {}).get("hard", {}), "used": status.get("used", {})}
         if queue is not None:
             detail["queue"] = queue.get("status", {}).get("flavorsUsage", [])
+        delivered = marks.orders(quota).keys() & marks.orders(namespace).keys()
         return Found(
             generation=marks.generation(namespace),
-            markers=tuple(sorted(marks.orders(quota).keys() & marks.orders(namespace).keys())),
+            markers=tuple(sorted(delivered)),
+            undelivered=tuple(sorted(marks.orders(namespace).keys() - delivered)),
             enforced=("quota", "scheduler") if queue is not None and marks.is_active(queue) else ("quota",),
             detail=detail,
         )
+
+
+def _unfinished(namespace: Live, phase: str) -> Found:
+    undelivered = tuple(sorted(marks.orders(namespace)))
+    return Found(generation=marks.generation(namespace), undelivered=undelivered, detail={"phase": phase})
 
 
 def _deleting(objects: Mapping[str, Live]) -> list[Step]:

@@ -91,6 +91,7 @@ class Consumers:
         return Found(
             generation=there.mark.generation if there.mark else 0,
             markers=(mark.marker,) if is_delivered and mark else (),
+            undelivered=(mark.marker,) if is_ours and mark and not is_delivered else (),
             is_ours=is_ours,
             places={mark.marker: self._places(there)} if is_delivered and mark else {},
             enforced=("scheduler",) if there.units else (),

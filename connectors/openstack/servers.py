@@ -102,6 +102,7 @@ class ServerTargets:
         return Found(
             generation=mark.generation if mark else 0,
             markers=(mark.marker,) if mark and is_up else (),
+            undelivered=(mark.marker,) if mark and is_ours and not is_up else (),
             is_ours=is_ours,
             places={mark.marker: self._places(there)} if mark and is_up else {},
             enforced=("hypervisor", "scheduler") if is_up else (),

@@ -314,7 +314,12 @@ def _found(stored: TargetState | None, installation: str) -> Found | Absent:
         return Absent()
     is_ours = stored.installation == installation
     if not (is_ours and stored.is_marked and not stored.pending_calls):
-        return Found(generation=stored.generation, is_ours=is_ours, detail={"is_held": stored.is_held})
+        return Found(
+            generation=stored.generation,
+            undelivered=tuple(sorted(stored.orders)) if is_ours else (),
+            is_ours=is_ours,
+            detail={"is_held": stored.is_held},
+        )
     return Found(
         generation=stored.generation,
         markers=tuple(sorted(stored.orders)),

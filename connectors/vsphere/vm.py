@@ -125,6 +125,7 @@ def tell(client: Client, installation: str, found: Machine) -> Found:
     return Found(
         generation=found.generation,
         markers=tuple(sorted(orders)),
+        undelivered=tuple(sorted(found.orders.keys() - orders.keys())),
         places={
             marker: tuple(Place(ref, word if is_address(word) else "") for word in words)
             for marker, words in sorted(orders.items())

@@ -37,7 +37,8 @@ def run(
 ) -> int:
     """Compare targets of the pool that were not looked at lately; return how many.
 
-    Never raises for a platform that fails: a pool that does not answer is left in peace until the next time.
+    Never raises for a platform that fails: a pool that does not answer is left in peace until the next time, and so is
+    what a platform that answers cannot tell of one target.
     """
     is_slow = lane is not None and due.is_slow(pool_id, lanes.SLOW_SECONDS)
     count, ends_at = 0, time.monotonic() + RUN_SECONDS
@@ -51,9 +52,12 @@ def run(
                 if compared is None:
                     break
                 count += 1
-                if not _compare(compared, link, waiting, clock):
+                if _compare(compared, link, waiting, clock):
+                    continue
+                if not link.is_open:
                     drift.postpone(pool_id, now=clock())
                     break
+                drift.skip(compared, now=clock())
     return count
 
 

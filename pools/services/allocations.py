@@ -292,12 +292,6 @@ def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, n
         _tell(actor, f"allocation.{verb}", each, {"state": each.state}, after, now)
 
 
-def lock(allocation_ids: Collection[UUID]) -> None:
-    """Lock allocations in their order, to the end of the caller's transaction."""
-    with connection.cursor() as cursor:
-        _lock(cursor, allocation_ids)
-
-
 def give_back(allocation_ids: Collection[UUID], reason: str, actor: Actor, now: datetime) -> None:
     """Give back all of those that are not over yet, in the caller's transaction."""
     with connection.cursor() as cursor:

@@ -64,6 +64,15 @@ def next_target(*, pool_id: UUID, installation: str, now: datetime) -> Compared 
     return Compared(id=id, target=target, orders=carried.orders(id, installation))
 
 
+def skip(compared: Compared, *, now: datetime) -> None:
+    """Leave one target in peace for which the platform had no answer, as of a host that is down: others had theirs."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE target SET checked_at = %s WHERE id = %s AND generation = %s AND due_at IS NULL",
+            [now, compared.id, compared.target.generation],
+        )
+
+
 def postpone(pool_id: UUID, *, now: datetime) -> None:
     """Leave a pool in peace that does not answer: its targets are compared when the next time has come."""
     with connection.cursor() as cursor:
@@ -95,7 +104,8 @@ def store(
         if not calls and refusal is None:
             cursor.execute(_CLOSE, {"target": compared.id, "outcome": "agrees", "now": now})
             return None
-        there = set(found.markers) if isinstance(found, Found) else set()
+        # What is there and cannot be used now is not gone.
+        there = {*found.markers, *found.undelivered} if isinstance(found, Found) else set()
         gone = sorted(
             {order.allocation for order in compared.orders if found is not None and order.marker not in there}
         )
@@ -159,12 +169,11 @@ def adopt(*, drift_id: UUID, actor: Actor, now: datetime) -> None:
     Raises DriftNotAdoptable where all of them are there in part, DriftClosed, DriftMissing.
     """
     gone = [UUID(each) for each in _read(drift_id).gone]
-    if gone:
-        allocations.lock(gone)
+    # First, because it locks the targets of all their members in order, and this one may be any of them.
+    allocations.give_back(gone, "lost", actor, now)
     drift = _locked(drift_id)
     if not gone or sorted(drift.gone) != sorted(map(str, gone)):
         raise DriftNotAdoptable
-    allocations.give_back(gone, "lost", actor, now)
     with connection.cursor() as cursor:
         cursor.execute(_CLOSE, {"target": drift.target_id, "outcome": "adopted", "now": now})
     _tell(actor, "drift.adopted", drift, {"allocations": drift.gone}, now)

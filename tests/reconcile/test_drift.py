@@ -1,6 +1,7 @@
 """Somebody changes on a platform what ocenter made: it is seen, told, and repaired, adopted or ignored."""
 
 import pytest
+from django.db import connection
 
 from pools.domain.actors import SYSTEM
 from pools.domain.drift import COMPARE_SECONDS, COMPARED_AT_ONCE
@@ -161,6 +162,31 @@ class TestDrift:
 
         assert drift.store(compared, (), now=lab.clock.now) is None and rows() == []
 
+    def test_is_found_beside_a_host_that_does_not_answer(self, lab):
+        """What was seen is compared, what was not is left out until the next time."""
+        for _ in range(3):
+            carried(lab)
+        tamper(lab)
+        lab.clock.forward(seconds=COMPARE_SECONDS + 1)
+        lab.simulation.sync_now()
+        lab.store.fail("unreachable", call="plan", times=1)
+
+        assert loop.run(pool_id=lab.pool.id, clock=lab.clock) == 3
+
+        assert len(rows()) == 2 and seen.due_pools(lab.clock.now) == []
+        lab.clock.forward(seconds=COMPARE_SECONDS + 1)
+        lab.simulation.sync_now()
+        assert loop.run(pool_id=lab.pool.id, clock=lab.clock) == 3 and len(rows()) == 3
+
+    def test_of_what_is_there_and_not_delivered_calls_nothing_gone(self, lab):
+        carried(lab)
+        tamper(lab)
+
+        compare(lab)
+
+        (row,) = rows()
+        assert row.code == "differs" and not row.may_adopt and not any(each.is_gone for each in row.allocations)
+
     @pytest.mark.parametrize("code", ["unreachable", "timeout", "unauthorized"])
     def test_is_not_concluded_from_a_platform_that_does_not_answer(self, lab, code):
         carried(lab)
@@ -234,6 +260,26 @@ class TestAdopting:
         last = LedgerEvent.objects.filter(allocation_id=gone).latest("id")
         assert (last.kind, last.milli) == ("use", 0)
         host.check()
+
+    def test_locks_targets_in_their_order_and_none_before(self, lab):
+        """A group's other targets may have smaller ids; two who lock in different orders wait for each other."""
+        carried(lab, 1, members=2)
+        with lab.store.changing() as state:
+            last = Target.objects.latest("id")
+            del state.targets[last.ref]
+        compare(lab)
+        locked = []
+
+        def note(execute, sql, params, many, context):
+            if "target" in sql and "FOR NO KEY UPDATE" in sql:
+                locked.append("in order" if "ORDER BY id" in sql else "one")
+            return execute(sql, params, many, context)
+
+        given = by(lab)
+        with connection.execute_wrapper(note):
+            drift.adopt(**given)
+
+        assert locked == ["in order", "one"]
 
     def test_comes_by_itself_where_the_pool_wants_it(self, lab):
         Pool.objects.update(drift_policy="adopt")
