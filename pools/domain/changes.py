@@ -1,6 +1,7 @@
 """The smallest changes with which a refused request would fit. Each was planned on the same read before it is told."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -39,13 +40,18 @@ def smallest(
     that is missing where that is why it was refused: then every patch stays within the quota. Which node somebody
     would have to free is told where ``tells_nodes``.
     """
-    search = _Search(view, wanted, policy, short, tells_nodes)
-    found: list[Change] = []
-    for change in search.changes():
-        found.append(change)
-        if len(found) == MOST:
-            break
-    return tuple(found)
+    draft = Draft(view, is_explained=False, tells_why=False)
+    return found(draft, wanted, policy, short=short, tells_nodes=tells_nodes)
+
+
+def found(
+    draft: Draft, wanted: Wanted, policy: Policy | None = None, *, short: Short | None = None, tells_nodes: bool = True
+) -> tuple[Change, ...]:
+    """As ``smallest``, on a draft of the read that is there already and on which nothing is taken."""
+    search = _Search(
+        draft, wanted, policy or policies.find(wanted.policy, wanted.pools.names or ()), short, tells_nodes
+    )
+    return tuple(islice(search.changes(), MOST))
 
 
 def patched(wanted: Wanted, patch: Mapping[str, Any]) -> Wanted:
@@ -65,12 +71,9 @@ def _merged(body: Any, patch: Any) -> Any:
 class _Search:
     """One refused request, and one draft on which its variants are planned."""
 
-    def __init__(
-        self, view: View, wanted: Wanted, policy: Policy | None, short: Short | None, tells_nodes: bool
-    ) -> None:
-        self._view, self._wanted, self._short, self._tells_nodes = view, wanted, short, tells_nodes
-        self._policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
-        self._draft = Draft(view, is_explained=False, tells_why=False)
+    def __init__(self, draft: Draft, wanted: Wanted, policy: Policy, short: Short | None, tells_nodes: bool) -> None:
+        self._draft, self._view, self._policy = draft, draft.view, policy
+        self._wanted, self._short, self._tells_nodes = wanted, short, tells_nodes
 
     def changes(self) -> Iterator[Change]:
         if self._short:

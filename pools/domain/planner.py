@@ -5,6 +5,7 @@ for one request. A ``Draft`` answers for many of one read, each after the ones b
 """
 
 from collections.abc import Hashable, Sequence
+from copy import copy
 from typing import NamedTuple
 
 from pools.domain import choices, counters, explanation, gangs, knowledge, policies, refusals
@@ -59,6 +60,12 @@ class Draft:
         self._is_explained, self._tells_why = is_explained, tells_why
         self._ranks: dict[Hashable, tuple[Rank, ...]] = {}
         self._refused: dict[Hashable, Refusal] = {}
+
+    def brief(self) -> "Draft":
+        """Return one without explanations and reasons that goes on from here: both take from one board."""
+        other = copy(self)
+        other._is_explained, other._tells_why, other._refused = False, False, {}
+        return other
 
     def plan(self, wanted: Wanted, policy: Policy | None = None) -> Decision | Refusal:
         """Answer what ``decide`` would, and change nothing."""

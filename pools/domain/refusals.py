@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
-from pools.domain.board import Board
+from pools.domain.board import Board, Slot
 from pools.domain.decisions import PoolRefusal, Refusal
 from pools.domain.gangs import Site
 from pools.domain.request import Wanted
@@ -67,7 +67,7 @@ def _code(board: Board, wanted: Wanted, site: Site) -> str:
         if sum(place.free_milli for place in counter.places) < wanted.devices * need.milli:
             return "no_capacity"
     free_milli = sum(
-        slot.count * place.free_milli
+        _nodes(slot) * place.free_milli
         for slot in slots
         for place in board.known.row(slot.state).places
         if place.total_milli
@@ -79,7 +79,12 @@ def _copies(board: Board, site: Site, need: Need) -> int:
     """How many members find a place when rows are looked at one by one."""
     ways = board.known.ways(need, site.policy.wants)
     slots = [board.slots[number] for number in site.group.slots]
-    return sum(slot.count * ways.copies(slot.state) for slot in slots)
+    return sum(_nodes(slot) * ways.copies(slot.state) for slot in slots)
+
+
+def _nodes(slot: Slot) -> int:
+    """For how many nodes a row speaks, that are in its state."""
+    return slot.count if slot.candidate.is_advisory else slot.candidate.alike
 
 
 def _has_levels(wanted: Wanted) -> bool:

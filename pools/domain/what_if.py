@@ -51,7 +51,9 @@ def ask(
     return WhatIf(
         answer=answer,
         possible=_possible(draft, wanted, policy),
-        changes=changes.smallest(view, wanted, policy, short=short, tells_nodes=tells_nodes) if is_refused else (),
+        changes=changes.found(draft.brief(), wanted, policy, short=short, tells_nodes=tells_nodes)
+        if is_refused
+        else (),
     )
 
 

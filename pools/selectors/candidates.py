@@ -21,6 +21,7 @@ from pools.domain.request import Wanted
 from pools.selectors import positions, prepared, unobserved, widths
 from pools.selectors.placeable import Fleet
 from pools.selectors.positions import Positions
+from pools.selectors.widths import ALMOST as ALMOST
 from pools.selectors.widths import ROUNDS as ROUNDS
 from pools.selectors.widths import Width
 
@@ -42,14 +43,15 @@ ORDER BY c.state_key, c.id"""
 # by chance on. Pools that promise no node also give their own counters.
 _FIND: Final = f"""
 WITH RECURSIVE pair AS (
-    SELECT * FROM unnest(%(pools)s::uuid[], %(models)s::uuid[], %(least)s::bigint[]) pair (pool_id, model_id, least)),
+    SELECT * FROM unnest(%(pools)s::uuid[], %(models)s::uuid[], %(least)s::bigint[], %(rows)s::bigint[])
+        pair (pool_id, model_id, least, rows)),
 state AS (
-    SELECT p.pool_id, p.model_id, least.state_key, 1 AS number
+    SELECT p.pool_id, p.model_id, p.rows, least.state_key, 1 AS number
     FROM pair p CROSS JOIN LATERAL (
         SELECT state_key FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id = p.model_id AND c.free_milli > 0
             AND c.state_key >= p.least ORDER BY c.pool_id, c.model_id, c.state_key LIMIT 1) least
     UNION ALL
-    SELECT s.pool_id, s.model_id, following.state_key, s.number + 1
+    SELECT s.pool_id, s.model_id, s.rows, following.state_key, s.number + 1
     FROM state s CROSS JOIN LATERAL (
         SELECT state_key FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
             AND c.state_key > s.state_key ORDER BY c.pool_id, c.model_id, c.state_key LIMIT 1) following
@@ -58,12 +60,12 @@ found AS (
     SELECT near.id FROM state s CROSS JOIN LATERAL (
         (SELECT c.id FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
             AND c.state_key = s.state_key AND c.shuffle >= %(chance)s
-            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT %(rows)s)
+            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT s.rows)
         UNION ALL
         (SELECT c.id FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
             AND c.state_key = s.state_key AND c.shuffle < %(chance)s
-            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT %(rows)s)
-        LIMIT %(rows)s) near
+            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT s.rows)
+        LIMIT s.rows) near
     UNION
     SELECT c.id FROM pair p JOIN capacity c ON c.pool_id = p.pool_id AND c.node_id IS NULL AND c.kind = 'counter'
         AND c.model_id = p.model_id
@@ -124,7 +126,7 @@ def read(
     """Return what the requests could take from in these pools. One query, and one more where no node is promised.
 
     ``chance`` is a number by chance, by which readers at the same moment begin at different rows; ``round`` says how
-    wide to read, from 0 to ROUNDS - 1.
+    wide to read, from 0 to ROUNDS - 1, or ALMOST: what is too small as well, of all pools, in few rows.
     """
     width, chosen, is_all = widths.choose(fleet, pools, wants, scores.chips, chance=chance, round=round)
     is_cpu = any(not want.devices_per_member for want in wants)
@@ -133,11 +135,11 @@ def read(
         cursor.execute(
             _FIND,
             {
-                "pools": [pair.pool_id for pair, _ in chosen],
-                "models": [pair.model_id for pair, _ in chosen],
-                "least": [least for _, least in chosen],
+                "pools": [each.pair.pool_id for each in chosen],
+                "models": [each.pair.model_id for each in chosen],
+                "least": [each.least for each in chosen],
+                "rows": [each.rows for each in chosen],
                 "states": width.states,
-                "rows": width.rows,
                 "host_pools": hosts[: width.pairs],
                 "hosts": width.states * width.rows,
                 "chance": chance % _SHUFFLES,
@@ -148,7 +150,7 @@ def read(
     is_all = is_all and len(hosts) <= width.pairs and _is_all(found, width)
     if round == 0 and len(pools) > _POOLS_FEW:
         # The others could only say why they do not do, which is asked when none of these does.
-        near = {pair.pool_id for pair, _ in chosen} | set(hosts[: width.pairs])
+        near = {each.pair.pool_id for each in chosen} | set(hosts[: width.pairs])
         pools, is_all = [pool for pool in pools if pool.id in near], False
     models = {pair.model: pair.model_id for pair in fleet.room}
     return built(found, pools, scores, models, lambda row: positions.read(row[_POSITIONS], now), is_exhausted=is_all)

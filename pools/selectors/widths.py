@@ -13,6 +13,7 @@ from pools.domain.request import WHOLE_MILLI, Wanted
 from pools.selectors.placeable import Fleet, Room
 
 ROUNDS: Final = 4
+ALMOST: Final = ROUNDS
 # Where nobody knows better: free cards of a row, states of a pair that have enough free, rows that a member looks at.
 _CARDS_OF_A_ROW: Final = 4
 _STATES_USUAL: Final = 4
@@ -39,8 +40,22 @@ _WIDTHS: Final = (
     Width(512, 128, 32, 8192),
     Width(4096, 1024, 256, 16384),
 )
+# What is too small says why, and what would do: one row of a state does for all that are alike. What many members find
+# is seen in pools of which more is read, those with the most free.
+_ALMOST: Final = Width(512, 128, 1, 2048)
+_ALMOST_ROWS: Final = 64  # of a pair, however few there are
+_DEEP_PAIRS: Final = 4
+_DEEP_ROWS: Final = 8  # of a state
 # Nodes near to each other are found among all rows of few pools.
 _NEAR: Final = (Width(8, 1024, 1024, 8192), Width(512, 1024, 1024, 16384))
+
+
+class Chosen(NamedTuple):
+    """A pair of pool and model, the least key of a state to look at, and how many rows of each state."""
+
+    pair: Room
+    least: int
+    rows: int
 
 
 def choose(
@@ -51,20 +66,35 @@ def choose(
     *,
     chance: int,
     round: int,
-) -> tuple[Width, list[tuple[Room, int]], bool]:
-    """Return how wide to read, pairs of pool and model with the least key of a state, and whether these are all."""
+) -> tuple[Width, list[Chosen], bool]:
+    """Return how wide to read, pairs of pool and model, and whether these are all."""
     fitting = _fitting(fleet, pools, wants, chips, chance)
     width = _width(wants, round)
     each = ceil(width.pairs / max(len(fitting), 1)) + _PAIRS_MORE
-    chosen = [(pair, of_model.least) for of_model in fitting for pair in of_model.first(each)]
-    rows = ceil(_rows(wants) / (_STATES_USUAL * max(len(chosen), 1)))
-    is_all = len(chosen) == sum(len(of_model.pairs) for of_model in fitting)
-    return replace(width, rows=max(width.rows, rows)), chosen, is_all
+    pairs = [(pair, of_model.least) for of_model in fitting for pair in of_model.first(each)]
+    is_all = len(pairs) == sum(len(of_model.pairs) for of_model in fitting)
+    if width is _ALMOST:
+        return width, _almost(pairs), is_all
+    rows = max(width.rows, ceil(_rows(wants) / (_STATES_USUAL * max(len(pairs), 1))))
+    return replace(width, rows=rows), [Chosen(pair, least, rows) for pair, least in pairs], is_all
+
+
+def _almost(pairs: Sequence[tuple[Room, int]]) -> list[Chosen]:
+    """Return the pairs with few rows of each, and more of those with the most free."""
+    rows = max(_ALMOST.rows, _ALMOST_ROWS // max(len(pairs), 1))
+    fullest = sorted(pairs, key=lambda each: (each[0].free_whole, each[0].free_milli), reverse=True)[:_DEEP_PAIRS]
+    deep = {(pair.pool_id, pair.model_id) for pair, _ in fullest}
+    return [
+        Chosen(pair, least, max(rows, _DEEP_ROWS) if (pair.pool_id, pair.model_id) in deep else rows)
+        for pair, least in pairs
+    ]
 
 
 def _width(wants: Sequence[Wanted], round: int) -> Width:
     """Return how wide to read: wider for many and for large ones, since each takes a row of its own or a part of it."""
     near = [want for want in wants if want.members > 1 and _is_level_required(want)]
+    if round == ALMOST and not near:
+        return _ALMOST
     width = _NEAR[round >= _NEAR_ROUND] if near else _WIDTHS[round]
     largest = max((want.members for want in wants if want.members > 1), default=0)
     return replace(width, rows=max(width.rows, 2 * largest), most=max(width.most, _rows(wants)))

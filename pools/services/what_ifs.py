@@ -90,14 +90,15 @@ def _planned(
     if wanted.start_at is not None:
         read = promises.later(fleet, pools, wanted, scores, scheduling.window(asked), now=now)
         return read, what_if.ask(read.view, wanted, tells_nodes=tells_nodes)
-    for looked_for in (wanted, replace(wanted, devices_per_member=min(wanted.devices_per_member, 1))):
-        for round in range(candidates.ROUNDS):
-            read = candidates.read(fleet, pools, [looked_for], scores, chance=asked.id.int, round=round, now=now)
-            fits = isinstance(Draft(read.view, is_explained=False, tells_why=False).decide(wanted), Decision)
-            if fits or read.view.is_exhausted:
-                break
-        if fits:
+    for round in range(candidates.ROUNDS):
+        read = candidates.read(fleet, pools, [wanted], scores, chance=asked.id.int, round=round, now=now)
+        fits = isinstance(Draft(read.view, is_explained=False, tells_why=False).decide(wanted), Decision)
+        if fits or read.view.is_exhausted:
             break
+    if not fits:
+        smaller = replace(wanted, devices_per_member=min(wanted.devices_per_member, 1))
+        round = candidates.ALMOST
+        read = candidates.read(fleet, pools, [smaller], scores, chance=asked.id.int, round=round, now=now)
     read.view = alike.counted(read.view, read.models)
     if not fits:
         read.view = ends.known(read, wanted, scores, tenant_id=None if tells_nodes else asked.lineage[0], now=now)
