@@ -15,6 +15,7 @@ urlpatterns = [
     path("calendar/", calendar.index, name="calendar"),
     path("fragmentation/", fragmentation.index, name="fragmentation"),
     path(_ALLOCATION, allocations.allocation, name="allocation"),
+    path(f"{_ALLOCATION}live/", allocations.live, name="allocation-live"),
     path(f"{_ALLOCATION}confirm/", allocation_actions.confirm, name="allocation-confirm"),
     path(f"{_ALLOCATION}extend/", allocation_actions.extend, name="allocation-extend"),
     path(f"{_ALLOCATION}reveal/", allocation_actions.reveal, name="allocation-reveal"),

@@ -41,7 +41,7 @@ def presented(row: AllocationRow) -> dict[str, Any]:
         "is_final": row.state in states.ALLOCATION_FINAL,
         "is_placed": row.state not in _SEEN_LATER,
         "makes_room": row.reason == "preempted" and row.state not in states.ALLOCATION_FINAL,
-        "reason_words": words.label("allocation_reason", row.reason) if row.reason else "",
+        "reason_words": words.reason(row.reason),
         "queue_words": words.label("allocation_reason", row.queue.reason) if row.queue else "",
         "member_count": len(row.members),
     }
@@ -149,6 +149,12 @@ def event(row: AllocationEventRow) -> dict[str, Any]:
     after = {
         name: value for name, value in after.items() if name not in untold and (value is not None or name in before)
     }
+    if not words.reason(after.get("reason", "")):
+        after.pop("reason", None)
+        before = {name: value for name, value in before.items() if name != "reason"}
+    after |= {name: ", ".join(after[name]) for name in ("secret_names", "targets") if isinstance(after.get(name), list)}
+    if "kind" in after:
+        after["kind"] = words.label("delivery_kind", after["kind"])
     for name in ("start_at", "end_at"):
         if after.get(name):
             after[name] = figures.instant(datetime.fromisoformat(after[name]))

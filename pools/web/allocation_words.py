@@ -141,7 +141,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
     "order_state": {
         "wanted": (_("to be set up"), "info"),
         "carried": (_("there"), "ok"),
-        "leaving": (_("to be taken off: it may still be there"), "warn"),
+        "leaving": (_("to be taken off"), "warn"),
         "gone": (_("nothing is left"), ""),
     },
     "operation_action": {

@@ -15,6 +15,7 @@ from pools.domain.access import Access
 from pools.domain.errors import AllocationMissing, Invalid, ProjectMissing
 from pools.selectors import (
     allocation_events,
+    allocation_pulse,
     allocation_queue,
     deliveries,
     making_room,
@@ -43,6 +44,7 @@ _CHIPS: Final = (
     (gettext_lazy("Needs attention"), "needs_attention"),
     (gettext_lazy("Over"), "releasing,released,refused,expired"),
 )
+_BUSY: Final = ("claimed", "binding", "releasing")
 _EVENTS_SHOWN: Final = 50
 _WORK_SHOWN: Final = 20
 
@@ -110,10 +112,30 @@ def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
         "sees_nodes": sees_nodes,
         "sees_pools": access.everywhere("pool", "read"),
         "leaving": _leaving(row, access),
+        "trouble": next((member.trouble.message for member in row.members if member.trouble), ""),
         "json_address": reverse("api-allocation", args=[row.id]),
     }
-    context |= _work(row.id, access) | _delivery(row.id, access)
+    context |= _work(row.id, access) | _delivery(row.id, access) | _progress(row.state, row.id)
     return pages.page(request, "allocations/page.html", context, here="allocations")
+
+
+@require_safe
+@pages.signed_in
+def live(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
+    """The part of an allocation's page that sees to it that the whole page is anew when anything of it changed."""
+    try:
+        reads.find(str(allocation_id), pages.access(request))
+    except AllocationMissing:
+        raise Http404 from None
+    progress = _progress(request.GET.get("state", ""), allocation_id)
+    is_changed = progress["progress"]["pulse"] != request.GET.get("pulse", "")
+    return pages.live(request, "allocations/progress.html", progress, is_done=is_changed)
+
+
+def _progress(state: str, allocation_id: UUID) -> dict[str, Any]:
+    """Return {progress: {id, state, pulse, is_busy}} for the part that refreshes itself."""
+    told = {"id": allocation_id, "state": state, "pulse": allocation_pulse.pulse(allocation_id)}
+    return {"progress": told | {"is_busy": state in _BUSY}}
 
 
 def _leaving(row: AllocationRow, access: Access) -> list[dict[str, Any]]:

@@ -255,6 +255,11 @@ def refusal(error: DomainError) -> str:
     return gettext(error.msgid) % params
 
 
+def reason(code: str) -> str:
+    """Return why an allocation is in its state; empty for a connector's code, of which its members tell a sentence."""
+    return label("allocation_reason", code) if code in WORDS["allocation_reason"] else ""
+
+
 def kind(name: str) -> str:
     """Return what a kind of platform is called."""
     return gettext(catalog.manifest(name).label)

@@ -1,5 +1,6 @@
 """Allocations in the console: the list, the page of one, the queue, and what people do to them."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -134,8 +135,53 @@ class TestThePage:
         id = claimed(world, 1, members=4)
         console.get(f"/allocations/{id}/")
 
-        with django_assert_num_queries(2 + 8):
+        with django_assert_num_queries(2 + 9):
             console.get(f"/allocations/{id}/")
+
+
+class TestThatAPageFollowsByItself:
+    def test_when_anything_changed_and_not_before(self, ed, world):
+        id = claimed(world)
+        (address,) = re.findall(r'hx-get="([^"]+/live/[^"]+)"', ed.get(f"/allocations/{id}/").content.decode())
+        address = address.replace("&amp;", "&")
+
+        first = ed.get(address)
+        second = ed.get(address, headers={"If-None-Match": first["ETag"]})
+        allocations.extend(allocation_id=id, lease_seconds=7200, actor=ALICE, now=world.clock.now)
+        third = ed.get(address)
+
+        assert "HX-Refresh" not in first.headers and second.status_code == 304
+        assert third.headers["HX-Refresh"] == "true"
+
+    def test_tells_what_is_under_way_and_rests_when_it_is_over(self, console, tmp_path, monkeypatch):
+        has_to_answer(monkeypatch)
+        lab = Lab(tmp_path, Clock(timezone.now()), mode="node")
+        id = lab.ask(1)
+
+        under_way = console.get(f"/allocations/{id}/").content.decode()
+        lab.advance()
+        there = console.get(f"/allocations/{id}/").content.decode()
+        lab.release(id)
+        leaves = console.get(f"/allocations/{id}/").content.decode()
+        lab.advance()
+
+        assert "takes it back. This page follows" in leaves
+        assert "follows by itself" in under_way and "every 2s" in under_way
+        assert "follows by itself" not in there and "every 10s" in there
+        assert "/live/" not in console.get(f"/allocations/{id}/").content.decode()
+
+    def test_is_none_for_other_projects(self, world):
+        id = claimed(world)
+
+        eve = logged_in(factories.person("eve"), "umbrella", "owner")
+        assert eve.get(f"/allocations/{id}/live/").status_code == 404
+
+    def test_costs_little(self, console, world, django_assert_num_queries):
+        id = claimed(world)
+        console.get(f"/allocations/{id}/live/")
+
+        with django_assert_num_queries(2 + 2):
+            console.get(f"/allocations/{id}/live/")
 
 
 class TestTheWork:
@@ -162,6 +208,7 @@ class TestTheWork:
         asked = console.get(f"/allocations/{id}/retry/").content.decode()
         answer = console.post(f"/allocations/{id}/retry/", {"generation": Allocation.objects.get().generation})
 
+        assert "The simulated platform refuses the request" in page and ">rejected<" not in page
         assert "members may still be on the platform" in page and "to be taken off" in page
         assert "very same place" in asked and answer.headers["Location"] == f"/allocations/{id}/"
         assert Allocation.objects.get().state == "binding"

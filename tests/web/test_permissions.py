@@ -40,6 +40,7 @@ _ALLOCATIONS = (
     *_page("fragmentation/", "capacity", "anywhere"),
     *_page("calendar/", "allocation", "anywhere"),
     *_page(_ALLOCATION, "allocation", "project"),
+    *_page(f"{_ALLOCATION}live/", "allocation", "project"),
     *_page(f"{_ALLOCATION}confirm/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}extend/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}reveal/", "allocation", "project", get="edit", post="edit"),
