@@ -6,6 +6,7 @@ import pytest
 
 from pools.domain.errors import LeaseOver, NoTimeToSave
 from pools.models import Allocation, AuditEvent
+from pools.reconcile import sweep
 from pools.services import allocations, before_ends
 from tests.factories import ALICE, NOW
 from tests.services.asking import World
@@ -59,6 +60,14 @@ class TestTheTime:
 
         assert stands(id) == ("active", "running", "") and events(id).count("before_end") == 1
         assert other.code == "allocation.no_capacity"
+
+    def test_begins_with_the_sweep(self, world):
+        id = world.ask(2, **SAVE).allocation_id
+        world.clock.forward(seconds=3000)
+
+        sweep._keep_time(world.clock.now)
+
+        assert stands(id)[1] == "running"
 
     def test_that_is_over_ends_it_as_if_nobody_had_asked(self, world):
         id = world.ask(2, **SAVE).allocation_id
