@@ -89,7 +89,7 @@ def adopt(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
 
 @writing.transaction
 def reap(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
-    """Have an orphan taken away by a worker. Asking again changes nothing.
+    """Have an orphan taken away by a worker. Asking again while one is at it changes nothing.
 
     Of what a removed pool left, somebody says that it is gone. Raises OrphanFresh before its grace time is over,
     OrphanNotOurs where the platform says that another installation made it, OrphanClosed, OrphanMissing.
@@ -98,8 +98,8 @@ def reap(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
     if orphan.pool.removed_at is not None:
         _close(orphan, "reaped", now)
         return _tell(actor, "orphan.reaped", orphan, {"by_hand": True}, now)
-    if orphan.reap_asked_at is not None:
-        return
+    if orphan.reap_asked_at is not None and orphan.target is not None and orphan.target.due_at is not None:
+        return  # a worker still has to do it; one that is done and left it there is asked again
     if orphans.reapable_at(orphan.opened_at) > now:
         raise OrphanFresh(at=f"{orphans.reapable_at(orphan.opened_at):%Y-%m-%dT%H:%M:%SZ}")
     target = _target_of(orphan)
@@ -144,7 +144,8 @@ def _hand_over(orphan: Orphan, actor: Actor, now: datetime) -> None:
         _close(orphan, "adopted", now)
     else:
         orphan.pool, orphan.node, orphan.target, orphan.reap_asked_at = heir, None, None, None
-        orphan.save(update_fields=["pool", "node", "target", "reap_asked_at"])
+        orphan.opened_at = now  # people have its grace time anew: the heir's sync may find whose it is
+        orphan.save(update_fields=["pool", "node", "target", "reap_asked_at", "opened_at"])
     _tell(actor, "orphan.adopted", orphan, {"from": str(left.pk)}, now)
 
 

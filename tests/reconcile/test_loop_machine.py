@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from connectors.contract import Absent, Done
-from connectors.simulated.state import TargetState
+from connectors.simulated.state import TargetState, When
 from pools.domain import states
 from pools.domain.errors import AllocationState
 from pools.models import Allocation, Capacity, Claim, Member, Operation, Target
@@ -109,7 +109,7 @@ class Looping(RuleBasedStateMachine):
 
     @rule(code=st.sampled_from(FAULTS), call=st.sampled_from(["apply", "apply", "plan", "probe"]),
           when=st.sampled_from(["before", "during", "after"]), times=st.integers(1, 2))  # fmt: skip
-    def fails(self, code: str, call: str, when: str, times: int) -> None:
+    def fails(self, code: str, call: str, when: When, times: int) -> None:
         if when == "before" or (code in UNSURE and call == "apply") or code == "deleted":
             self.lab.store.fail(code, call=call, when="during" if code == "deleted" else when, times=times)
 

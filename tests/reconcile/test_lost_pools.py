@@ -263,6 +263,7 @@ class TestTheSamePlatformRegisteredAgain:
             orphans.adopt(orphan_id=left()[0].id, actor=ALICE, now=back.clock.now)
         draft = again(back)
         orphans.adopt(orphan_id=left()[0].id, actor=ALICE, now=back.clock.now)
+        assert left()[0].opened_at == back.clock.now, "with its time of grace anew"
         pools.activate(pool_id=draft.id, actor=ALICE, now=back.clock.now)
 
         back.simulation.pool = draft

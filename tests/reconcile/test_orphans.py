@@ -184,6 +184,27 @@ class TestReaping:
         assert Target.objects.get().generation == 1
         assert AuditEvent.objects.filter(action="orphan.reaped", object_id=str(rows()[0].id)).count() == 1
 
+    def test_may_be_asked_again_when_a_worker_was_at_it_and_it_is_still_there(self, vms):
+        """The worker found nothing under its name and was done, and syncs see it all the same."""
+        marker = unknown_thing(vms)
+        later(vms)
+        vms.clock.forward(seconds=GRACE_SECONDS)
+        with vms.store.changing() as state:
+            state.targets["renamed"] = state.targets.pop(marker)
+        orphans.reap(orphan_id=rows()[0].id, actor=ALICE, now=vms.clock.now)
+        vms.advance()
+        assert [row.state for row in rows()] == ["reaping"] and vms.target().due_at is None
+        with vms.store.changing() as state:
+            state.targets[marker] = state.targets.pop("renamed")
+            state.removed.clear()
+
+        orphans.reap(orphan_id=rows()[0].id, actor=ALICE, now=vms.clock.now)
+
+        vms.advance()
+        assert not vms.there()
+        later(vms)
+        assert [row.outcome for row in rows(state="closed")] == ["reaped"]
+
     def test_shows_why_a_platform_does_not_do_it(self, vms):
         unknown_thing(vms)
         later(vms)
