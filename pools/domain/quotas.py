@@ -156,6 +156,8 @@ class Book:
         self._of_project: dict[UUID, dict[UUID | None, list[Row]]] = {}
         for row in self._rows.values():
             self._of_project.setdefault(row.project_id, {}).setdefault(row.model_id, []).append(row)
+        self._is_of_pools = any(row.pools is not None for row in self._rows.values())
+        self._paths: dict[tuple[UUID, UUID | None, str | None, UUID | None], _Path] = {}
         self._above: dict[int, list[Row]] = {}
 
     def matching(self, ask: Ask) -> list[Row]:
@@ -180,12 +182,11 @@ class Book:
         """
         if ask.milli == 0 and ask.units_milli == 0:
             return Taken((), False)
-        of_projects = self._matching(ask)
-        if not of_projects[0] or not of_projects[-1]:
+        path = self._path(ask)
+        if not path.is_there:
             return Shortfall(None, ask.milli, 0, "no_quota")
-        matching = [row for rows in of_projects for row in rows]
         steps: list[_Step] = []
-        for chain in self._chains(matching):
+        for chain in path.chains:
             wanted = chain[0].amount(ask)
             if wanted == 0:
                 continue  # nothing is asked of these rows, so they refuse nothing
@@ -193,19 +194,36 @@ class Book:
                 if kind := step.refusal():
                     return Shortfall(step.row, wanted, room(chain[:climbed], wanted), kind)
                 steps.append(step)
-        for step in steps:
-            step.apply()
-        is_borrowed = any(row.used_milli > row.nominal_milli for row in matching)
-        return Taken(tuple(sorted([row.id for row in matching], key=_number)), is_borrowed)
+        is_borrowed = False
+        for row, used_milli, open_guarantee_milli, _ in steps:
+            row.used_milli, row.open_guarantee_milli = used_milli, open_guarantee_milli
+        for row in path.matching:
+            is_borrowed = is_borrowed or row.used_milli > row.nominal_milli
+        return Taken(path.quota_ids, is_borrowed)
+
+    def _path(self, ask: Ask) -> "_Path":
+        """Return the rows that count it, found once for all who ask for the same out of one project."""
+        key = (ask.lineage[-1], ask.model_id, ask.profile, ask.pool_id if self._is_of_pools else None)
+        known = self._paths.get(key)
+        if known is None:
+            of_projects = self._matching(ask)
+            matching = [row for rows in of_projects for row in rows]
+            known = self._paths[key] = _Path(
+                bool(of_projects[0] and of_projects[-1]),
+                matching,
+                tuple(sorted([row.id for row in matching], key=_number)),
+                list(self._chains(matching)),
+            )
+        return known
 
     def give_back(self, ask: Ask) -> None:
         """Count it no more. What matches now is what counts it: a row that came later began with all that was used.
 
         A release always wins, so a counter that is too low stays at zero; `manage.py verify` finds it.
         """
-        for chain in self._chains(self.matching(ask)):
+        for chain in self._path(ask).chains:
             for step in _climb(chain, -chain[0].amount(ask)):
-                step.apply()
+                step.row.used_milli, step.row.open_guarantee_milli = step.used_milli, step.open_guarantee_milli
 
     def changed(self) -> list[Change]:
         """Return what differs from the beginning, by id."""
@@ -251,6 +269,15 @@ def room(chain: Sequence[Row], most_milli: int | None = None) -> int:
     return bisect_left(range(1, most_milli + 1), True, key=lambda milli: not _fits(chain, milli))
 
 
+class _Path(NamedTuple):
+    """The rows that count what a project asks for, also by scope from it up; whether it and its root have one."""
+
+    is_there: bool
+    matching: list[Row]
+    quota_ids: tuple[UUID, ...]
+    chains: list[list[Row]]
+
+
 class _Step(NamedTuple):
     """A row with the counters it would have. ``uncovered_milli`` is what no guarantee right below it covers."""
 
@@ -260,19 +287,16 @@ class _Step(NamedTuple):
     uncovered_milli: int
 
     def refusal(self) -> Reason | None:
-        row = self.row
+        row, limit = self.row, self.row.limit_milli
+        if limit is None or self.used_milli + self.open_guarantee_milli <= limit:
+            return None
         if row.hard_limit_milli is not None and self.used_milli > row.hard_limit_milli:
             return "hard_limit"
         if row.most_milli is not None and self.used_milli > row.most_milli:
             return "nominal"
-        limit = row.limit_milli
-        if self.uncovered_milli > 0 and limit is not None and self.used_milli + self.open_guarantee_milli > limit:
+        if self.uncovered_milli > 0 and self.used_milli + self.open_guarantee_milli > limit:
             return "guarantee"
         return None
-
-    def apply(self) -> None:
-        self.row.used_milli = self.used_milli
-        self.row.open_guarantee_milli = self.open_guarantee_milli
 
 
 def _climb(chain: Sequence[Row], milli: int) -> Iterator[_Step]:
@@ -281,7 +305,8 @@ def _climb(chain: Sequence[Row], milli: int) -> Iterator[_Step]:
         used = max(0, row.used_milli + milli)
         promised = row.open_guarantee_milli + kept_more
         step = _Step(row, used, promised, milli + kept_more)
-        kept_more = row.kept(used, promised) - row.kept_milli  # before somebody applies the step
+        # Before somebody applies the step. Whoever lends all is kept nothing.
+        kept_more = 0 if row.lend_limit_milli is None else row.kept(used, promised) - row.kept_milli
         yield step
 
 

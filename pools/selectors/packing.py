@@ -20,6 +20,7 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
 
 _decoder: Final = msgspec.json.Decoder(list[Weighed])
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
+_NONE: Final = Prices({}, {})  # one object too: what is known with it holds until the first renewal
 
 
 def current() -> tuple[int, Prices]:
@@ -27,7 +28,7 @@ def current() -> tuple[int, Prices]:
     with prepared.cursor() as cursor:
         cursor.execute("SELECT version, weights::text FROM packing_prices ORDER BY version DESC LIMIT 1")
         found = cursor.fetchone()
-    return (0, Prices({}, {})) if found is None else (found[0], _prices(found[0], found[1]))
+    return (0, _NONE) if found is None else (found[0], _prices(found[0], found[1]))
 
 
 def stored(prices: Prices) -> str:

@@ -195,7 +195,8 @@ class Batch:
 
     def _refuse(self, refused: Mapping[UUID, Refusal], read: Read) -> None:
         """Answer those whom nothing fits; while there are rows that nobody looked at, look at more of them."""
-        if refused and not self._is_swept:
+        # A second look may do; before many rows are read, what lies about is swept up.
+        if refused and not self._is_swept and (self._round or read.view.is_exhausted):
             self._is_swept = True
             if allocations.expire_holds(now=self._now) or placeable.is_kept(self._fleet):
                 self._look_again()
