@@ -23,7 +23,7 @@ from connectors.contract import (
 )
 from connectors.vsphere import release, vm
 from connectors.vsphere.faults import AFTER_SECONDS, AlreadySo, Duplicate, LostRace, translated
-from connectors.vsphere.place import Place, named, place_of
+from connectors.vsphere.place import Place, named, offers_all, place_of
 from connectors.vsphere.tasks import Client, StillRunning, read, wait
 
 MOST_TRIES = 3
@@ -89,6 +89,10 @@ def _carry(
             if is_taken and error.code == "rejected":
                 raise NoCapacity(
                     "The host gave a device to another VM already. Take another.", platform_words=error.platform_words
+                ) from error
+            if error.code == "rejected" and found is None and not offers_all(client, target, orders):
+                raise NoCapacity(
+                    "The host cuts its cards otherwise; another may do.", platform_words=error.platform_words
                 ) from error
             raise
         if there is None:

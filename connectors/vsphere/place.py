@@ -68,10 +68,7 @@ def named(client: Client, target: Target, orders: Sequence[Order], host: Any = N
     """
     if not any(order.profile for order in orders):
         return list(orders)
-    with translated(client.host):
-        host = host or client.content.searchIndex.FindByUuid(None, target.node_ref or "", False)
-    told = read(client, host, ["config.sharedPassthruGpuTypes"]) if isinstance(host, vim.HostSystem) else None
-    offered = (told or {}).get("config.sharedPassthruGpuTypes") or []
+    offered = _profiles(client, target, host)
     spelled = {profiles.key(name): name for name in offered} | {name: name for name in offered}
     return [
         replace(order, profile=spelled.get(order.profile) or spelled.get(profiles.key(order.profile)) or order.profile)
@@ -79,6 +76,19 @@ def named(client: Client, target: Target, orders: Sequence[Order], host: Any = N
         else order
         for order in orders
     ]
+
+
+def offers_all(client: Client, target: Target, orders: Sequence[Order]) -> bool:
+    """Whether the host lists every profile of the orders, as ``named`` spells them."""
+    wanted = {order.profile for order in orders if order.profile}
+    return not wanted or wanted <= set(_profiles(client, target, None))
+
+
+def _profiles(client: Client, target: Target, host: Any) -> Sequence[str]:
+    with translated(client.host):
+        host = host or client.content.searchIndex.FindByUuid(None, target.node_ref or "", False)
+    told = read(client, host, ["config.sharedPassthruGpuTypes"]) if isinstance(host, vim.HostSystem) else None
+    return (told or {}).get("config.sharedPassthruGpuTypes") or []
 
 
 def _datastore(client: Client, of_host: Sequence[Any]) -> Seen:

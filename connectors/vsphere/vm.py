@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from pyVmomi import vim
 
-from connectors.contract import Found, Order, Permanent, Place, Target, Transient
+from connectors.contract import Found, NoCapacity, Order, Permanent, Place, Target, Transient
 from connectors.vsphere.faults import translated
 from connectors.vsphere.tasks import Client, read
 
@@ -163,7 +163,7 @@ def device(word: str, passthrough: dict[str, Any], key: int) -> Any:
         return Pci(key=key, backing=Pci.VmiopBackingInfo(vgpu=word))
     offered = passthrough.get(word)
     if offered is None:
-        raise Permanent(f"The host offers no passthrough device at {word}; see its settings.", code="rejected")
+        raise NoCapacity(f"The host gives no card at {word} away whole; another may. See its settings.")
     pci = offered.pciDevice
     return Pci(
         key=key,

@@ -10,12 +10,17 @@ from typing import Final
 import pytest
 
 from tests.connectors.baremetal.prepared import prepared
+from tests.connectors.openstack.backend import running as cloud
 from tests.connectors.server import serving
+from tests.connectors.vsphere.backend import running as vcenter
+from tests.life import vcenter as vcenters
 from tests.life import walk as walking
+from tests.life.clouds import OpenStack
 from tests.life.cluster import SHAPES, Kubernetes, cluster
 from tests.life.hosts import Hosts
 from tests.life.platform import Platform
 from tests.life.tenant import tenant_of
+from tests.life.vcenter import VSphere
 
 
 def walk(name: str) -> int:
@@ -48,6 +53,24 @@ def _kubernetes() -> Iterator[list[Platform]]:
         yield [Kubernetes(made, server, mode) for mode in SHAPES]
 
 
+@contextmanager
+def _vsphere() -> Iterator[list[Platform]]:
+    with vcenter("walk") as backend:
+        yield [VSphere(backend, mode) for mode in vcenters.SHAPES]
+
+
+@contextmanager
+def _openstack() -> Iterator[list[Platform]]:
+    with cloud("walk") as without_nova:
+        yield [OpenStack(without_nova, "placement")]
+
+
+@contextmanager
+def _nova() -> Iterator[list[Platform]]:
+    with cloud("walk-nova", "--nova") as with_nova:
+        yield [OpenStack(with_nova, "nova")]
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -55,4 +78,7 @@ def _say(line: str) -> None:
 ALL: Final[Mapping[str, Callable[[], AbstractContextManager[list[Platform]]]]] = {
     "kubernetes": _kubernetes,
     "hosts": _hosts,
+    "vsphere": _vsphere,
+    "openstack": _openstack,
+    "nova": _nova,
 }

@@ -135,7 +135,7 @@ class Tenant:
             assert time.monotonic() < give_up_at, (self.allocation(id), self.operations(id))
             self.work()
             found = self.allocation(id)
-            assert found["state"] != "needs_attention", (found, self.operations(id))
+            assert found["state"] != "needs_attention", (found["reason"], self.operations(id))
             if not is_done():
                 time.sleep(0.2)
 
@@ -170,8 +170,8 @@ class Tenant:
         assert not Orphan.objects.filter(pool_id=self.pool_id).exists()
         assert not Drift.objects.filter(pool_id=self.pool_id).exists()
         assert not Quota.objects.exclude(used_milli=0).exists()
-        states = set(Operation.objects.filter(pool_id=self.pool_id).values_list("state", flat=True))
-        assert states <= {"confirmed"}, states
+        ends = set(Operation.objects.filter(pool_id=self.pool_id).values_list("state", "trouble__class"))
+        assert ends <= {("confirmed", None), ("failed", "no_capacity")}, ends
         assert sum(row.claimed_milli + row.held_milli for row in Capacity.objects.filter(pool_id=self.pool_id)) == 0
         uses = LedgerEvent.objects.filter(pool_id=self.pool_id, kind="use")
         assert uses.filter(milli__gt=0).count() == uses.filter(milli=0).count() > 0

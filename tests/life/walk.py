@@ -19,10 +19,9 @@ def walk(tenant: Tenant, shape: Shape, say: Say = lambda line: None) -> None:
     id = tenant.ask(shape)
     tenant.bind(id)
     active_seconds = time.monotonic() - began
-    told = tenant.operations(id)
-    assert told and {each["state"] for each in told} == {"confirmed"}, told
-    calls = Counter(call["verb"] for each in told for call in each["calls"])
-    assert calls, told
+    told = {each["member"]: each for each in reversed(tenant.operations(id))}  # the last one of each member
+    assert told and {each["state"] for each in told.values()} == {"confirmed"}, told
+    calls = Counter(call["verb"] for each in told.values() for call in each["calls"])
     tenant.observe()
     tenant.check()
 
@@ -39,6 +38,7 @@ def walk(tenant: Tenant, shape: Shape, say: Say = lambda line: None) -> None:
     tenant.check_nothing_left()
 
     say(f"{platform.name}: {shape.name}")
-    say(f"  active after {active_seconds:.1f} s by {', '.join(f'{verb} x {count}' for verb, count in calls.items())}")
+    made = ", ".join(f"{verb} x {count}" for verb, count in calls.items()) or "calls of earlier attempts"
+    say(f"  active after {active_seconds:.1f} s by {made}")
     say(f"  {seen}")
     say(f"  gone after {ended_seconds:.1f} s; {seen_after}; no claim, target, delivery, use, orphan or drift is left")

@@ -1,13 +1,16 @@
 """A real cloud for tests: Keystone, Placement and Cyborg, started by a script and thrown away afterwards."""
 
+import os
 import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from keystoneauth1.session import Session
 
 from connectors.contract import NodeFact
@@ -62,6 +65,20 @@ class Backend:
         plugin = login.read(self.settings(), self.credential).plugin
         where = {"service_type": "accelerator"}
         return Session(auth=plugin).request(path, "GET", endpoint_filter=where, microversion="2.3").json()
+
+
+@contextmanager
+def running(name: str, *more: str) -> Iterator[Backend]:
+    """Yield a cloud of a name; it is gone afterwards."""
+    if not os.environ.get("OCENTER_BACKENDS"):
+        pytest.skip("OCENTER_BACKENDS does not say where the backends are: a real OpenStack was NOT tried")
+    folder = Path(os.environ["OCENTER_BACKENDS"], "openstack")
+    if not (folder / "up").is_file():
+        pytest.skip(f"there is no {folder}/up: a real OpenStack was NOT tried")
+    try:
+        yield Backend(run(folder / "up", "--name", name, "--port-base", str(free_ports()), *more), name)
+    finally:
+        run(folder / "down", "--name", name, "--purge")
 
 
 def run(program: Path, *arguments: str, seconds: float = START_SECONDS) -> str:

@@ -376,11 +376,11 @@ class TestAVm(OnBackend):
 
         assert connector.probe(target(1)) == Absent()
 
-    def test_of_an_unknown_profile_is_refused_in_vcenters_words(self, connector, target):
-        with pytest.raises(Permanent) as raised:
+    def test_of_a_profile_that_only_other_hosts_may_have_is_no_capacity(self, connector, target):
+        with pytest.raises(NoCapacity) as raised:
             connector.apply(target(1), [replace(order("oc-first"), profile="grid_a100-41c")])
 
-        assert raised.value.code == "rejected" and "grid_a100-41c" in raised.value.platform_words
+        assert "grid_a100-41c" in raised.value.platform_words
         assert connector.probe(target(1)) == Absent()
 
     def test_cloned_from_a_template_gets_our_devices_and_marker_whatever_the_template_says(

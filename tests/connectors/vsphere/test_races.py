@@ -44,10 +44,11 @@ class TestScarcity(OnVCenter):
 
         assert connector.probe(target(1)) == Absent()
 
-    def test_an_unknown_profile_is_rejected_in_vcenters_words_and_leaves_nothing(self, connector, target, made):
-        error = refused(connector.apply, target(1), [replace(order("oc-first"), profile="grid_a100-41c")])
+    def test_a_profile_that_only_other_hosts_may_have_is_no_capacity_and_leaves_nothing(self, connector, target, made):
+        with pytest.raises(NoCapacity) as raised:
+            connector.apply(target(1), [replace(order("oc-first"), profile="grid_a100-41c")])
 
-        assert error.code == "rejected" and "grid_a100-41c" in error.platform_words and made() == {}
+        assert "grid_a100-41c" in raised.value.platform_words and made() == {}
 
     def test_gpus_that_have_failed_give_nothing(self, connector, vcenter, target, orders):
         for gpu in vcenter.hosts[0].gpus:
