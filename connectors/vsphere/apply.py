@@ -90,7 +90,8 @@ def _carry(
                 raise NoCapacity(
                     "The host gave a device to another VM already. Take another.", platform_words=error.platform_words
                 ) from error
-            if error.code == "rejected" and found is None and not offers_all(client, target, orders):
+            host = found.host if found else None
+            if error.code == "rejected" and not target.is_tenants and not offers_all(client, target, orders, host):
                 raise NoCapacity(
                     "The host cuts its cards otherwise; another may do.", platform_words=error.platform_words
                 ) from error

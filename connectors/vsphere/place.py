@@ -78,10 +78,10 @@ def named(client: Client, target: Target, orders: Sequence[Order], host: Any = N
     ]
 
 
-def offers_all(client: Client, target: Target, orders: Sequence[Order]) -> bool:
+def offers_all(client: Client, target: Target, orders: Sequence[Order], host: Any = None) -> bool:
     """Whether the host lists every profile of the orders, as ``named`` spells them."""
     wanted = {order.profile for order in orders if order.profile}
-    return not wanted or wanted <= set(_profiles(client, target, None))
+    return not wanted or wanted <= set(_profiles(client, target, host))
 
 
 def _profiles(client: Client, target: Target, host: Any) -> Sequence[str]:

@@ -77,7 +77,7 @@ class VSphere(Platform):
     def _cards(machine: Any) -> list[str]:
         """The profile of each vGPU of a VM, the address of each whole card."""
         backings: list[Any] = [each.backing for each in machine.config.hardware.device if isinstance(each, Pci)]
-        return [each.vgpu if isinstance(each, Pci.VmiopBackingInfo) else each.id for each in backings]
+        return [str(each.vgpu if isinstance(each, Pci.VmiopBackingInfo) else each.id) for each in backings]
 
     @staticmethod
     def _ordered(given: Given) -> list[str]:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.connectors.baremetal.prepared import prepared
+from tests.life.dying import POINTS, crash
 from tests.life.hosts import Hosts
 from tests.life.tenant import tenant_of
 from tests.life.walk import walk
@@ -21,3 +22,10 @@ class TestAnAllocation:
         with tenant_of(hosts) as tenant:
             for shape in hosts.shapes:
                 walk(tenant, shape, print)
+
+
+class TestAWorkerKilled:
+    @pytest.mark.parametrize("point", POINTS)
+    def test_in_the_middle_leaves_what_the_next_one_completes(self, hosts, point):
+        with tenant_of(hosts) as tenant:
+            crash(tenant, point)

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.life.clouds import SHAPES, OpenStack
+from tests.life.dying import POINTS, crash
 from tests.life.tenant import tenant_of
 from tests.life.walk import walk
 
@@ -16,3 +17,11 @@ class TestAnAllocation:
         with tenant_of(OpenStack(request.getfixturevalue(CLOUDS[mode]), mode)) as tenant:
             for shape in tenant.platform.shapes:
                 walk(tenant, shape, print)
+
+
+class TestAWorkerKilled:
+    @pytest.mark.parametrize("mode", SHAPES)
+    @pytest.mark.parametrize("point", POINTS)
+    def test_in_the_middle_leaves_what_the_next_one_completes(self, request, mode, point):
+        with tenant_of(OpenStack(request.getfixturevalue(CLOUDS[mode]), mode)) as tenant:
+            crash(tenant, point)

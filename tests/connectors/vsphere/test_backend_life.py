@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.life.dying import POINTS, crash
 from tests.life.tenant import tenant_of
 from tests.life.vcenter import SHAPES, VSphere
 from tests.life.walk import walk
@@ -15,3 +16,10 @@ class TestAnAllocation:
         with tenant_of(VSphere(backend, mode)) as tenant:
             for shape in tenant.platform.shapes:
                 walk(tenant, shape, print)
+
+
+class TestAWorkerKilled:
+    @pytest.mark.parametrize("point", POINTS)
+    def test_in_the_middle_leaves_what_the_next_one_completes(self, backend, point):
+        with tenant_of(VSphere(backend, "vgpu")) as tenant:
+            crash(tenant, point)
