@@ -1,6 +1,7 @@
 """A request for capacity: the body of an allocation as checked values, with the defaults of the API.
 
-``request_body`` reads it from JSON and ``request_rules`` says what is wrong with it; here is only what it is.
+``request_body`` reads it from JSON and ``request_rules`` says what is wrong with it; here is only what it is. It is
+stored without what nobody asked for, which ``complete`` adds: so a default, once given, stays what it is.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ Mode = Literal["claim", "hold"]
 WHOLE_MILLI: Final = 1000
 
 
-class Choice(Struct, frozen=True, kw_only=True):
+class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Devices that would do: one model, or every model with these properties. ``profile`` asks for a piece of one."""
 
     model: str | None = None
@@ -25,35 +26,35 @@ class Choice(Struct, frozen=True, kw_only=True):
     runtime: str | None = None
 
 
-class Share(Struct, frozen=True, kw_only=True):
+class Share(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of one card. Without ``memory_mib`` the memory follows the milli in proportion."""
 
     milli: int
     memory_mib: int | None = None
 
 
-class PerMember(Struct, frozen=True, kw_only=True):
+class PerMember(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a member takes of its host beside devices."""
 
     cpu_milli: int = 0
     memory_mib: int = 0
 
 
-class Level(Struct, frozen=True, kw_only=True):
+class Level(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A level of the topology: ``link-group`` for devices; ``node``, ``rack``, ``zone``, ``region`` ... for members."""
 
     level: str
     required: bool = False
 
 
-class Avoid(Struct, frozen=True, kw_only=True):
+class Avoid(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Names or ids of what not to use."""
 
     nodes: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
 
 
-class Topology(Struct, frozen=True, kw_only=True):
+class Topology(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How near to each other, or how far apart.
 
     ``devices``: those of one member within one such domain. ``members``: all within one such domain. ``spread``: each
@@ -66,7 +67,7 @@ class Topology(Struct, frozen=True, kw_only=True):
     avoid: Avoid = Avoid()
 
 
-class PoolSelector(Struct, frozen=True, kw_only=True):
+class PoolSelector(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which pools may be used; null means any. ``labels`` is a selector such as ``tier=prod,!old``."""
 
     names: tuple[str, ...] | None = None
@@ -75,13 +76,13 @@ class PoolSelector(Struct, frozen=True, kw_only=True):
     labels: str | None = None
 
 
-class Access(Struct, frozen=True, kw_only=True):
+class Access(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who gets in, where ocenter makes the machine."""
 
     ssh_keys: tuple[str, ...] = ()
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class Wanted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request. A member is one node's share of it; ``devices_per_member`` 0 asks for CPU and memory alone.
 
     ``any_of`` is in order of preference: the first that fits is taken. ``lease_seconds`` null is open-ended.
@@ -120,3 +121,32 @@ class Wanted(Struct, frozen=True, kw_only=True):
     def devices(self) -> int:
         """All devices, pieces or shares that it asks for."""
         return self.members * self.devices_per_member
+
+
+def complete(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored request with all defaults, in the values of JSON."""
+    found = _over(_ALL, stored)
+    found["any_of"] = [_CHOICE | choice for choice in found["any_of"]]
+    found["share"] = found["share"] and _SHARE | found["share"]
+    for name in ("devices", "members", "spread"):
+        found["topology"][name] = found["topology"][name] and _LEVEL | found["topology"][name]
+    return found
+
+
+def _defaults(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return {name: _defaults(getattr(value, name)) for name in value.__struct_fields__}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _over(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    return {**given} | {
+        name: _over(value, given.get(name, {})) if isinstance(value, dict) else given.get(name, value)
+        for name, value in defaults.items()
+    }
+
+
+_ALL: Final = _defaults(Wanted())
+_CHOICE: Final = _defaults(Choice())
+_SHARE: Final = {"memory_mib": None}
+_LEVEL: Final = {"required": False}

@@ -11,7 +11,7 @@ import msgspec
 from django.db import connection
 from django.db.models import F, QuerySet
 
-from pools.domain import filters, labels, states
+from pools.domain import filters, labels, request, states
 from pools.domain.access import Access
 from pools.domain.errors import AllocationMissing, Denied
 from pools.models import Allocation, Project
@@ -253,7 +253,7 @@ def _rows(found: Sequence[Mapping[str, Any]]) -> list[AllocationRow]:
 def _row(
     found: Mapping[str, Any], members: list[AllocationMember], place: tuple[int, datetime | None] | None
 ) -> AllocationRow:
-    row = dict(found)
+    row = {**found, "spec": request.complete(found["spec"])}
     lease = Lease(row.pop("start_at"), row.pop("end_at"))
     reason = row.pop("queue_reason")
     names = {name: row.pop(f"{name}_{of}") for name, of in _NAME_OF.items()}

@@ -15,17 +15,26 @@ def literal(values: Iterable[Any]) -> str:
 
 def plain(values: Iterable[Any]) -> str:
     """Return the text of an array of ids, numbers, booleans, instants or plain words, which need no quotes."""
-    return "{" + ",".join([_plain(value) for value in values]) + "}"
-
-
-def _plain(value: Any) -> str:
-    if type(value) is UUID:
-        return f"{value.int:032x}"  # three times as fast as with its dashes
-    return "NULL" if value is None else str(value)
+    column = values if isinstance(values, list | tuple) else list(values)
+    if not column:
+        return "{}"
+    first = column[0]
+    if type(first) is not UUID and column.count(first) == len(column):
+        words = ["NULL" if first is None else str(first)] * len(column)  # as most columns of a batch are
+    else:
+        words = [
+            # Three times as fast as with its dashes.
+            f"{value.int:032x}" if type(value) is UUID else "NULL" if value is None else str(value)
+            for value in column
+        ]
+    return "{" + ",".join(words) + "}"
 
 
 def texts(values: Sequence[str | None]) -> str:
     """Return the text of an array of texts."""
+    if values and values.count(first := values[0]) == len(values):
+        word = "NULL" if first is None else f'"{_escaped(first)}"'
+        return "{" + ",".join([word] * len(values)) + "}"
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return "{" + ",".join(["NULL" if value is None else f'"{_escaped(value)}"' for value in values]) + "}"

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pools.domain import choices, request_body, request_rules
 from pools.domain.errors import Invalid
-from pools.domain.request import Choice, PerMember, Share, Wanted
+from pools.domain.request import Avoid, Choice, Level, PerMember, Share, Topology, Wanted, complete
 from pools.domain.shapes import Shape
 from tests.domain.views import A100, H100, chips, want
 
@@ -197,3 +198,30 @@ class TestKind:
 
     def test_is_equal_for_requests_that_differ_in_what_placement_does_not_see(self):
         assert self.kind(want(name="a", priority=1)) == self.kind(want(name="b", max_price_per_hour=Decimal(1)))
+
+
+class TestStored:
+    @given(
+        members=st.integers(1, 4),
+        share=st.sampled_from([None, Share(milli=250), Share(milli=250, memory_mib=4096)]),
+        any_of=st.lists(st.sampled_from([Choice(model=H100), Choice(vendor="nvidia", memory_mib_min=1)]), max_size=2),
+        topology=st.sampled_from([Topology(), Topology(spread=Level(level="rack"), avoid=Avoid(nodes=("n7",)))]),
+        labels=st.dictionaries(st.sampled_from(["a", "policy"]), st.sampled_from(["b", ""])),
+        price=st.sampled_from([None, Decimal("12.5")]),
+    )
+    def test_without_defaults_is_told_with_all_of_them(self, any_of, price, **fields):
+        wanted = want(any_of=tuple(any_of), max_price_per_hour=price, **fields)
+
+        stored = msgspec.json.Encoder(decimal_format="string").encode(wanted)
+        told = complete(msgspec.json.decode(stored))
+
+        assert told.keys() == set(Wanted.__struct_fields__)
+        assert told["topology"].keys() == set(Topology.__struct_fields__)
+        assert all(choice.keys() == set(Choice.__struct_fields__) for choice in told["any_of"])
+        assert msgspec.json.decode(stored, type=Wanted) == wanted == msgspec.convert(told, Wanted)
+
+    def test_holds_no_more_than_was_asked_for(self):
+        assert msgspec.json.decode(msgspec.json.encode(Wanted(members=2, topology=Topology()))) == {
+            "members": 2,
+            "topology": {},
+        }

@@ -96,7 +96,7 @@ class TestAnAuditor:
         assert "/audit/?actor=alice&action=pool.edited" in page.own_links
 
     def test_is_told_what_cannot_be_understood(self, auditor):
-        assert "From: there is nothing of this name" in seen(auditor, "/audit/?from=soon")[0]
+        assert "From (UTC): there is nothing of this name" in seen(auditor, "/audit/?from=soon")[0]
 
     def test_costs_the_database_the_same_for_one_row_and_for_fifty(self, auditor, django_assert_num_queries):
         auditor.get("/audit/")
