@@ -1,6 +1,5 @@
 """The web server: granian with one process, so that /metrics counts everything, and threads."""
 
-import gc
 import os
 from collections.abc import Callable
 from functools import partial
@@ -9,10 +8,8 @@ from typing import Any
 from granian.constants import Interfaces
 from granian.server import Server
 
-from ocenter import child, logs
+from ocenter import child, garbage, logs
 from ocenter.env import Env, load
-
-_NEW_OBJECTS_MOST = 20_000  # until garbage is looked for; an answer to a bulk request has some more
 
 
 def serve(env: Env) -> None:
@@ -34,10 +31,7 @@ def _load(server: int) -> Callable[..., Any]:
     child.die_with_parent(server)  # else the worker process would keep the port when the server is killed
     from ocenter.wsgi import application
 
-    # What is there by now stays: who looks for garbage among it with every large request only loses time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS_MOST)
+    garbage.settle()
     return application
 
 

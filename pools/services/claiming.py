@@ -128,7 +128,8 @@ def attempt(
         _write(got, rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now), read, now)
         quota_use.store(book)
         outcome.rows = _keep([each.asked for each, _ in got])
-    _promise_again(let_go, {each.asked.id for each, _ in got})
+    if let_go:
+        _promise_again(let_go, {each.asked.id for each, _ in got})
     outcome.states = {each.asked.id: _state(each, read) for each, _ in got}
     return outcome
 

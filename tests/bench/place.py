@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ocenter import garbage
 from pools.domain.actors import SYSTEM
 from pools.services import allocations, claims
 from pools.services.batches import Made
@@ -65,6 +66,7 @@ def _submit(asked: list[Any]) -> list[claims.Answer]:
 
 
 def _batches(frame: Frame, world: World) -> None:
+    garbage.settle()  # as the servers do
     dice, meter, costs = random.Random(2), frame.meter(), []
     for turn in range(2 if frame.is_quick else 8):
         place_world.observe()
