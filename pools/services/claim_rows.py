@@ -154,15 +154,23 @@ class Rows:
         )
 
     def guarded(self) -> dict[str, Any]:
-        """Return the parameters of claim_guard."""
+        """Return the parameters of claim_guard: of each row the positions that something is taken of, and how much."""
         rows = sorted(self._taken.items())
+        sums = [(_sum(taken.milli), _sum(taken.mib)) for _, taken in rows]
+        places = [[i for i, both in enumerate(zip(*each, strict=True)) if any(both)] for each in sums]
         return {
-            "rows": arrays.plain(row for row, _ in rows),
-            "milli": arrays.literal(arrays.numbers(_sum(taken.milli)) for _, taken in rows),
-            "mib": arrays.literal(arrays.numbers(_sum(taken.mib)) for _, taken in rows),
-            "until": arrays.plain(taken.until_at for _, taken in rows),
-            "layouts": arrays.literal(_text(taken.seen) for _, taken in rows),
-            "uncut": arrays.literal(arrays.numbers(taken.uncut) for _, taken in rows),
+            "rows": arrays.plain([row for row, _ in rows]),
+            "counts": arrays.plain([len(milli) for milli, _ in sums]),
+            "places": arrays.literal([arrays.numbers([i + 1 for i in each]) for each in places]),
+            "milli": arrays.literal(
+                [arrays.numbers([milli[i] for i in each]) for each, (milli, _) in zip(places, sums, strict=True)]
+            ),
+            "mib": arrays.literal(
+                [arrays.numbers([mib[i] for i in each]) for each, (_, mib) in zip(places, sums, strict=True)]
+            ),
+            "until": arrays.plain([taken.until_at for _, taken in rows]),
+            "layouts": arrays.literal([_text(taken.seen) for _, taken in rows]),
+            "uncut": arrays.literal([arrays.numbers(taken.uncut) for _, taken in rows]),
         }
 
     def taken(self) -> dict[str, Any]:
