@@ -52,6 +52,11 @@ def mistakes(
     return found + labels.mistakes(wanted.labels)
 
 
+def is_name(text: str) -> bool:
+    """Return whether an allocation can be called so."""
+    return not text or _NAME.fullmatch(text) is not None
+
+
 def lease_mistakes(lease_seconds: int) -> list[FieldError]:
     """Return what is wrong with the length of a lease by itself."""
     return list(_between("lease_seconds", lease_seconds, 1, SECONDS_MOST))
@@ -180,7 +185,7 @@ def _levels(wanted: Wanted) -> Iterator[FieldError]:
 def _words(wanted: Wanted) -> Iterator[FieldError]:
     if not 0 < len(wanted.project) <= PROJECT_LONGEST:
         yield FieldError("project", "required", "Say the path or the id of a project.")
-    if wanted.name and not _NAME.fullmatch(wanted.name):
+    if not is_name(wanted.name):
         detail = "A name has 1 to 63 letters, digits and . _ -, and begins and ends with a letter or digit."
         yield FieldError("name", "bad_name", detail)
     yield from _known("policy", wanted.policy, policies.NAMES)

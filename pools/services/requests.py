@@ -6,7 +6,10 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from pools.domain import filters, ids, request_body
+import msgspec
+from msgspec.structs import replace
+
+from pools.domain import filters, ids, request_body, request_rules
 from pools.domain.actors import Actor
 from pools.domain.errors import Denied, DomainError, FieldError, Invalid, ProjectSuspended
 from pools.domain.request import Wanted
@@ -70,6 +73,7 @@ class _Known:
         given = [body for body in bodies if isinstance(body, Mapping)]
         self._flavors = _flavors({_text(body, "flavor") for body in given})
         self._projects = _projects({_text(body, "project") for body in given})
+        self._alike: dict[bytes, Wanted] = {}
 
     def asked(self, body: Any, actor: Actor, now: datetime, verb: str) -> Asked:
         wanted = self._wanted(body, now)
@@ -84,6 +88,17 @@ class _Known:
         return Asked(id=ids.new_id(), wanted=wanted, project_id=project.id, lineage=tuple(project.lineage), actor=actor)
 
     def _wanted(self, body: Any, now: datetime) -> Wanted:
+        """Read a body. Most of a bulk differ in project and name alone, of which the rest is looked at once."""
+        key = _but_names(body)
+        same = self._alike.get(key) if key else None
+        if same is not None and (name := body.get("name") or "") == _text(body, "name") and request_rules.is_name(name):
+            return replace(same, project=_text(body, "project"), name=name)
+        wanted = self._read(body, now)
+        if key:
+            self._alike[key] = wanted
+        return wanted
+
+    def _read(self, body: Any, now: datetime) -> Wanted:
         name = _text(body, "flavor") if isinstance(body, Mapping) else ""
         if name:
             if name not in self._flavors:
@@ -102,6 +117,16 @@ class _Known:
     @cached_property
     def _others(self) -> list[str]:
         return list(ChipModel.objects.filter(is_catalogued=False).values_list("slug", flat=True))
+
+
+def _but_names(body: Any) -> bytes:
+    """Return a body without those two as bytes, nothing where its project cannot be one."""
+    if not isinstance(body, Mapping) or not _text(body, "project"):
+        return b""
+    try:
+        return msgspec.json.encode({name: value for name, value in body.items() if name not in ("project", "name")})
+    except UnicodeEncodeError:
+        return b""  # half a character, which cannot be stored either
 
 
 def _flavors(names: set[str]) -> dict[str, dict[str, Any]]:

@@ -204,6 +204,21 @@ class TestMany:
         assert [bool(each["problem"]) for each in answer.data["results"]] == [False, True, True, False]
         assert answer.data["results"][3]["allocation"]["members"][0]["node"] == "n0"
 
+    def test_that_differ_in_their_names_alone_are_read_one_by_one(self, engineer):
+        items = [
+            ONE | {"name": "a"},
+            ONE | {"name": "b"},
+            ONE | {"name": "-"},
+            ONE | {"name": 7},
+            ONE | {"project": "x"},
+        ]
+
+        results = engineer.post("/allocations/bulk", {"items": items}).data["results"]
+
+        assert [each["allocation"]["name"] for each in results[:2]] == ["a", "b"]
+        wrong = [[field["field"] for field in each["problem"]["errors"]] for each in results[2:]]
+        assert wrong == [["name"], ["name"], ["project"]]
+
     @pytest.mark.parametrize("items", [[], [ONE] * 1001, "no list"])
     def test_are_a_thousand_at_most(self, engineer, items):
         assert engineer.post("/allocations/bulk", {"items": items}).status_code == 422
