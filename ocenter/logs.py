@@ -51,7 +51,8 @@ def configure(config: dict[str, Any]) -> None:
     """Apply `config` and make structlog end in it."""
     logging.config.dictConfig(config)
     structlog.configure(
-        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # What the level leaves out is dropped before anything is made of it.
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

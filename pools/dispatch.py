@@ -1,9 +1,14 @@
 """Names of tasks, and how they are sent: after the commit, and never so that a lost message or a dead broker matters.
 
-A message is a hint that a row may be due. The sweep finds what no hint announced.
+A message is a hint that a row may be due. The sweep finds what no hint announced. What is hinted at by every claim and
+every end is told at most some times a second.
 """
 
+import os
+import threading
+import time
 from collections.abc import Mapping
+from contextvars import copy_context
 from enum import StrEnum
 from functools import partial
 from typing import Final
@@ -21,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 HINT_EXPIRES_SECONDS: Final = 120
 VERIFY_SECONDS: Final = 4 * 3600
+TOGETHER_SECONDS: Final = 0.1
 
 
 class Task(StrEnum):
@@ -60,12 +66,12 @@ def verify() -> None:
 
 def advance_queue() -> None:
     """Hint that something became free for which others wait."""
-    _after_commit(Task.ADVANCE_QUEUE, DEFAULT_QUEUE)
+    transaction.on_commit(_queue_hints.give)
 
 
 def advance_allocations() -> None:
     """Hint that allocations were claimed or are to be given back."""
-    _after_commit(Task.ADVANCE_ALLOCATIONS, DEFAULT_QUEUE)
+    transaction.on_commit(_allocation_hints.give)
 
 
 def apply(pool_id: UUID, kind: str) -> None:
@@ -96,3 +102,47 @@ def _send(task: Task, queue: str, ids: dict[str, str], limits: Mapping[str, int]
         )
     except (OperationalError, OSError):
         log.warning("hint_not_sent", task=task.value, queue=queue, **ids)
+
+
+class _Hints:
+    """A hint that many commits of this process give: the first goes at once, those soon after it as one behind it.
+
+    Each is followed by a message that was sent after its commit: what waits to be sent stops waiting before it is sent.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)  # the timer is the parent's
+
+    def forget(self) -> None:
+        """As if none had been given."""
+        self._lock = threading.Lock()
+        self._next_at, self._is_waiting = 0.0, False
+
+    def give(self) -> None:
+        """Send it now or soon; not at all while one waits to be sent."""
+        with self._lock:
+            wait = self._next_at - time.monotonic()
+            if self._is_waiting:
+                return
+            self._is_waiting = wait > 0
+            self._next_at = max(self._next_at, time.monotonic()) + TOGETHER_SECONDS
+        if wait > 0:
+            # In the caller's context, so that the task's log names a request that led to it.
+            late = threading.Timer(wait, copy_context().run, [self._give_late])
+            try:
+                late.start()
+            except RuntimeError:  # no more threads, or the process ends
+                self._give_late()
+        else:
+            _send(self._task, DEFAULT_QUEUE, {})
+
+    def _give_late(self) -> None:
+        with self._lock:
+            self._is_waiting = False
+        _send(self._task, DEFAULT_QUEUE, {})
+
+
+_queue_hints = _Hints(Task.ADVANCE_QUEUE)
+_allocation_hints = _Hints(Task.ADVANCE_ALLOCATIONS)

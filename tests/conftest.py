@@ -45,6 +45,14 @@ def _pools_are_looked_up_anew(monkeypatch):
     monkeypatch.setattr(placeable, "KEPT_SECONDS", 0.0)
 
 
+@pytest.fixture(autouse=True)
+def _hints_go_at_once(monkeypatch):
+    """A test counts its own messages, whatever the one before it sent."""
+    from pools import dispatch
+
+    monkeypatch.setattr(dispatch, "TOGETHER_SECONDS", 0.0)
+
+
 def pytest_xdist_setupnodes():
     """Let each worker read the settings after it has servers of its own: with this name they would be read before."""
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)

@@ -1,5 +1,6 @@
 """/allocations"""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -63,7 +64,7 @@ class Allocations(base.View):
 
     def together(self, request: Request) -> Response | None:
         """As ``post``, committed with those who ask at the same moment. A key that was used before is told there."""
-        now, answer = timezone.now(), partial(self._answered, request)
+        now, answer = timezone.now(), _Answers(partial(self._answered, request))
         body, once = parsing.mapping(request), idempotency.ticket(request, answer)
         made = together.submit(body, actor=auth.actor(request), once=once, now=now)
         if isinstance(made, KeyUsed):
@@ -74,6 +75,20 @@ class Allocations(base.View):
 
     def _answered(self, request: Request, row: seen.AllocationRow) -> Response:
         return base.answered(request, row, _status(row.state), reverse("api-allocation", args=[row.id]))
+
+
+class _Answers:
+    """Makes the answer of a row; one and the same for the key that came with the request and for whoever asks."""
+
+    def __init__(self, make: Callable[[seen.AllocationRow], Response]) -> None:
+        self._make = make
+        self._row: seen.AllocationRow | None = None
+        self._response: Response | None = None
+
+    def __call__(self, row: seen.AllocationRow) -> Response:
+        if self._response is None or self._row is not row:
+            self._row, self._response = row, self._make(row)
+        return self._response
 
 
 class Bulk(base.View):

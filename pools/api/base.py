@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from pools.api import auth, errors, fields, idempotency, limits, parsing
+from pools.api import auth, bodies, errors, fields, idempotency, limits, parsing
 from pools.api.schema import Described
 from pools.domain import filters
 from pools.domain.errors import Denied, Missing
@@ -35,6 +35,9 @@ class Json(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
+        response = (renderer_context or {}).get("response")
+        if response is not None and response.data is data:
+            return bodies.encoded(response)
         return b"" if data is None else msgspec.json.encode(data)
 
 
@@ -178,15 +181,22 @@ def etag(request: Request, tag: str) -> str:
 
 def version(row: Any) -> str:
     """Return <generation>.<version> of a row that is read already and has a generation."""
-    return f"{row.generation}.{crc32(msgspec.json.encode(row)):08x}"
+    return _version(row, msgspec.json.encode(row))
+
+
+def _version(row: Any, body: bytes) -> str:
+    return f"{row.generation}.{crc32(body):08x}"
 
 
 def answered(request: Request, row: Any, status: int = 200, location: str | None = None) -> Response:
     """Answer a row that was written just now, with its version as ETag and, of a new one, its address."""
-    headers = {"ETag": etag(request, version(row))}
+    body = msgspec.json.encode(row)
+    headers = {"ETag": etag(request, _version(row, body))}
     if location is not None:
         headers["Location"] = request.build_absolute_uri(location)
-    return Response(row, status=status, headers=headers)
+    response = Response(row, status=status, headers=headers)
+    bodies.remember(response, body)
+    return response
 
 
 def identified(text: str, otherwise: type[Missing]) -> UUID:

@@ -1,7 +1,7 @@
 """``Idempotency-Key`` and ``?dry_run=1``: an unsafe request that may be repeated, and one that only tries."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from django.utils import crypto, timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pools.api import auth, parsing
+from pools.api import auth, bodies, parsing
 from pools.domain import filters
 from pools.domain.errors import FieldError, Invalid
 from pools.services import idempotency, writing
@@ -89,8 +89,8 @@ def _kept(response: Response, shown_once: Collection[str]) -> Kept:
     return Kept(
         status=response.status_code,
         headers={name: response[name] for name in _HEADERS_KEPT if name in response},
-        body=b"" if data is None else msgspec.json.encode(data),
-        object_ids=tuple(_ids(msgspec.to_builtins(data))),
+        body=bodies.encoded(response) if data is response.data else msgspec.json.encode(data),
+        object_ids=tuple(_ids(data)),
     )
 
 
@@ -113,10 +113,16 @@ def _without(data: Any, names: Collection[str]) -> Any:
 
 def _ids(data: Any) -> Iterator[UUID]:
     """The ids of the object, or of each one in a list of results, be it the result or inside of it."""
-    if not isinstance(data, dict):
-        return
-    for row in data.get("results", [data]):
-        for candidate in (row, *row.values()):
-            if isinstance(candidate, dict) and (found := filters.as_uuid(str(candidate.get("id", "")))):
+    fields = _fields(data)
+    for row in fields.get("results", [data]):
+        for candidate in (row, *_fields(row).values()):
+            if found := filters.as_uuid(str(_fields(candidate).get("id", ""))):
                 yield found
                 break
+
+
+def _fields(data: Any) -> Mapping[str, Any]:
+    """What an object of an answer has, by name; nothing of what is no object."""
+    if isinstance(data, msgspec.Struct):
+        return {name: getattr(data, name) for name in data.__struct_fields__}
+    return data if isinstance(data, dict) else {}

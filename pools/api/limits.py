@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import redis
 import structlog
 from django.conf import settings
+from django.http import HttpRequest
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rest_framework.request import Request
@@ -64,7 +65,7 @@ class _Counter:
         if time.monotonic() < self._asked_again_at:
             return None
         try:
-            both = _server(settings.CACHE_URL).pipeline(transaction=True)
+            both = _server(settings.CACHE_URL).pipeline(transaction=False)  # they travel together all the same
             both.incr(key)
             both.expire(key, 2 * WINDOW_SECONDS)
             count, _ = both.execute()
@@ -89,10 +90,10 @@ def _server(url: str) -> "redis.Redis":
 
 def _who(request: Request) -> str:
     access = auth.access(request)
-    return f"{access.token_id or access.user_id or _address(request)}"
+    return f"{access.token_id or access.user_id or address(request)}"
 
 
-def _address(request: Request) -> str:
+def address(request: Request | HttpRequest) -> str:
     """The caller's address; behind a proxy that is trusted, what the proxy says of it."""
     told = request.META.get("HTTP_X_FORWARDED_FOR", "") if settings.SECURE_PROXY_SSL_HEADER else ""
     address = told.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR", "")

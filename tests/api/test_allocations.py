@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from django.utils import timezone
 
-from pools.models import Allocation, Flavor, PoolSync, Quota
+from pools.api.allocations import BulkResults
+from pools.models import Allocation, Flavor, IdempotencyKey, PoolSync, Quota
+from pools.selectors.allocations import AllocationRow
 from tests.api.tenants import caller
 from tests.factories import person, project
 from tests.services.asking import H100, World
@@ -48,6 +51,19 @@ class TestARequest:
 
         assert first.data == second.data and second["Idempotency-Replayed"] == "true"
         assert Allocation.objects.count() == 1
+
+    @pytest.mark.parametrize("path", ["/allocations", "/allocations/bulk"])
+    def test_is_made_into_json_once_for_its_key_its_version_and_the_answer(self, engineer, monkeypatch, path):
+        made, encode = [], msgspec.json.encode
+        monkeypatch.setattr(msgspec.json, "encode", lambda data, **how: (made.append(data), encode(data, **how))[1])
+        key = {"Idempotency-Key": "k1"}
+
+        first = engineer.post(path, ONE if path == "/allocations" else {"items": [ONE, ONE]}, headers=key)
+
+        assert sum(isinstance(data, AllocationRow | BulkResults) for data in made) == 1
+        kept = IdempotencyKey.objects.get()
+        assert bytes(kept.body) == first.content
+        assert set(kept.object_ids) == set(Allocation.objects.values_list("id", flat=True))
 
     def test_that_only_tries_leaves_nothing(self, engineer):
         tried = engineer.post("/allocations?dry_run=1", ONE)

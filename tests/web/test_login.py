@@ -5,6 +5,7 @@ import time
 import pytest
 from django.conf import settings
 from django.test import Client
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from ocenter import request_log
 from pools.models import AuditEvent
@@ -186,3 +187,14 @@ class TestTheLog:
             line = request_log.RequestLog.format_request(rf.get(address))
 
             assert "s3cret" not in line and line.startswith("GET /")
+
+    def test_names_the_caller_as_the_last_proxy_does_where_one_is_trusted(self, rf, settings):
+        request = rf.get("/", HTTP_X_FORWARDED_FOR="203.0.113.7, 198.51.100.9", REMOTE_ADDR="192.0.2.1")
+        named = []
+        for proxy in (None, ("HTTP_X_FORWARDED_PROTO", "https")):
+            settings.SECURE_PROXY_SSL_HEADER = proxy
+            with bound_contextvars(ip=""):
+                request_log.RequestLog.bind_ip(request)
+                named.append(get_contextvars()["ip"])
+
+        assert named == ["192.0.2.1", "198.51.100.9"]
