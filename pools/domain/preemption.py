@@ -1,6 +1,6 @@
 """Who would have to give way so that a request fits: in one pool only, as few as possible. Pure rules."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -12,6 +12,7 @@ from pools.domain import overlays
 from pools.domain.candidates import End, View
 from pools.domain.decisions import Decision
 from pools.domain.planner import Draft
+from pools.domain.quotas import Ask
 from pools.domain.request import Wanted
 
 TRIED_MOST: Final = 64  # of a pool: those that are first to go
@@ -20,7 +21,7 @@ TRIED_MOST: Final = 64  # of a pool: those that are first to go
 class Victim(Struct, frozen=True, kw_only=True):
     """A live allocation that may give way. ``ends`` are its claims, ended; ``root_id`` is its tenant.
 
-    ``notice_seconds`` and ``min_run_seconds`` are what it was promised.
+    ``notice_seconds`` and ``min_run_seconds`` are what it was promised, ``ask`` is what its quotas count.
     """
 
     allocation_id: UUID
@@ -35,6 +36,7 @@ class Victim(Struct, frozen=True, kw_only=True):
     min_run_seconds: int
     notice_seconds: int
     milli: int
+    ask: Ask
     ends: tuple[End, ...]
 
 
@@ -51,6 +53,10 @@ class Preview(Struct, frozen=True, kw_only=True):
         return max(victim.notice_seconds for victim in self.victims)
 
 
+HasQuota = Callable[[Decision, Sequence[Victim]], bool]
+"""True when the quotas have room for what was decided, once these are gone."""
+
+
 def may_go(victim: Victim, priority: int, root_id: UUID, now: datetime, *, reclaims: bool) -> bool:
     """True when it may give way to a request of this priority and tenant.
 
@@ -63,11 +69,12 @@ def may_go(victim: Victim, priority: int, root_id: UUID, now: datetime, *, recla
     return is_lower or (reclaims and victim.is_borrowed and victim.root_id == root_id and victim.priority <= priority)
 
 
-def choose(view: View, wanted: Wanted, victims: Iterable[Victim]) -> Preview | None:
+def choose(view: View, wanted: Wanted, victims: Iterable[Victim], *, has_quota: HasQuota) -> Preview | None:
     """Return the fewest who would have to give way, all in one pool; None when that is not enough anywhere.
 
-    ``victims`` may all go. None of those returned could stay. The lowest priority goes first, then what is borrowed,
-    then the youngest, which has done the least work. Of several pools that with the fewest, then the least, is taken.
+    ``victims`` may all go, and what they go for has a quota then. None of those returned could stay. The lowest
+    priority goes first, then what is borrowed, then the youngest, which has done the least work. Of several pools that
+    with the fewest, then the least, is taken.
     """
     of_pool: dict[UUID, list[Victim]] = {}
     for victim in sorted(victims, key=_turn):
@@ -75,7 +82,7 @@ def choose(view: View, wanted: Wanted, victims: Iterable[Victim]) -> Preview | N
     found = [
         preview
         for pool in view.pools
-        if pool.id in of_pool and (preview := _in_pool(view, wanted, pool.id, of_pool[pool.id][:TRIED_MOST]))
+        if pool.id in of_pool and (preview := _in_pool(view, wanted, pool.id, of_pool[pool.id][:TRIED_MOST], has_quota))
     ]
     return min(found, key=_cost, default=None)
 
@@ -89,14 +96,16 @@ def _cost(preview: Preview) -> tuple[int, int, int, UUID]:
     return len(victims), max(each.priority for each in victims), sum(each.milli for each in victims), preview.pool_id
 
 
-def _in_pool(view: View, wanted: Wanted, pool_id: UUID, victims: Sequence[Victim]) -> Preview | None:
+def _in_pool(
+    view: View, wanted: Wanted, pool_id: UUID, victims: Sequence[Victim], has_quota: HasQuota
+) -> Preview | None:
     pools = tuple(pool for pool in view.pools if pool.id == pool_id)
     here = replace(view, pools=pools, candidates=tuple(row for row in view.candidates if row.pool_id == pool_id))
 
     def without(gone: Sequence[Victim]) -> Decision | None:
         freed = overlays.freed(here, [end for victim in gone for end in victim.ends])
         decision = Draft(freed, is_explained=False).decide(wanted)
-        return decision if isinstance(decision, Decision) else None
+        return decision if isinstance(decision, Decision) and has_quota(decision, gone) else None
 
     chosen = next(([victim] for victim in victims if without([victim])), None)
     if chosen is None:

@@ -13,6 +13,7 @@ from pools.domain import waiting
 from pools.domain.candidates import End, View
 from pools.domain.preemption import Victim
 from pools.domain.profiles import Piece
+from pools.domain.quotas import Ask
 from pools.domain.request import Wanted
 from pools.selectors import candidates
 from pools.selectors.candidates import Read, Scores
@@ -24,7 +25,7 @@ _VICTIMS: Final = """
 SELECT a.id, a.name, p.path, p.lineage[1], a.pool_id, a.priority, a.is_preemptible, a.is_borrowed, a.start_at,
     coalesce((a.spec ->> 'min_run_seconds')::bigint, 0), greatest(
         coalesce((a.spec ->> 'notice_seconds')::bigint, 0), coalesce((a.spec ->> 'before_end_seconds')::bigint, 0)),
-    a.milli
+    a.milli, p.lineage, a.model_id, a.profile, a.units_milli
 FROM allocation a JOIN project p ON p.id = a.project_id
 WHERE a.state = 'active' AND a.reason = '' AND (a.is_preemptible OR a.is_borrowed) AND a.priority <= %(priority)s
     AND a.pool_id = ANY(%(pools)s) AND (a.model_id = ANY(%(models)s) OR a.model_id IS NULL) AND a.start_at <= %(now)s
@@ -57,12 +58,18 @@ def known(read: Read, wanted: Wanted, scores: Scores, *, now: datetime) -> tuple
         ends: dict[UUID, list[End]] = defaultdict(list)
         for allocation_id, *claim in cursor.fetchall():
             ends[allocation_id].append(_end(claim))
-    names = Victim.__struct_fields__[:-1]
-    victims = [Victim(**dict(zip(names, row, strict=True)), ends=tuple(ends[row[0]])) for row in found]
+    victims = [_victim(row, ends[row[0]]) for row in found]
     whole = candidates.full(read, {end.capacity_id for each in ends.values() for end in each}, now=now)
     ids = {row.capacity_id for row in whole}
     others = [row for row in read.view.candidates if row.capacity_id not in ids]
     return replace(read.view, candidates=(*others, *whole)), victims
+
+
+def _victim(row: Sequence[Any], ends: Sequence[End]) -> Victim:
+    *row, lineage, model_id, profile, units_milli = row
+    known = dict(zip(Victim.__struct_fields__, row, strict=False))
+    ask = Ask(tuple(lineage), model_id, profile, known["pool_id"], known["milli"], units_milli)
+    return Victim(**known, ask=ask, ends=tuple(ends))
 
 
 def _end(claim: Sequence[Any]) -> End:

@@ -1,8 +1,10 @@
 """Making room: allocations that may give way get their notice, and who comes instead is promised their place."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from copy import copy
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from django.db import connection
 from msgspec.structs import replace
 
 from pools.domain.actors import Actor
+from pools.domain.decisions import Decision
 from pools.domain.errors import (
     AllocationState,
     FieldError,
@@ -19,8 +22,8 @@ from pools.domain.errors import (
     RoomBooked,
     VictimsChanged,
 )
-from pools.domain.preemption import Preview, choose, may_go
-from pools.domain.quotas import Shortfall
+from pools.domain.preemption import Preview, Victim, choose, may_go
+from pools.domain.quotas import Ask, Book, Row, Taken
 from pools.models import Allocation
 from pools.selectors import candidates, packing, placeable, victims, waiting
 from pools.selectors.candidates import Read, Scores
@@ -49,29 +52,42 @@ WHERE id = ANY(%(ids)s)
 def preview(asked: Asked, fleet: Fleet, scores: Scores, *, now: datetime) -> tuple[Read, Preview | None]:
     """Return who would have to give way to a request, and the read that says so. Nothing is written.
 
-    What is borrowed is taken back only by who stays within the own quota. None: nobody can make room, or the quota has
-    none.
+    Whoever goes gives back what the quotas count of it. What is borrowed is taken back only by who stays within the own
+    quota then. None: nobody can make room, or the quota has none even so.
     """
     wanted, pools = asked.wanted, fleet.usable(asked.lineage)
     read = candidates.read(fleet, pools, [wanted], scores, chance=asked.id.int, round=_ROUND, now=now)
     read.view, live = victims.known(read, wanted, scores, now=now)
-    found: Preview | None = None
+    quota = _Quota(asked, read, scores, live)
     for reclaims in (True, False):
-        root_id = asked.lineage[0]
         found = choose(
             read.view,
             wanted,
-            [each for each in live if may_go(each, wanted.priority, root_id, now, reclaims=reclaims)],
+            [each for each in live if may_go(each, wanted.priority, asked.lineage[0], now, reclaims=reclaims)],
+            has_quota=partial(quota.has_room, may_borrow=not reclaims),
         )
-        if found is None:
-            break
-        ask = scheduling.ask_of(asked, found.decision, read, scores)
-        taken = quota_use.read([ask]).take(ask)
-        if isinstance(taken, Shortfall):
-            return read, None
-        if not taken.is_borrowed:
-            break
-    return read, found
+        if found is not None:
+            return read, found
+    return read, None
+
+
+class _Quota:
+    """What the quotas have once somebody is gone. One query for each pool, model and profile that is tried."""
+
+    def __init__(self, asked: Asked, read: Read, scores: Scores, live: Sequence[Victim]) -> None:
+        self._asked, self._read, self._scores = asked, read, scores
+        self._held = {each.ask for each in live}
+        self._rows: dict[Ask, list[Row]] = {}
+
+    def has_room(self, decision: Decision, gone: Sequence[Victim], *, may_borrow: bool) -> bool:
+        ask = scheduling.ask_of(self._asked, decision, self._read, self._scores)
+        if ask not in self._rows:
+            self._rows[ask] = quota_use.rows([ask, *self._held])
+        book = Book(map(copy, self._rows[ask]))  # a trial changes its rows
+        for victim in gone:
+            book.give_back(victim.ask)
+        taken = book.take(ask)
+        return isinstance(taken, Taken) and (may_borrow or not taken.is_borrowed)
 
 
 def waits(allocation_id: UUID, actor: Actor) -> Asked:

@@ -1,6 +1,6 @@
 """What was scheduled begins: its booking becomes its claim in one write, or it goes where the table of moves has it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
+from pools.domain import states
 from pools.domain.actors import SYSTEM
 from pools.domain.decisions import Refusal
 from pools.domain.planner import Draft
@@ -27,7 +28,14 @@ _DUE: Final = """
 SELECT a.id, a.spec::text, a.project_id, p.lineage, a.start_at, a.end_at,
     EXISTS (SELECT FROM project s WHERE s.id = ANY(p.lineage) AND s.state <> 'active')
 FROM allocation a JOIN project p ON p.id = a.project_id
-WHERE a.state = 'scheduled' AND a.start_at <= %s ORDER BY a.start_at, a.id LIMIT %s
+WHERE a.state = 'scheduled' AND a.start_at <= %(now)s
+    AND (%(after_at)s::timestamptz IS NULL OR (a.start_at, a.id) > (%(after_at)s, %(after_id)s::uuid))
+ORDER BY a.start_at, a.id LIMIT %(most)s
+"""
+# Somebody of the tenant whose lease is over still counts for its quotas.
+_LEAVING: Final = """
+SELECT EXISTS (SELECT FROM allocation a JOIN project p ON p.id = a.project_id
+    WHERE p.lineage[1] = %s AND a.end_at <= %s AND a.milli > 0 AND NOT a.state = ANY(%s))
 """
 _FALL: Final = """
 UPDATE allocation SET state = %(state)s, reason = %(reason)s, queue_reason = %(queue_reason)s, start_at = NULL,
@@ -41,15 +49,23 @@ RETURNING name, project_id
 
 
 def start(*, now: datetime) -> int:
-    """Let begin what is due; return how many allocations went on. Some hundred at once; two at once are harmless."""
-    with connection.cursor() as cursor:
-        cursor.execute(_DUE, [now, AT_ONCE])
-        found = cursor.fetchall()
-    if not found:
-        return 0
-    version, prices = packing.current()
-    scores, fleet = Scores(models.current().by_slug, prices, version), placeable.fleet(now)
-    return sum(_start(row, fleet, scores, now) for row in found)
+    """Let begin what is due; return how many allocations went on. Two at once are harmless."""
+    return sum(_start(row, fleet, scores, now) for due, fleet, scores in _pages(now) for row in due)
+
+
+def _pages(now: datetime) -> Iterator[tuple[list[Sequence[Any]], Fleet, Scores]]:
+    """Yield what is due, some hundred at once, and what is there: those who have to wait stand in nobody's way."""
+    after_at = after_id = None
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_DUE, {"now": now, "after_at": after_at, "after_id": after_id, "most": AT_ONCE})
+            found = cursor.fetchall()
+        if found:
+            version, prices = packing.current()
+            yield found, placeable.fleet(now), Scores(models.current().by_slug, prices, version)
+        if len(found) < AT_ONCE:
+            return
+        after_id, after_at = found[-1][0], found[-1][4]
 
 
 def _start(row: Sequence[Any], fleet: Fleet, scores: Scores, now: datetime) -> bool:
@@ -90,10 +106,16 @@ def claim(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[st
         planned = Planned(asked, decision, scheduling.ask_of(asked, decision, read, scores))
         outcome = claiming.attempt([planned], read, now=now)
         if outcome.short:
-            return "quota_exceeded", False
+            return "quota_exceeded", _is_somebody_leaving(asked, now)
         if outcome.states or outcome.gone:
             return "", False
     return "no_capacity", True
+
+
+def _is_somebody_leaving(asked: Asked, now: datetime) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_LEAVING, [asked.lineage[0], now, [*states.ALLOCATION_FINAL, "scheduled"]])
+        return bool(cursor.fetchone()[0])
 
 
 @writing.transaction

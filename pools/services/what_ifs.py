@@ -69,10 +69,11 @@ def ask(asked: Asked, *, now: datetime) -> Answer:
         is_units = shortfall.row is not None and shortfall.row.model_id is None
         short = Short(shortfall.wanted_milli - shortfall.available_milli, is_units)
         found = what_if.ask(read.view, asked.wanted, short=short)
-        return _answer(found, "quota_exceeded", fleet)
-    if isinstance(found.answer, Decision):
+        answer = _answer(found, "quota_exceeded", fleet)
+    elif isinstance(found.answer, Decision):
         return _answer(found, "", fleet)
-    answer = _answer(found, found.answer.code, fleet)
+    else:
+        answer = _answer(found, found.answer.code, fleet)
     if asked.wanted.start_at is not None or not asked.actor.access.everywhere("allocation", "operate"):
         return answer
     return dataclasses.replace(answer, preemption=preemptions.preview(asked, fleet, scores, now=now)[1])

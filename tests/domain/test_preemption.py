@@ -10,7 +10,9 @@ from pools.domain import overlays
 from pools.domain.candidates import End
 from pools.domain.decisions import Decision
 from pools.domain.planner import plan
-from pools.domain.preemption import Victim, choose, may_go
+from pools.domain.preemption import Victim, may_go
+from pools.domain.preemption import choose as choose_of
+from pools.domain.quotas import Ask
 from tests.domain.views import MIB, node, pool, view, want
 from tests.factories import NOW
 
@@ -26,8 +28,12 @@ def victim(number, row, positions, *, of=1, priority=10, **fields):
     }  # fmt: skip
     return Victim(
         allocation_id=UUID(int=number), pool_id=UUID(int=of), priority=priority, milli=1000 * len(positions),
-        ends=(end,), **(defaults | fields),
+        ask=Ask((TENANT,), None, None, UUID(int=of), 1000 * len(positions), 0), ends=(end,), **(defaults | fields),
     )  # fmt: skip
+
+
+def choose(read, wanted, victims, has_quota=lambda decision, gone: True):
+    return choose_of(read, wanted, victims, has_quota=has_quota)
 
 
 @st.composite

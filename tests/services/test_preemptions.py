@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from pools.domain.errors import AllocationState, LeaseBooked, NoCapacity, RoomBooked, VictimsChanged
-from pools.models import Allocation, AuditEvent, Booking
+from pools.models import Allocation, AuditEvent, Booking, Quota
 from pools.selectors import making_room, packing, placeable
 from pools.selectors.candidates import Scores
-from pools.services import allocations, before_ends, models, preemptions, queue, starting
-from tests.factories import ALICE, NOW
-from tests.services.asking import World
+from pools.services import allocations, before_ends, models, preemptions, queue, starting, what_ifs
+from tests.factories import ALICE, NOW, granted, project
+from tests.services.asking import World, asked, quota
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,11 +62,13 @@ class TestAPreview:
         world.clock.forward(seconds=600)
         assert len(victims(world, world.asked(8))) == 1
 
-    def test_names_nobody_where_the_quota_has_no_room(self):
-        world = World(quota_milli=8000)
-        low(world)
+    def test_names_those_who_give_back_enough_of_the_quota_and_nobody_where_that_is_not_enough(self):
+        world = World(count=3, quota_milli=12_000)
+        low(world, 4, priority=20)
+        other = low(world, 8)
 
-        assert victims(world, world.asked(8)) == []
+        assert victims(world, world.asked(8)) == [other]
+        assert victims(world, world.asked(8, members=2)) == []
 
 
 class TestMakingRoom:
@@ -187,3 +189,56 @@ class TestMakingRoomForOneThatWaits:
         with pytest.raises(VictimsChanged):
             preempt(world, waits, [first])
         assert not Booking.objects.exists() and not Allocation.objects.filter(reason="preempted").exists()
+
+
+class TestReclaimingWhatWasLent:
+    """Two projects of a tenant that has eight devices, four of them each one's own; what one leaves the other uses."""
+
+    @pytest.fixture(params=(1, 2), ids=("no device is free", "devices are free and the quota is short"))
+    def world(self, request):
+        world = World(count=request.param, quota_milli=4000)
+        Quota.objects.filter(project=world.project.parent).update(nominal_milli=8000)
+        return world
+
+    @pytest.fixture
+    def lender(self, world):
+        lender = project("acme/speech")
+        granted(world.pool, lender)
+        quota(lender, world.model, 4000, Quota.objects.get(project=world.project.parent))
+        Quota.objects.filter(id=world.quota.id).update(borrow_limit_milli=None)
+        return lender
+
+    def test_takes_from_the_borrower_what_is_beyond_its_own_and_no_more(self, world, lender):
+        own, borrowed = (world.ask(4, name=name).allocation_id for name in ("own", "borrowed"))
+        wanted = asked(lender, 4)
+
+        assert victims(world, wanted) == [borrowed]
+        answer = what_ifs.ask(wanted, now=NOW)
+        assert [each.allocation_id for each in answer.preemption.victims] == [borrowed]
+        preempt(world, wanted, [borrowed])
+
+        world.clock.forward(seconds=1)
+        world.observe()
+        allocations.end_leases(now=world.clock.now)
+        assert starting.start(now=world.clock.now) == 1
+        assert [state(id) for id in (own, borrowed, wanted.id)] == ["active", "released", "active"]
+        used = dict(Quota.objects.values_list("project__path", "used_milli"))
+        assert used == {"acme": 8000, "acme/vision": 4000, "acme/speech": 4000}
+
+    def test_waits_for_the_borrower_that_still_leaves(self, world, lender):
+        world.ask(4)
+        borrowed, wanted = world.ask(4).allocation_id, asked(lender, 4)
+        preempt(world, wanted, [borrowed])
+
+        world.clock.forward(seconds=1)
+        world.observe()
+        assert starting.start(now=world.clock.now) == 0 and state(wanted.id) == "scheduled"
+        allocations.end_leases(now=world.clock.now)
+        assert starting.start(now=world.clock.now) == 1 and state(wanted.id) == "active"
+
+    def test_is_not_for_who_would_borrow_itself(self, world, lender):
+        Quota.objects.filter(project=lender).update(borrow_limit_milli=None)
+        world.ask(4)
+        world.ask(4)
+
+        assert victims(world, asked(lender, 5)) == []

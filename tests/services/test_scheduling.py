@@ -304,6 +304,22 @@ def test_a_window_without_an_end_is_promised_to_the_end_of_time(world):
     assert begin(world, 60) == 1 and Allocation.objects.get(id=id).end_at is None
 
 
+def test_those_who_have_to_wait_hide_nobody_behind_them(monkeypatch):
+    monkeypatch.setattr(starting, "AT_ONCE", 2)
+    world = World(count=2)
+    world.ask(8, lease_seconds=3600)
+    waiting = [book(world, 4).allocation_id for _ in range(2)]
+    later = [book(world, 1, start=start).allocation_id for start in (60, 60.5, 61)]
+    on_first = Claim.objects.get().capacity_id
+    assert set(Booking.objects.filter(allocation__in=waiting).values_list("capacity", flat=True)) == {on_first}
+    assert not Booking.objects.filter(allocation__in=later, capacity=on_first).exists()
+
+    assert begin(world, 61) == 3
+
+    assert [state(id) for id in (*waiting, *later)] == ["scheduled"] * 2 + ["active"] * 3
+    world.check()
+
+
 def test_a_node_that_came_since_is_not_looked_for(world):
     id = book(world, 8).allocation_id
     world.show(node("n0", devices=8), node("n1", devices=8))
