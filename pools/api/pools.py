@@ -48,6 +48,7 @@ class Pools(base.View):
         labels: dict[str, str] = {}
         sync_interval_seconds: int | None = None
         drift_policy: str = "report"
+        changes_per_minute: int | None = None
 
     @schema.listing("pools.list", "List pools", PoolAnswer, seen.FILTERS, is_conditional=True)
     def get(self, request: Request) -> Response:
@@ -93,6 +94,7 @@ class Pool(base.View):
         labels: dict[str, str] | UnsetType = UNSET
         sync_interval_seconds: int | UnsetType = UNSET
         drift_policy: str | UnsetType = UNSET
+        changes_per_minute: int | UnsetType | None = UNSET
 
     @schema.operation("pools.get", "Show a pool", answer=PoolAnswer, refusals=(404,), is_conditional=True)
     def get(self, request: Request, pool: str) -> Response:

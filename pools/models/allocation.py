@@ -224,6 +224,7 @@ class Operation(models.Model):
             models.Index(fields=["allocation", "id"], name="operation_allocation"),
             models.Index(fields=["pool", "id"], condition=Q(state__in=states.OPERATION_OPEN), name="operation_open"),
             models.Index(fields=["target_ref"], condition=Q(action="apply"), name="operation_marker"),
+            models.Index(fields=["pool", "sent_at"], condition=Q(sent_at__isnull=False), name="operation_sent"),
         ]
 
 

@@ -22,6 +22,8 @@ class Pool(models.Model):
     sync_interval_seconds = models.IntegerField(default=60)
     # What is done by itself about targets that differ: report, repair, adopt.
     drift_policy = models.CharField(max_length=8, default="report", db_default="report")
+    # Operations that are sent within any minute, at most; null: as many as there are.
+    changes_per_minute = models.IntegerField(null=True)
     identity = models.CharField(max_length=255, null=True)  # null until a first check or sync found it
     identity_label = models.CharField(max_length=255, default="")
     version = models.CharField(max_length=100, default="")
@@ -46,6 +48,9 @@ class Pool(models.Model):
             one_of("drift_policy", drift.POLICIES, "pool_drift_policy_known"),
             models.CheckConstraint(
                 condition=Q(sync_interval_seconds__gte=5, sync_interval_seconds__lte=86400), name="pool_interval_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(changes_per_minute=None) | Q(changes_per_minute__gte=1), name="pool_changes_range"
             ),
             models.CheckConstraint(
                 condition=Q(state="removed", removed_at__isnull=False) | (~Q(state="removed") & Q(removed_at=None)),

@@ -84,6 +84,7 @@ class PoolRow(GrantedPoolRow, frozen=True, kw_only=True):
     pending_credential: StoredCredential | None
     sync_interval_seconds: int
     drift_policy: str
+    changes_per_minute: int | None
     identity: str | None
     identity_label: str
     version: str
@@ -208,6 +209,7 @@ _PLAIN = (
     "state",
     "region",
     "drift_policy",
+    "changes_per_minute",
     "labels",
     "mode",
     "grain",

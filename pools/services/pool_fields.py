@@ -13,6 +13,7 @@ from pools.domain import labels as label_rules
 from pools.domain.errors import FieldError, Invalid
 
 SYNC_INTERVAL_SECONDS: Final = (5, 86400)
+CHANGES_PER_MINUTE_MOST: Final = 10_000
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -67,6 +68,10 @@ def mistakes(manifest: Manifest, **given: Any) -> list[FieldError]:
         wrong.append(FieldError("sync_interval_seconds", "out_of_range", detail))
     if given.get("drift_policy", "report") not in drift.POLICIES:
         wrong.append(FieldError("drift_policy", "not_a_choice", f"Allowed are {', '.join(drift.POLICIES)}."))
+    changes = given.get("changes_per_minute")
+    if changes is not None and not 1 <= changes <= CHANGES_PER_MINUTE_MOST:
+        detail = f"Between 1 and {CHANGES_PER_MINUTE_MOST} are allowed; leave it out for no limit."
+        wrong.append(FieldError("changes_per_minute", "out_of_range", detail))
     known = [mode.name for mode in manifest.modes]
     if given.get("mode", known[0]) not in known:
         wrong.append(FieldError("mode", "not_a_choice", f"Allowed are {', '.join(known)}."))

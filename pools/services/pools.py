@@ -24,7 +24,16 @@ from pools.services import allocations, audit, credentials, pool_fields, removal
 
 DRAFT_LASTS: Final = timedelta(hours=24)
 REMOVAL_TRIES: Final = 5
-EDITABLE: Final = ("name", "region", "labels", "sync_interval_seconds", "drift_policy", "settings", "mode")
+EDITABLE: Final = (
+    "name",
+    "region",
+    "labels",
+    "sync_interval_seconds",
+    "drift_policy",
+    "changes_per_minute",
+    "settings",
+    "mode",
+)
 
 
 @writing.transaction
@@ -39,6 +48,7 @@ def register(
     labels: Mapping[str, str] | None = None,
     sync_interval_seconds: int | None = None,
     drift_policy: str = "report",
+    changes_per_minute: int | None = None,
     actor: Actor,
     now: datetime,
 ) -> Pool:
@@ -57,6 +67,7 @@ def register(
         sync_interval_seconds=interval,
         mode=mode,
         drift_policy=drift_policy,
+        changes_per_minute=changes_per_minute,
     )
     valid = pool_fields.validated(kind, settings, credential, wrong)
     pool = Pool(
@@ -69,6 +80,7 @@ def register(
         settings=dict(valid.settings),
         sync_interval_seconds=interval,
         drift_policy=drift_policy,
+        changes_per_minute=changes_per_minute,
         created_at=now,
         draft_expires_at=now + DRAFT_LASTS,
     )
@@ -83,7 +95,7 @@ def register(
 
 @writing.transaction
 def edit(*, pool_id: UUID, changes: Mapping[str, Any], generation: int | None, actor: Actor, now: datetime) -> Pool:
-    """Change some of name, region, labels, sync_interval_seconds, drift_policy, settings and mode.
+    """Change some of name, region, labels, sync_interval_seconds, drift_policy, changes_per_minute, settings and mode.
 
     Given settings replace those of the same name, the others stay; labels are replaced as a whole.
     Raises Invalid with all mistakes at once, PoolNameTaken, PoolModeFixed, PoolChanged, PoolMissing.

@@ -37,6 +37,7 @@ FIELDS: Final[dict[str, Word]] = {
     "address": (_("Address"), ""),
     "asked_by": (_("Asked for by"), ""),
     "because": (_("Reason"), ""),
+    "changes_per_minute": (_("Changes a minute, at most"), ""),
     "credential_fields": (_("Secrets"), ""),
     "drift_policy": (_("Drift"), ""),
     "display_name": (_("Name shown"), ""),

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from connectors.contract import Manifest, Setting
 from pools.domain import drift
 from pools.domain.errors import FieldError
+from pools.services import pool_fields
 from pools.web import words
 
 _LONG_TYPES: Final = ("multiline",)
@@ -23,6 +24,7 @@ def empty(manifest: Manifest) -> dict[str, Any]:
         "mode": manifest.modes[0].name,
         "sync_interval_seconds": str(manifest.default_sync_interval_seconds),
         "drift_policy": "report",
+        "changes_per_minute": "",
     }
     return values | {f"settings.{each.name}": _text(each.default) for each in manifest.settings if not each.is_secret}
 
@@ -36,6 +38,7 @@ def of_pool(manifest: Manifest, pool: Mapping[str, Any]) -> dict[str, Any]:
         "mode": pool["mode"],
         "sync_interval_seconds": str(pool["sync_interval_seconds"]),
         "drift_policy": pool["drift_policy"],
+        "changes_per_minute": _text(pool["changes_per_minute"]),
     }
     return values | {f"settings.{name}": _text(value) for name, value in pool["settings"].items()}
 
@@ -44,6 +47,7 @@ def of_post(manifest: Manifest, post: QueryDict) -> dict[str, Any]:
     """Return the values that were sent, without the secrets, to show them again beside what is wrong."""
     values = {name: post.get(name, "") for name in ("name", "region", "labels", "mode", "sync_interval_seconds")}
     values["drift_policy"] = post.get("drift_policy", "report")
+    values["changes_per_minute"] = post.get("changes_per_minute", "")
     for each in manifest.settings:
         if not each.is_secret:
             key = f"settings.{each.name}"
@@ -54,7 +58,7 @@ def of_post(manifest: Manifest, post: QueryDict) -> dict[str, Any]:
 def wanted(manifest: Manifest, post: QueryDict) -> dict[str, Any]:
     """Return what was sent as the services take it. What is no number or no label becomes one that they refuse."""
     values = of_post(manifest, post)
-    interval = values["sync_interval_seconds"].strip()
+    interval, changes = values["sync_interval_seconds"].strip(), values["changes_per_minute"].strip()
     labels: dict[str, str] = {}
     for term in filter(None, (term.strip() for term in values["labels"].split(","))):
         name, equals, value = term.partition("=")
@@ -64,8 +68,9 @@ def wanted(manifest: Manifest, post: QueryDict) -> dict[str, Any]:
         "region": values["region"].strip(),
         "labels": labels,
         "mode": values["mode"],
-        "sync_interval_seconds": int(interval) if interval.isdecimal() and len(interval) < 10 else 0,
+        "sync_interval_seconds": _number(interval),
         "drift_policy": values["drift_policy"],
+        "changes_per_minute": _number(changes) if changes else None,
         "settings": {name.removeprefix("settings."): value for name, value in values.items() if "." in name},
     }
 
@@ -98,7 +103,7 @@ def fields(
             is_required=True,
         ),
     ]
-    pool.append(_drift_policy(values))
+    pool += [_drift_policy(values), _changes_per_minute(values)]
     if with_mode and len(manifest.modes) > 1:
         pool.append(_mode(manifest, values))
     groups = [
@@ -214,6 +219,16 @@ def _drift_policy(values: Mapping[str, Any]) -> dict[str, Any]:
     choices = [(policy, words.label("drift_policy", policy)) for policy in drift.POLICIES]
     help_ = _("What ocenter does by itself when somebody changes on the platform what it made.")
     return {**_common("drift_policy", _("Drift"), help_, values), "type": "choice", "choices": choices}
+
+
+def _changes_per_minute(values: Mapping[str, Any]) -> dict[str, Any]:
+    help_ = _("Spares a platform that is easily overwhelmed. Empty: no limit.")
+    field = _common("changes_per_minute", _("Changes a minute, at most"), help_, values, type_="integer")
+    return {**field, "minimum": 1, "maximum": pool_fields.CHANGES_PER_MINUTE_MOST}
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 def _text(value: Any) -> str:

@@ -114,6 +114,15 @@ class TestEditing:
 
         assert (answer.status_code, answer.data["errors"][0]["field"]) == (422, "If-Match")
 
+    def test_says_how_many_changes_a_minute_its_platform_is_sent(self, api, lab):
+        answer = api("PATCH", "/pools/lab", {"changes_per_minute": 30})
+        wrong = api("PATCH", "/pools/lab", {"changes_per_minute": 0})
+        without = api("PATCH", "/pools/lab", {"changes_per_minute": None})
+
+        assert (answer.status_code, answer.data["changes_per_minute"]) == (200, 30)
+        assert wrong.status_code == 422 and wrong.data["errors"][0]["field"] == "changes_per_minute"
+        assert (without.status_code, without.data["changes_per_minute"]) == (200, None)
+
     def test_merges_settings_and_replaces_labels(self, api, lab):
         answer = api("PATCH", "/pools/lab", {"settings": {"seed": 9}, "labels": {"rack": "b"}})
 

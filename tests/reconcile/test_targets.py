@@ -2,7 +2,7 @@
 
 import pytest
 
-from pools.models import Allocation, AuditEvent, Capacity, Device, LedgerEvent, Member, Operation, Target
+from pools.models import Allocation, AuditEvent, Capacity, Device, LedgerEvent, Member, Operation, Pool, Target
 from pools.reconcile import allocations, targets
 from pools.selectors import targets as carried
 from tests.factories import Clock
@@ -49,6 +49,21 @@ class TestAClaim:
         assert lab.state(id) == "active" and lab.orders_there() == [str(id)]
         assert ledger(id) == [("reserve", 2000), ("reserve", 0), ("use", 2000)]
         lab.check()
+
+    def test_waits_where_the_platform_may_be_sent_so_many_changes_a_minute_only(self, lab):
+        Pool.objects.update(changes_per_minute=1)
+        first, second = lab.ask(4), lab.ask(4)
+
+        lab.advance()
+        assert sorted([lab.state(first), lab.state(second)]) == ["active", "binding"]
+
+        lab.clock.forward(seconds=59)
+        lab.advance()
+        assert Operation.objects.filter(state="confirmed").count() == 1
+
+        lab.clock.forward(seconds=2)
+        lab.advance()
+        assert lab.state(first) == lab.state(second) == "active"
 
     def test_leaves_the_exact_calls_and_the_answer(self, lab):
         id = lab.ask(1)
