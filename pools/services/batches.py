@@ -60,8 +60,11 @@ class Batch:
         scores: Scores,
         ahead: list[Place],
         now: datetime,
+        *,
+        is_brief: bool = False,
     ) -> None:
         self._fleet, self._pools, self._scores, self._now = fleet, pools, scores, now
+        self._is_brief = is_brief
         self._open = {each.id: each for each in asked}
         self._wanted = {each.id: each.wanted for each in asked}  # what the quotas leave of it
         self._lost = dict.fromkeys(self._open, 0)
@@ -154,7 +157,7 @@ class Batch:
         """Try to have what was planned; return whether all of it was had."""
         again = (lambda now_read: self._plan([each.asked for each in planned], now_read)[0]) if waits else None
         try:
-            outcome = claiming.attempt(planned, read, now=self._now, again=again)
+            outcome = claiming.attempt(planned, read, now=self._now, again=again, is_brief=self._is_brief)
         except OperationalError as error:
             # Only inside a transaction that holds other locks already: the server ended it for somebody else's sake.
             if not isinstance(error.__cause__, DeadlockDetected):

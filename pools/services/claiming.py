@@ -82,9 +82,16 @@ class Outcome:
 
 @writing.transaction
 def attempt(
-    planned: Sequence[Planned], read: Read, *, now: datetime, again: Callable[[Read], list[Planned]] | None = None
+    planned: Sequence[Planned],
+    read: Read,
+    *,
+    now: datetime,
+    again: Callable[[Read], list[Planned]] | None = None,
+    is_brief: bool = False,
 ) -> Outcome:
     """Claim what can be had of it. Rows that others have locked are passed by.
+
+    For a quota that somebody has locked it waits; with ``is_brief`` for a moment only (``quota_use.locked``).
 
     With ``again`` it waits for them instead, reads them anew and asks for another plan on what they then have: whoever
     held them may have left something.
@@ -96,7 +103,7 @@ def attempt(
         planned = [each for each in planned if each.asked.id not in outcome.gone]
         if not planned:
             return outcome
-    book = quota_use.locked([each.ask for each in planned])
+    book = quota_use.locked([each.ask for each in planned], is_brief=is_brief)
     if again is not None:
         first, asks = planned, {each.ask for each in planned}
         read, planned = _waited(planned, read, again, now)

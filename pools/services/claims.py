@@ -23,11 +23,12 @@ from pools.services.batches import Made as Made
 from pools.services.claiming import Asked
 
 
-def submit(asked: Sequence[Asked], *, now: datetime) -> list[Answer]:
+def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> list[Answer]:
     """Answer each request, in order. The failure of one is no other's.
 
     What cannot be had now waits in the queue where the request says so. The number of statements does not depend on
-    how many ask, only on how often somebody else is quicker.
+    how many ask, only on how often somebody else is quicker. With ``is_brief`` nobody waits for a locked quota: raises
+    OperationalError because of LockNotAvailable, and some may have been answered before.
     """
     fleet = placeable.recent(now)
     version, prices = packing.current()
@@ -39,7 +40,7 @@ def submit(asked: Sequence[Asked], *, now: datetime) -> list[Answer]:
     everybody, asked = asked, [each for each in asked if not _begins_later(each)]
     ahead = _ahead(fleet, scores, asked)
     for pools, group in _by_pools(fleet, [each for each in asked if each.id not in answers]):
-        answers |= Batch(fleet, pools, group, scores, ahead, now).run()
+        answers |= Batch(fleet, pools, group, scores, ahead, now, is_brief=is_brief).run()
     _queue(asked, answers, now)
     # Whose twin was quicker is refused in vain: what it was made is what both are answered.
     answers |= _repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)

@@ -10,6 +10,9 @@ from typing import Any, Final
 from pools.domain.quotas import Ask, Book, Row
 from pools.selectors import prepared
 
+# Longer than a batch of another process takes, or under load each of a batch would go alone.
+BRIEF: Final = "200ms"
+
 # `seen` is what the statement's snapshot has. A locked row comes as it is once the lock is had, which may be newer.
 _READ: Final = """
 WITH seen AS MATERIALIZED (
@@ -31,15 +34,25 @@ WHERE q.id = n.id AND q.used_milli + n.used >= 0 AND q.open_guarantee_milli + n.
 """
 
 
-def locked(asks: Sequence[Ask]) -> Book:
+def locked(asks: Sequence[Ask], *, is_brief: bool = False) -> Book:
     """Return all rows that may count these asks, locked by (depth, id) to the end of the transaction.
 
     One query; another when it had to wait for somebody who added or removed rows, and when there are none. No query
-    when nobody asks.
+    when nobody asks. ``is_brief``: raises OperationalError because of LockNotAvailable rather than wait for long.
     """
     if not asks:
         return Book([])
-    params = _params(asks)
+    if is_brief:
+        with prepared.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{BRIEF}'")
+    book = _locked(_params(asks))
+    if is_brief:
+        with prepared.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    return book
+
+
+def _locked(params: Mapping[str, Any]) -> Book:
     found, is_current = _rows(_LOCK, params)
     if not is_current:
         found, _ = _rows(_LOCK, params)  # nobody adds or removes any while one of them is locked

@@ -1,7 +1,8 @@
 """Single requests of one process that come at the same moment are read, claimed and committed together.
 
 Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Nobody waits for
-company: alone, a request is a batch of one at once. What makes a batch fail is found by running each of it alone.
+company: alone, a request is a batch of one at once. What makes a batch fail is found by running each of it alone, out
+of line; so is who waits for a quota that somebody has locked, for the others have nothing to do with it.
 """
 
 import threading
@@ -11,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
+from psycopg.errors import LockNotAvailable
 
 from pools.domain import ids
 from pools.domain.actors import Actor
@@ -110,12 +112,13 @@ def _work(own: _Ticket) -> None:
     """Claim for all who wait, the own request among them."""
     batch = _line.take()
     try:
-        for ticket, answer in zip(batch, _submitted(batch), strict=True):
+        for ticket, answer in zip(batch, _submitted(batch, is_brief=True), strict=True):
             ticket.answer = answer
-    except Exception:
-        if len(batch) == 1:
-            raise
-        log.warning("batch_failed", requests=len(batch), exc_info=True)
+    except Exception as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            if len(batch) == 1:
+                raise
+            log.warning("batch_failed", requests=len(batch), exc_info=True)
         for ticket in batch:
             ticket.is_alone = True
     finally:
@@ -126,7 +129,7 @@ def _work(own: _Ticket) -> None:
         _line.leave()
 
 
-def _submitted(batch: Sequence[_Ticket]) -> list[Answer]:
+def _submitted(batch: Sequence[_Ticket], *, is_brief: bool = False) -> list[Answer]:
     now = max(ticket.now for ticket in batch)
     read = requests.read_each([(ticket.body, ticket.actor) for ticket in batch], now=now)
     asked = [
@@ -134,7 +137,7 @@ def _submitted(batch: Sequence[_Ticket]) -> list[Answer]:
         for ticket, each in zip(batch, read, strict=True)
     ]
     fine = [each for each in asked if isinstance(each, Asked)]
-    answers = iter(claims.submit(fine, now=now) if fine else ())
+    answers = iter(claims.submit(fine, now=now, is_brief=is_brief) if fine else ())
     found = [next(answers) if isinstance(each, Asked) else each for each in asked]
     made = [answer for answer in found if isinstance(answer, Made)]
     rows = {answer.allocation_id: answer.row for answer in made if answer.row is not None}

@@ -5,16 +5,16 @@ from threading import Event, Thread
 
 import msgspec
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from pools.domain.errors import DomainError, Invalid, KeyUsed, NoCapacity
 from pools.domain.request import PerMember
-from pools.models import Allocation, IdempotencyKey
+from pools.models import Allocation, IdempotencyKey, Quota
 from pools.services import claims, together
 from pools.services.idempotency import Kept, Once
-from tests.factories import ALICE, person
+from tests.factories import ALICE, granted, person, project
 from tests.services import at_once
-from tests.services.asking import World
+from tests.services.asking import PLENTY, World, check_claims, quota
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,6 +130,63 @@ class TestRequestsAtTheSameMoment:
         monkeypatch.undo()
 
         assert ask(world).state == "active", "nobody is left at work"
+
+
+class TestALockedQuota:
+    """Somebody else has the quota of one tenant for long: that is nobody else's wait."""
+
+    @pytest.fixture
+    def other(self, world):
+        other = project("umbrella/hive")
+        granted(world.pool, other)
+        quota(other, world.model, PLENTY, quota(other.parent, world.model, PLENTY))
+        return other
+
+    @pytest.fixture
+    def let_go(self, world):
+        """Lock it until this is set."""
+        has_it, let_go = Event(), Event()
+
+        def hold():
+            with transaction.atomic():
+                Quota.objects.select_for_update(no_key=True).get(id=world.quota.id)
+                has_it.set()
+                if not let_go.wait(5):
+                    let_go.set()
+            connection.close()
+
+        thread = Thread(target=hold)
+        thread.start()
+        assert has_it.wait(10)
+        yield let_go
+        let_go.set()
+        thread.join()
+
+    def test_holds_up_its_own_tenant_and_no_other_of_the_batch(self, world, other, monkeypatch, let_go):
+        done = []
+
+        def stranger():
+            answer = ask(world, project=other.path)
+            done.append(let_go.is_set())
+            let_go.set()
+            return answer
+
+        answers = behind_a_busy_one(world, monkeypatch, partial(ask, world), stranger)
+
+        assert [answer.state for answer in answers] == ["active"] * 2 and done == [False]
+        check_claims()
+
+    def test_holds_up_nobody_who_comes_after_one_alone(self, world, other, let_go):
+        answers = []
+        waits = Thread(target=lambda: (answers.append(ask(world)), connection.close()))
+        waits.start()
+        while not together._line._is_busy:
+            waits.join(0.001)
+
+        assert ask(world, project=other.path).state == "active" and not answers and not let_go.is_set()
+        let_go.set()
+        waits.join()
+        assert answers[0].state == "active"
 
 
 class TestAKey:
