@@ -61,12 +61,14 @@ def peaks(
     return most
 
 
-def full_at(spans: Iterable[Span], start_at: datetime, end_at: datetime | None, room_milli: int) -> datetime | None:
+def full_at(
+    spans: Iterable[Span], start_at: datetime, end_at: datetime | None, room_milli: int, room_mib: int
+) -> datetime | None:
     """Return the first instant of the window at which the spans have more than the room, None when they never have."""
-    milli = 0
+    milli = mib = 0
     for at, sign, span in _turns(spans, start_at, end_at):
-        milli += sign * span.milli
-        if milli > room_milli:
+        milli, mib = milli + sign * span.milli, mib + sign * span.mib
+        if milli > room_milli or mib > room_mib:
             return at
     return None
 

@@ -20,7 +20,9 @@ _TOLD_MOST: Final = 10
 _HELD: Final = """
 SELECT l.capacity_id, at.position, c.pos_total_milli[at.position] - least(
     c.pos_shadow_milli[at.position] + c.pos_faulty_milli[at.position],
-    greatest(c.pos_total_milli[at.position] - c.pos_claimed_milli[at.position] - c.pos_held_milli[at.position], 0))
+    greatest(c.pos_total_milli[at.position] - c.pos_claimed_milli[at.position] - c.pos_held_milli[at.position], 0)),
+    c.pos_total_mib[at.position] - least(c.pos_shadow_mib[at.position] + c.pos_faulty_mib[at.position],
+    greatest(c.pos_total_mib[at.position] - c.pos_claimed_mib[at.position] - c.pos_held_mib[at.position], 0))
 FROM claim l JOIN capacity c ON c.id = l.capacity_id CROSS JOIN LATERAL unnest(l.positions) at (position)
 WHERE l.allocation_id = %s AND l.released_at IS NULL
 """
@@ -47,11 +49,11 @@ def guard(
     uses = booked.uses({row[0] for row in held}, now=now)
     full: list[datetime] = []
     others: set[UUID] = set()
-    for row, position, room_milli in held:
+    for row, position, room_milli, room_mib in held:
         there = uses[row, position]
         # The claim itself lasts, so it counts beyond the end that it has now.
         spans = [use.span._replace(end_at=None) if use.allocation_id == allocation_id else use.span for use in there]
-        at = windows.full_at(spans, now, end_at, room_milli)
+        at = windows.full_at(spans, now, end_at, room_milli, room_mib)
         in_the_way = {use.allocation_id for use in there if use.is_booked and at and use.span.meets(at, end_at)}
         if at is not None and in_the_way:
             full.append(at)

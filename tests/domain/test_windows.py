@@ -65,11 +65,12 @@ def test_the_peaks_of_steps_are_the_peak_of_each(found, marks, chance):
         assert [most[kind] for most in told] == [peak(of_kind, *step)[0] for step in steps]
 
 
-@given(spans, windows(), amounts)
-def test_full_is_from_the_first_instant_with_more_than_the_room(found, window, room):
-    first = next((at(minute) for minute, milli, _ in sums(found, window) if milli > room), None)
+@given(spans, windows(), amounts, amounts)
+def test_full_is_from_the_first_instant_with_more_than_the_room(found, window, room, room_mib):
+    taken = sums(found, window)
+    first = next((at(minute) for minute, milli, mib in taken if milli > room or mib > room_mib), None)
 
-    assert full_at(read(found), at(window[0]), at(window[1]), room) == first
+    assert full_at(read(found), at(window[0]), at(window[1]), room, room_mib) == first
 
 
 def test_one_that_ends_when_another_begins_is_not_beside_it():

@@ -1,5 +1,6 @@
 """What becomes of an allocation: held for a while, confirmed, extended, given back, and each of it once."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 
@@ -198,12 +199,12 @@ class TestARelease:
         assert state(id) == "active"
 
 
-def booked_for_others(world, id, minute=10, milli=1000):
+def booked_for_others(world, id, minute=10, milli=1000, mib=0):
     """Promise what an allocation has to somebody else, from some minutes on."""
     other = world.ask(9, queue=True, name="later").allocation_id
     (claim,) = Claim.objects.filter(allocation=id)
     rows = [
-        Booked(claim.capacity_id, position, other, milli, 0, NOW + timedelta(minutes=minute), None)
+        Booked(claim.capacity_id, position, other, milli, mib, NOW + timedelta(minutes=minute), None)
         for position in claim.positions
     ]
     with connection.cursor() as cursor:
@@ -341,6 +342,15 @@ class TestALease:
         allocations.extend(allocation_id=id, lease_seconds=9000, actor=ALICE, now=NOW)
 
         assert Allocation.objects.get(id=id).lease_seconds == 9000
+
+    @pytest.mark.parametrize("too_much", [1, 0])
+    def test_is_not_extended_into_memory_that_is_promised_to_others(self, world, too_much):
+        id = world.ask(1, lease_seconds=60, share=Share(milli=100, memory_mib=50_000)).allocation_id
+        total = Capacity.objects.get(kind="cards").pos_total_mib[0]
+        booked_for_others(world, id, milli=100, mib=total - 50_000 + too_much)
+
+        with pytest.raises(LeaseBooked) if too_much else nullcontext():
+            allocations.extend(allocation_id=id, lease_seconds=601, actor=ALICE, now=NOW)
 
     def test_that_is_over_is_not_extended_though_no_sweep_came_yet(self, world):
         id = world.ask(1, lease_seconds=60).allocation_id
