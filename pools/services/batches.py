@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import compress
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +13,6 @@ from msgspec.structs import replace
 from psycopg.errors import DeadlockDetected
 
 from pools.domain import choices, quotas, waiting
-from pools.domain.candidates import PoolView
 from pools.domain.decisions import Decision, Refusal
 from pools.domain.errors import AllocationChanged, DomainError, KeyUsed, NoCapacity, QuotaExceeded
 from pools.domain.planner import Draft
@@ -55,7 +55,6 @@ class Batch:
     def __init__(
         self,
         fleet: Fleet,
-        pools: Sequence[PoolView],
         asked: Sequence[Asked],
         scores: Scores,
         ahead: list[Place],
@@ -63,7 +62,7 @@ class Batch:
         *,
         is_brief: bool = False,
     ) -> None:
-        self._fleet, self._pools, self._scores, self._now = fleet, pools, scores, now
+        self._fleet, self._scores, self._now = fleet, scores, now
         self._is_brief = is_brief
         self._open = {each.id: each for each in asked}
         self._wanted = {each.id: each.wanted for each in asked}  # what the quotas leave of it
@@ -80,7 +79,7 @@ class Batch:
         while self._open:
             # Who was overtaken often waits in line, and alone, so as to hold up nobody else.
             last = next((each for id, each in self._open.items() if self._lost[id] >= REPLANS_MOST), None)
-            asked = self._in_turn() if last is None else [last]
+            asked = self._alike(self._in_turn()) if last is None else [last]
             if not asked:
                 continue
             read = self._read(asked)
@@ -98,6 +97,17 @@ class Batch:
                 self._answer(each.id, NoCapacity(reason=waiting.BEHIND))
         return list(self._open.values())
 
+    def _alike(self, asked: list[Asked]) -> list[Asked]:
+        """Return those who may use the same pools as the first: after another look they may differ.
+
+        Where somebody waits nobody comes before those who asked earlier.
+        """
+        pools = self._fleet.usable(asked[0].lineage) if asked else ()
+        is_alike = [self._fleet.usable(each.lineage) is pools for each in asked]
+        if self._is_queue and not all(is_alike):
+            return asked[: is_alike.index(False)]
+        return list(compress(asked, is_alike))
+
     def _is_behind(self, each: Asked, ahead: Sequence[Place]) -> bool:
         reach = self._place(each, "").reach
         return any(place.holds_back(each.wanted.priority, each.lineage, reach) for place in ahead)
@@ -108,7 +118,7 @@ class Batch:
             priority=each.wanted.priority,
             lineage=each.lineage,
             reason=reason,
-            reach=waiting.reach(each.wanted, self._pools, self._known, self._scores.chips),
+            reach=waiting.reach(each.wanted, self._fleet.usable(each.lineage), self._known, self._scores.chips),
         )
 
     @cached_property
@@ -118,7 +128,7 @@ class Batch:
     def _read(self, asked: Sequence[Asked]) -> Read:
         return candidates.read(
             self._fleet,
-            self._pools,
+            self._fleet.usable(asked[0].lineage),
             [self._wanted[each.id] for each in asked],
             self._scores,
             chance=asked[0].id.int,
@@ -159,7 +169,6 @@ class Batch:
         try:
             outcome = claiming.attempt(planned, read, now=self._now, again=again, is_brief=self._is_brief)
         except OperationalError as error:
-            # Only inside a transaction that holds other locks already: the server ended it for somebody else's sake.
             if not isinstance(error.__cause__, DeadlockDetected):
                 raise
             outcome = Outcome(lost={each.asked.id for each in planned})
@@ -201,7 +210,7 @@ class Batch:
         # A second look may do; before many rows are read, what lies about is swept up.
         if refused and not self._is_swept and (self._round or read.view.is_exhausted):
             self._is_swept = True
-            if allocations.expire_holds(now=self._now) or placeable.is_kept(self._fleet):
+            if self._is_anything_swept() or placeable.is_kept(self._fleet):
                 self._look_again()
                 return
         if refused and not read.view.is_exhausted and self._round < candidates.ROUNDS - 1:
@@ -212,6 +221,14 @@ class Batch:
                 self._answer(id, QuotaExceeded(**told(shortfall)))
             else:
                 self._answer(id, NoCapacity(reason=self._code(id, refusal)))
+
+    def _is_anything_swept(self) -> bool:
+        try:
+            return allocations.expire_holds(now=self._now) > 0
+        except OperationalError as error:
+            if not isinstance(error.__cause__, DeadlockDetected):
+                raise
+            return True  # by the other one, as likely as not
 
     def _code(self, id: UUID, refusal: Refusal) -> str:
         """Return why nothing fits. Where all of a model is given out there are no rows, which is not to have none."""
@@ -225,8 +242,6 @@ class Batch:
     def _look_again(self) -> None:
         """See the pools as they are now."""
         self._fleet = placeable.fleet(self._now)
-        if self._open:
-            self._pools = self._fleet.usable(next(iter(self._open.values())).lineage)
 
     def _answer(self, id: UUID, answer: Answer) -> None:
         self._answers[id] = answer

@@ -39,8 +39,8 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
         answers |= scheduling.schedule(later, placeable.fleet(now), scores, now=now)
     everybody, asked = asked, [each for each in asked if not _begins_later(each)]
     ahead = _ahead(fleet, scores, asked)
-    for pools, group in _by_pools(fleet, [each for each in asked if each.id not in answers]):
-        answers |= Batch(fleet, pools, group, scores, ahead, now, is_brief=is_brief).run()
+    for group in _by_pools(fleet, [each for each in asked if each.id not in answers]):
+        answers |= Batch(fleet, group, scores, ahead, now, is_brief=is_brief).run()
     _queue(asked, answers, now)
     # Whose twin was quicker is refused in vain: what it was made is what both are answered.
     answers |= _repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)
@@ -92,7 +92,7 @@ def _queue(asked: Sequence[Asked], answers: dict[UUID, Answer], now: datetime) -
             answers[each.id] = KeyUsed() if each.id in repeated else Made(each.id, "queued", reason)
 
 
-def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[tuple[tuple[PoolView, ...], list[Asked]]]:
+def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
     """Yield the requests that may use the same pools together: they choose from one read.
 
     Those who wait stay in their order whatever they may use.
@@ -105,4 +105,4 @@ def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[tuple[tuple[Pool
             groups.append((pools, [each]))
         else:
             group[1].append(each)
-    yield from groups
+    yield from (group for _, group in groups)

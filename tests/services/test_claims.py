@@ -2,7 +2,9 @@
 
 import pytest
 from django.db import connection
+from django.db.utils import OperationalError
 from django.test.utils import CaptureQueriesContext
+from psycopg.errors import DeadlockDetected
 
 from pools.domain.errors import NoCapacity, QuotaExceeded
 from pools.domain.request import Choice, Share
@@ -17,8 +19,9 @@ from pools.models import (
     Operation,
     PoolGrant,
 )
-from tests.factories import node
-from tests.services.asking import H100, World, with_host
+from pools.services import allocations
+from tests.factories import granted, node, project
+from tests.services.asking import H100, PLENTY, World, asked, quota, with_host
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,6 +49,40 @@ class TestARequest:
         answer = world.ask(1)
 
         assert isinstance(answer, NoCapacity) and Allocation.objects.count() == 1
+        world.check()
+
+    def test_is_decided_with_its_own_pools_after_another_look(self, monkeypatch):
+        world = World()
+        other = project("umbrella/hive")
+        granted(world.pool, other)
+        quota(other, world.model, PLENTY, quota(other.parent, world.model, PLENTY))
+        world.ask(8, mode="hold", hold_seconds=60)
+        world.clock.forward(seconds=61)
+        real = allocations.expire_holds
+
+        def meanwhile(**more):
+            PoolGrant.objects.filter(project=world.project).delete()
+            return real(**more)
+
+        monkeypatch.setattr(allocations, "expire_holds", meanwhile)
+
+        first, second = world.submit(world.asked(1), asked(other, 1))
+
+        assert isinstance(first, NoCapacity) and second.state == "active"
+
+    def test_looks_again_when_somebody_else_frees_old_holds_at_the_same_moment(self, monkeypatch):
+        world = World()
+        world.ask(8, mode="hold", hold_seconds=60)
+        world.clock.forward(seconds=61)
+        real = allocations.expire_holds
+
+        def deadlocked(**more):
+            real(**more)
+            raise OperationalError from DeadlockDetected()
+
+        monkeypatch.setattr(allocations, "expire_holds", deadlocked)
+
+        assert world.ask(8).state == "active"
         world.check()
 
     def test_that_finds_nothing_is_told_so_and_leaves_nothing(self):
