@@ -18,7 +18,7 @@ ALMOST: Final = ROUNDS
 _CARDS_OF_A_ROW: Final = 4
 _STATES_USUAL: Final = 4
 _ROWS_OF_A_MEMBER: Final = 1.5
-_PAIRS_MORE: Final = 2  # of each model
+_PAIRS_MORE: Final = 1  # of each model
 _PLENTY: Final = 3  # times what is wanted
 _NEAR_ROUND: Final = 2
 
