@@ -170,11 +170,11 @@ class TestAForcedRemoval:
         die(vms)
         locked = quota_use.locked
 
-        def overtaken(asks):
+        def overtaken(asks, **more):
             if not late:
                 late.append(None)
                 late[:] = at_once.run(lambda: (vms.ask(1), PoolSync.objects.update(observed_at=None))[0])
-            return locked(asks)
+            return locked(asks, **more)
 
         monkeypatch.setattr(quota_use, "locked", overtaken)
 
