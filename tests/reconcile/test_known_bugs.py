@@ -2,10 +2,14 @@
 
 import pytest
 
-from pools.models import Allocation, Capacity, Claim, Member, Operation
+from pools.models import Allocation, Capacity, Claim, Member, Node, Operation, SyncRun
 from pools.services import allocations as services
-from tests.factories import Clock
+from tests.api.tenants import caller
+from tests.factories import Clock, person
 from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.far_end import Simulation
+from tests.reconcile.invariants import check_sums
+from tests.services import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -132,3 +136,31 @@ class TestALease:
 
         assert lab.state(id) == "released" and lab.there() == {}
         lab.check()
+
+
+class TestSyncs:
+    def test_at_the_same_time_lose_no_hosts(self, tmp_path):
+        """Two runs of one platform each took for gone what the other was just writing."""
+        clock = Clock()
+        both = [Simulation(tmp_path, clock, name, nodes=8) for name in ("one", "two")]
+        for _ in range(4):
+            at_once.run(*[simulation.run_if_due for simulation in both for _ in range(2)])
+            clock.forward(minutes=5)
+
+        assert [len(simulation.refs()) for simulation in both] == [8, 8]
+        assert not Node.objects.exclude(missing_since=None).exists()
+        assert {run.state for run in SyncRun.objects.all()} == {"succeeded"}
+        for simulation in both:
+            check_sums(simulation.pool.id)
+
+
+class TestAPoolThatNobodySaw:
+    def test_is_unknown_and_not_empty(self, tmp_path):
+        """Until the first observation its status was 0, as if nothing were there."""
+        Simulation(tmp_path, Clock())
+        root = caller(person("root", "admin"))
+
+        told = root.get("/pools/lab").data
+
+        assert (told["health"], told["observed_at"]) == ("unknown", None)
+        assert told["capacity"] == [] and told["stale"]

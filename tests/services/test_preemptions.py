@@ -9,7 +9,7 @@ from pools.models import Allocation, AuditEvent, Booking, Quota
 from pools.selectors import making_room, packing, placeable
 from pools.selectors.candidates import Scores
 from pools.services import allocations, before_ends, models, preemptions, queue, starting, what_ifs
-from tests.factories import ALICE, NOW, granted, project
+from tests.factories import ALICE, NOW, Shows, granted, node, pool, project, synced
 from tests.services.asking import World, asked, quota
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,6 +53,17 @@ class TestAPreview:
         assert victims(world, world.asked(8)) == [other]
         assert len(victims(world, world.asked(3))) == 1 and kept not in victims(world, world.asked(8, members=2))
         assert {each.state for each in Allocation.objects.all()} == {"active"} and not Booking.objects.exists()
+
+    def test_names_nobody_where_several_pools_would_have_to_make_room_at_once(self, world):
+        other = granted(pool("other"), world.project)
+        synced(other, Shows(node("z0", devices=8), node("z1", devices=8)), world.clock)
+        for _ in range(4):
+            low(world)
+
+        found = victims(world, world.asked(8, members=2))
+
+        assert len(found) == 2 and len(set(Allocation.objects.filter(id__in=found).values_list("pool"))) == 1
+        assert victims(world, world.asked(8, members=3)) == []
 
     def test_names_nobody_of_the_same_priority_or_who_has_not_run_long_enough(self, world):
         low(world, priority=50)
