@@ -186,7 +186,6 @@ def release(
     generation: int | None = None,
     actor: Actor,
     now: datetime,
-    reason: str = "user",
     is_forced: bool = False,
 ) -> None:
     """Give everything back, from any state that is not final. What a platform has is free when the platform says so.
@@ -197,16 +196,16 @@ def release(
     given = _locked(allocation_id)
     if given.state == "releasing" or given.state in states.ALLOCATION_FINAL:
         return
+    may_save = given.state == "active" and not is_forced
+    if may_save and given.before_end_state in ("running", "failed"):
+        return  # it ends soon, as it was told
     _check(given, generation, (given.state,))
-    if given.state == "active" and not is_forced:
-        if given.before_end_state == "pending":
-            return _let_save(given, reason, actor, now)
-        if given.before_end_state in ("running", "failed"):
-            return  # it ends soon, as it was told
-    _give_back([given], "released", reason, actor, now)
+    if may_save and given.before_end_state == "pending":
+        return _let_save(given, actor, now)
+    _give_back([given], "released", "user", actor, now)
 
 
-def _let_save(given: Locked, reason: str, actor: Actor, now: datetime) -> None:
+def _let_save(given: Locked, actor: Actor, now: datetime) -> None:
     """Let the time to save begin now; at its end the sweep gives everything back."""
     until_at = now + timedelta(seconds=given.before_end_seconds)
     end_at = min(until_at, given.end_at or until_at)
@@ -214,10 +213,10 @@ def _let_save(given: Locked, reason: str, actor: Actor, now: datetime) -> None:
         cursor.execute(
             "UPDATE allocation SET before_end_state = 'running', end_at = %s, notice_at = NULL, reason = %s,"
             " changed_at = %s, generation = generation + 1 WHERE id = %s",
-            [end_at, given.reason if given.reason == "preempted" else reason, now, given.id],
+            [end_at, given.reason if given.reason == "preempted" else "user", now, given.id],
         )
         orders.touch(cursor, [given.id], now=now)
-    _tell(actor, "allocation.before_end", given, {}, {"end_at": end_at.isoformat(), "reason": reason}, now)
+    _tell(actor, "allocation.before_end", given, {}, {"end_at": end_at.isoformat(), "reason": "user"}, now)
 
 
 def expire_holds(*, now: datetime) -> int:

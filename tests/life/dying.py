@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Final
+from unittest.mock import patch
 
 from django.db import connections
 from django.utils import timezone
@@ -52,16 +53,17 @@ def die(tenant: Tenant, point: str) -> None:
 
 
 def _arm(point: str) -> None:
-    setattr(dispatch, "_send", lambda *_args: None)  # noqa: B010  # the broker's connection is the parent's
+    """Nothing is put back: the process dies of it."""
+    patch.object(dispatch, "_send", lambda *_args: None).start()  # the broker's connection is the parent's
     if point == "before it is sent":
-        setattr(session._Session, "apply", _dying)  # noqa: B010
+        patch.object(session._Session, "apply", _dying).start()
     elif point == "after it is sent":
-        setattr(Http, "send", _dying_after_a_change(Http.send))  # noqa: B010
-        setattr(ssh.Session, "run", _dying_while_it_runs(ssh.Session.run))  # noqa: B010
+        patch.object(Http, "send", _dying_after_a_change(Http.send)).start()
+        patch.object(ssh.Session, "run", _dying_while_it_runs(ssh.Session.run)).start()
     elif point == "after its effect":
-        setattr(session._Session, "apply", _dying_when_done(session._Session.apply))  # noqa: B010
+        patch.object(session._Session, "apply", _dying_when_done(session._Session.apply)).start()
     elif point == "before the outcome commits":
-        setattr(turns, "_finish", _dying_behind(turns._finish))  # noqa: B010
+        patch.object(turns, "_finish", _dying_behind(turns._finish)).start()
 
 
 def crash(tenant: Tenant, point: str) -> None:

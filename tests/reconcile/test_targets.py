@@ -65,6 +65,17 @@ class TestAClaim:
         lab.advance()
         assert lab.state(first) == lab.state(second) == "active"
 
+    def test_is_followed_to_its_end_whatever_the_limit_of_changes(self, lab):
+        Pool.objects.update(changes_per_minute=1)
+        lab.simulation.knobs(pending_calls=2)
+        id = lab.ask(4)
+
+        for _ in range(4):
+            lab.advance()
+            lab.clock.forward(seconds=1)
+
+        assert lab.state(id) == "active"
+
     def test_leaves_the_exact_calls_and_the_answer(self, lab):
         id = lab.ask(1)
 

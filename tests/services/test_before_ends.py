@@ -158,6 +158,15 @@ class TestARelease:
         assert stands(id) == ("released", "timed_out", "user")
         world.check()
 
+    def test_that_is_repeated_with_the_generation_that_was_read_changes_nothing(self, world):
+        id = world.ask(2, **SAVE).allocation_id
+        read = row(id).generation
+
+        for _ in range(2):
+            allocations.release(allocation_id=id, generation=read, actor=ALICE, now=world.clock.now)
+
+        assert stands(id) == ("active", "running", "user") and events(id).count("before_end") == 1
+
     def test_is_never_later_than_the_lease(self, world):
         id = world.ask(2, **SAVE).allocation_id
         world.clock.forward(seconds=3500)
