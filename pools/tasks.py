@@ -1,4 +1,4 @@
-"""Celery's edge: reads the clock, calls one function inwards, and knows nothing else."""
+"""Celery's edge: reads the database's clock, calls one function inwards, and knows nothing else."""
 
 import multiprocessing
 from typing import Any
@@ -6,11 +6,11 @@ from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
-from django.utils import timezone
 
 from pools.dispatch import Task
 from pools.reconcile import allocations, checks, drift, inventory, lanes, sweep, targets, telemetry
 from pools.reconcile.lanes import Lane
+from pools.selectors import clocks
 from pools.services import queue, verification
 
 # Made before the worker forks, so that its processes see when the worker is told to stop.
@@ -36,25 +36,25 @@ def _stop_softly(**_signal: Any) -> None:
 @shared_task(name=Task.TICK, ignore_result=True)
 def tick(**_from_newer_senders: object) -> None:
     """Find what is due."""
-    sweep.sweep(clock=timezone.now)
+    sweep.sweep(clock=clocks.of_database())
 
 
 @shared_task(name=Task.OBSERVE_POOL, acks_late=True)
 def observe_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Observe a pool if a run is due and nobody else is at it."""
-    inventory.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set, lane=_slow_pools)
+    inventory.run(pool_id=UUID(pool_id), clock=clocks.of_database(), should_stop=_stopping.is_set, lane=_slow_pools)
 
 
 @shared_task(name=Task.CHECK_POOL, acks_late=True)
 def check_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Check a pool and its new credential."""
-    checks.run(pool_id=UUID(pool_id), clock=timezone.now, lane=_checks)
+    checks.run(pool_id=UUID(pool_id), clock=clocks.of_database(), lane=_checks)
 
 
 @shared_task(name=Task.TELEMETER_POOL, acks_late=True)
 def telemeter_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Ask the devices of a pool how busy they are, if that is due and nobody is at it."""
-    telemetry.run(pool_id=UUID(pool_id), clock=timezone.now, lane=_checks)
+    telemetry.run(pool_id=UUID(pool_id), clock=clocks.of_database(), lane=_checks)
 
 
 @shared_task(name=Task.VERIFY_LOGS)
@@ -64,28 +64,28 @@ def verify_logs(**_from_newer_senders: object) -> None:
     Not acknowledged late: it may take longer than the broker waits before it gives a message to somebody else. What is
     due stands in a row, so a worker that dies at it loses nothing.
     """
-    verification.run_due(now=timezone.now())
+    verification.run_due(now=clocks.of_database()())
 
 
 @shared_task(name=Task.ADVANCE_QUEUE, acks_late=True)
 def advance_queue(**_from_newer_senders: object) -> None:
     """Claim for those who wait what can be had now."""
-    queue.advance(now=timezone.now())
+    queue.advance(now=clocks.of_database()())
 
 
 @shared_task(name=Task.ADVANCE_ALLOCATIONS, acks_late=True)
 def advance_allocations(**_from_newer_senders: object) -> None:
     """Move allocations on as their platforms answered."""
-    allocations.advance(clock=timezone.now)
+    allocations.advance(clock=clocks.of_database())
 
 
 @shared_task(name=Task.APPLY_POOL, acks_late=True)
 def apply_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Let the targets of a pool that are due carry their orders."""
-    targets.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set, lane=_slow_pools)
+    targets.run(pool_id=UUID(pool_id), clock=clocks.of_database(), should_stop=_stopping.is_set, lane=_slow_pools)
 
 
 @shared_task(name=Task.COMPARE_POOL, acks_late=True)
 def compare_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Compare targets of a pool with what is there, those that were not looked at lately."""
-    drift.run(pool_id=UUID(pool_id), clock=timezone.now, should_stop=_stopping.is_set, lane=_checks)
+    drift.run(pool_id=UUID(pool_id), clock=clocks.of_database(), should_stop=_stopping.is_set, lane=_checks)

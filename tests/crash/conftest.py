@@ -40,6 +40,16 @@ def site(running_site, django_db_blocker, monkeypatch):
             connection.settings_dict.update(ours)
 
 
+@pytest.fixture
+def folder(site):
+    """An empty one, in which simulated fleets remember what happened to them."""
+    folder = site.folder / "fleets"
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        left.unlink()
+    return folder
+
+
 def _empty():
     with connection.cursor() as cursor:
         cursor.execute(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,9 @@ class Site:
         self.processes.append(process)
         return process
 
-    def worker(self, processes: int = 2) -> "Process":
+    def worker(self, processes: int = 2, module: str = "ocenter.worker", words: Sequence[str] = ()) -> "Process":
         """Start a worker for all queues and wait until it listens."""
-        worker = self.run("ocenter.worker", OCENTER_WORKER_PROCESSES=str(processes))
+        worker = self.run(module, *words, OCENTER_WORKER_PROCESSES=str(processes))
         until(lambda: " ready." in worker.said(), worker.said)
         return worker
 

@@ -19,11 +19,7 @@ BROKEN = [("plan", "before"), ("plan", "after"), ("apply", "before"), ("apply", 
 
 
 @pytest.fixture
-def lab(site, monkeypatch):
-    folder = site.folder / "fleets"
-    folder.mkdir(exist_ok=True)
-    for left in folder.iterdir():
-        left.unlink()
+def lab(folder, monkeypatch):
     has_to_answer(monkeypatch)
     return Lab(folder, timezone.now, mode="device", nodes=1)
 

@@ -28,15 +28,6 @@ OFTEN_ENOUGH_SECONDS = INTERVAL_SECONDS * 1.1 + TICK_SECONDS + 2  # jitter, the 
 
 
 @pytest.fixture
-def folder(site):
-    folder = site.folder / "fleets"
-    folder.mkdir(exist_ok=True)
-    for left in folder.iterdir():
-        left.unlink()
-    return folder
-
-
-@pytest.fixture
 def sender(site):
     app = Celery("tests", broker=site.environment["OCENTER_BROKER_URL"], set_as_current=False)
     yield app
