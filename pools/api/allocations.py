@@ -243,9 +243,14 @@ class Release(base.View):
     missing = AllocationMissing
 
     class How(msgspec.Struct):
-        """``force`` leaves no time to save to who asked for it."""
+        """``force`` leaves no time to save to who asked for it.
+
+        ``gone`` is an operator's word that nothing is left on the platform of what cannot be taken off there, because
+        somebody else made what is there now.
+        """
 
         force: bool = False
+        gone: bool = False
 
     @schema.operation(
         "allocations.release",
@@ -253,18 +258,21 @@ class Release(base.View):
         body=How,
         answer=seen.AllocationRow,
         status=202,
-        refusals=(400, 404, 412, 422),
+        refusals=(400, 404, 409, 412, 422),
         parameters=[schema.IF_MATCH],
     )
     def post(self, request: Request, allocation: str) -> Response:
         allocation_id = seen.find(allocation, auth.access(request), verb="remove")
         how = parsing.body(self.How, request)
+        if how.gone:
+            seen.find(allocation, auth.access(request), verb="operate")
         allocations.release(
             allocation_id=allocation_id,
             generation=parsing.generation(request),
             actor=auth.actor(request),
             now=timezone.now(),
             is_forced=how.force,
+            is_gone=how.gone,
         )
         return _shown(request, allocation_id)
 

@@ -51,6 +51,8 @@ ALLOCATION_STATES: Final = tuple(ALLOCATION_MOVES)
 ALLOCATION_FAULTS: Final = ("node_missing", "device_missing", "device_faulty", "node_unavailable")
 # Those in which it takes capacity and counts in quotas.
 ALLOCATION_HOLDING: Final = ("held", "claimed", "binding", "active", "needs_attention", "releasing")
+# Why one is over for its tenant, though its platform may not have confirmed yet that nothing of it is left.
+ALLOCATION_GIVEN_BACK: Final = ("user", "lease_end", "preempted", "lost")
 # Those in which a tenant may use what it has.
 ALLOCATION_USABLE: Final = ("active", "needs_attention")
 

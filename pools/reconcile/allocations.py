@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 _STEPS = (
     ("allocations_refused", binding.give_up),
     ("allocations_activated", binding.activate),
+    ("releases_stuck", binding.show_stuck),
     ("releases_ended", allocations.end_releases),
     ("allocations_freed", rerouting.free),
     ("allocations_rerouted", rerouting.claim_elsewhere),

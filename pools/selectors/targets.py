@@ -53,8 +53,9 @@ WHERE p.state = ANY(%(states)s) AND (s.breaker_open_until IS NULL OR s.breaker_o
 GROUP BY p.id, p.kind ORDER BY min(due.due_at)
 """
 # Of deliveries most are to be renewed some day: by pool the index tells the first at once.
-_ANYTHING: Final = """
+_ANYTHING: Final = f"""
 SELECT EXISTS (SELECT FROM allocation WHERE state IN ('claimed', 'binding', 'releasing'))
+    OR EXISTS (SELECT FROM allocation WHERE state = 'needs_attention' AND reason IN {states.ALLOCATION_GIVEN_BACK})
     OR EXISTS (SELECT FROM target WHERE due_at <= %(now)s)
     OR EXISTS (SELECT FROM pool p WHERE (SELECT min(d.due_at) FROM delivery d WHERE d.pool_id = p.id) <= %(now)s)
 """

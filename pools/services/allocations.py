@@ -30,6 +30,8 @@ from pools.services.claiming import DONE_AT_ONCE
 SWEPT_AT_ONCE: Final = 500
 LEASED: Final = ("claimed", "binding", "active", "needs_attention")
 _TOLD_BEFORE: Final = ("preempted", "user")
+# Those of which something may be on its way off a platform already.
+_IS_LEAVING: Final = ("binding", "needs_attention")
 _HOLDING_NOTHING: Final = ("pending_approval", "scheduled", "queued")
 
 _LOCK: Final = """
@@ -43,12 +45,14 @@ WHERE a.id = ANY(%s) ORDER BY a.id FOR NO KEY UPDATE OF a
 _DUE: Final = {
     "held": "SELECT id FROM allocation WHERE state = 'held' AND held_until_at <= %s ORDER BY held_until_at LIMIT %s",
     "leased": "SELECT id FROM allocation WHERE end_at <= %s AND ended_at IS NULL AND state <> 'releasing'"
-    " ORDER BY end_at LIMIT %s",
+    f" AND NOT (state = 'needs_attention' AND reason IN {states.ALLOCATION_GIVEN_BACK}) ORDER BY end_at LIMIT %s",
 }
-# Nothing of them can be on a platform any more. While one is releasing, nothing new is ordered for it.
-_GIVEN_BACK: Final = """
-SELECT a.id FROM allocation a WHERE a.state = 'releasing' AND NOT EXISTS (
-    SELECT FROM member m WHERE m.allocation_id = a.id AND m.order_state IN ('wanted', 'carried', 'leaving'))
+# Nothing of them can be on a platform any more. While one is given back, nothing new is ordered for it.
+_GIVEN_BACK: Final = f"""
+SELECT a.id FROM allocation a
+WHERE (a.state = 'releasing' OR a.state = 'needs_attention' AND a.reason IN {states.ALLOCATION_GIVEN_BACK})
+    AND NOT EXISTS (
+        SELECT FROM member m WHERE m.allocation_id = a.id AND m.order_state IN ('wanted', 'carried', 'leaving'))
 ORDER BY a.id LIMIT %s
 """
 # Of what was never sent there is nothing to be done on a platform.
@@ -100,6 +104,11 @@ class Locked:
         if self.before_end_state == "running" and self.end_at is not None and self.end_at <= now:
             return "timed_out"
         return "skipped" if self.before_end_state in ("pending", "running") else self.before_end_state
+
+    @property
+    def is_given_back(self) -> bool:
+        """True when it is over for its tenant, and people have to look why it cannot be taken off its platform."""
+        return self.state == "needs_attention" and self.reason in states.ALLOCATION_GIVEN_BACK
 
     @property
     def is_done_at_once(self) -> bool:
@@ -187,11 +196,13 @@ def release(
     actor: Actor,
     now: datetime,
     is_forced: bool = False,
+    is_gone: bool = False,
 ) -> None:
     """Give everything back, from any state that is not final. What a platform has is free when the platform says so.
 
     Who asked for time to save gets it first, once and never beyond the lease, unless the release is forced.
-    Releasing what is released changes nothing. Raises AllocationChanged, AllocationMissing.
+    ``is_gone`` is somebody's word that nothing is left where somebody else stands in the way of finding out.
+    Releasing what is released changes nothing. Raises AllocationState, AllocationChanged, AllocationMissing.
     """
     given = _locked(allocation_id)
     if given.state == "releasing" or given.state in states.ALLOCATION_FINAL:
@@ -199,10 +210,18 @@ def release(
     may_save = given.state == "active" and not is_forced
     if may_save and given.before_end_state in ("running", "failed"):
         return  # it ends soon, as it was told
-    _check(given, generation, (given.state,))
+    _check(given, generation, ("needs_attention",) if is_gone else (given.state,))
     if may_save and given.before_end_state == "pending":
         return _let_save(given, actor, now)
-    _give_back([given], "released", "user", actor, now)
+    if is_gone:
+        _call_gone(given, actor, now)
+    _give_back([given], "released", given.reason if given.is_given_back else "user", actor, now)
+
+
+def _call_gone(given: Locked, actor: Actor, now: datetime) -> None:
+    with connection.cursor() as cursor:
+        members = orders.call_gone(cursor, given.id, now=now)
+    _tell(actor, "allocation.called_gone", given, {}, {"members": members}, now)
 
 
 def _let_save(given: Locked, actor: Actor, now: datetime) -> None:
@@ -234,9 +253,11 @@ def end_releases(*, now: datetime) -> int:
     """Free what platforms confirmed to be given back; return of how many allocations. Some hundred at once."""
     with connection.cursor() as cursor:
         cursor.execute(_GIVEN_BACK, [SWEPT_AT_ONCE])
-        over = [each for each in _lock(cursor, [row[0] for row in cursor.fetchall()]) if each.state == "releasing"]
+        found = _lock(cursor, [row[0] for row in cursor.fetchall()])
+        over = [each for each in found if each.state == "releasing" or each.is_given_back]
         ids = [each.id for each in over]
         if over:
+            _move(cursor, [each.id for each in over if each.is_given_back], ("releasing",))
             _free(cursor, over, now)
             cursor.execute(_END, {"ids": ids, "now": now})
     for each in over:
@@ -256,7 +277,9 @@ def _sweep(due: str, state: str, reason: str, now: datetime) -> int:
         over = [a for a in found if a.state == "held" and a.held_until_at is not None and a.held_until_at <= now]
     else:
         is_on = {*states.ALLOCATION_STATES} - {*states.ALLOCATION_FINAL, "releasing"}
-        over = [a for a in found if a.state in is_on and a.end_at is not None and a.end_at <= now]
+        over = [
+            a for a in found if a.state in is_on and not a.is_given_back and a.end_at is not None and a.end_at <= now
+        ]
     by_reason: dict[str, list[Locked]] = defaultdict(list)
     for each in over:
         # Why it came to its end was noted when that was said.
@@ -277,6 +300,7 @@ def _give_back(given: Sequence[Locked], state: str, reason: str, actor: Actor, n
             _free(cursor, at_once, now)
             _end(cursor, at_once, state, reason, now)
         if later:
+            orders.ask_again(cursor, [each.id for each in later if each.state in _IS_LEAVING], now=now)
             _set_releasing(cursor, later, reason, now)
             orders.leave(cursor, [each.id for each in later], now=now)
             dispatch.advance_allocations()
@@ -375,6 +399,9 @@ def _intend_release(cursor: Any, given: Sequence[Locked], now: datetime) -> None
         FROM (SELECT DISTINCT ON (allocation_id, member_index) * FROM operation
               WHERE allocation_id = ANY(%(ids)s) AND action = 'apply'
               ORDER BY allocation_id, member_index, id DESC) o
+        WHERE NOT EXISTS (
+            SELECT FROM operation r WHERE r.allocation_id = o.allocation_id AND r.member_index = o.member_index
+                AND r.action = 'release' AND r.state IN ('planned', 'sent', 'unknown'))
         """,
         {
             "ids": [each.id for each in given],

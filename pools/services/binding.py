@@ -12,9 +12,9 @@ from uuid import UUID
 from django.db import connection
 
 from pools import dispatch
-from pools.domain import targets
+from pools.domain import states, targets
 from pools.domain.actors import SYSTEM, Actor
-from pools.domain.errors import AllocationChanged, AllocationMissing, AllocationState
+from pools.domain.errors import AllocationChanged, AllocationMissing, AllocationState, LeaseOver
 from pools.selectors import installation
 from pools.services import audit, orders, sql, writing
 
@@ -46,9 +46,17 @@ WHERE a.state = 'binding' AND EXISTS (
     WHERE m.allocation_id = a.id AND m.trouble IS NOT NULL AND m.order_state IN ('leaving', 'gone'))
 ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
 """
+# What is to be taken off and may be there, though somebody else made what is there now.
+_STUCK: Final = """
+SELECT a.id, a.state, a.reason FROM allocation a
+WHERE (a.state = 'releasing' OR a.state = 'claimed' AND a.reason = %s) AND EXISTS (
+    SELECT FROM member m
+    WHERE m.allocation_id = a.id AND m.order_state = 'leaving' AND m.trouble ->> 'code' = %s)
+ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
+"""
 
 _LOCK: Final = """
-SELECT name, state, generation, project_id, pool_id FROM allocation WHERE id = %s FOR NO KEY UPDATE
+SELECT name, state, reason, generation, project_id, pool_id FROM allocation WHERE id = %s FOR NO KEY UPDATE
 """
 _ON_ITS_WAY: Final = ("claimed", "binding")
 
@@ -97,6 +105,23 @@ def give_up(*, now: datetime) -> int:
 
 
 @writing.transaction
+def show_stuck(*, now: datetime) -> int:
+    """Let people look at what cannot be taken off, because somebody else made what is there now; return how many.
+
+    It is asked for again all the same. Why it was given back stands on, so that nothing begins anew with it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_STUCK, [NEXT_CANDIDATE, targets.NOT_OURS, AT_ONCE])
+        found = cursor.fetchall()
+        for allocation_id, before, reason in found:
+            is_next = before == "claimed"
+            for state in ("binding", "needs_attention") if is_next else ("needs_attention",):
+                _move(cursor, [allocation_id], state, now, reason=targets.NOT_OURS if is_next else reason)
+            _tell(cursor, [allocation_id], "allocation.not_taken_off", before, now)
+    return len(found)
+
+
+@writing.transaction
 def without_place(*, allocation_ids: Collection[UUID], now: datetime) -> None:
     """Let people look at those for which no other place was found. They hold nothing."""
     with connection.cursor() as cursor:
@@ -117,20 +142,22 @@ def retry(*, allocation_id: UUID, generation: int | None = None, actor: Actor, n
     """Let what needs attention be tried again: where it is, or, if it has no place, wherever there is room by now.
 
     How often it was refused before does not count any more. Trying what is being tried changes nothing.
-    Raises AllocationState, AllocationChanged, AllocationMissing.
+    Raises LeaseOver where it is given back, AllocationState, AllocationChanged, AllocationMissing.
     """
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [allocation_id])
         found = cursor.fetchone()
         if found is None:
             raise AllocationMissing
-        name, state, known, project_id, pool_id = found
+        name, state, reason, known, project_id, pool_id = found
         if state in _ON_ITS_WAY:
             return
         if generation is not None and generation != known:
             raise AllocationChanged
         if state != "needs_attention":
             raise AllocationState(state=state)
+        if reason in states.ALLOCATION_GIVEN_BACK:
+            raise LeaseOver
         _move(cursor, [allocation_id], "binding", now)
         cursor.execute("UPDATE allocation SET retried_at = %s WHERE id = %s", [now, allocation_id])
         if pool_id is None:

@@ -41,6 +41,18 @@ def leave(cursor: Any, allocation_ids: Collection[UUID], *, now: datetime) -> No
     sql.run(cursor, "target_leave", {"ids": list(allocation_ids), "now": now})
 
 
+def ask_again(cursor: Any, allocation_ids: Collection[UUID], *, now: datetime) -> None:
+    """Let what is being taken off already be asked for at once, as if nobody had stood in its way. Before ``leave``."""
+    if allocation_ids:
+        sql.run(cursor, "target_again", {"ids": list(allocation_ids), "now": now})
+
+
+def call_gone(cursor: Any, allocation_id: UUID, *, now: datetime) -> list[int]:
+    """Take somebody's word that nothing is left of members that cannot be taken off; return their indexes."""
+    sql.run(cursor, "target_called_gone", {"id": allocation_id, "now": now})
+    return [row[0] for row in cursor.fetchall()]
+
+
 def touch(cursor: Any, allocation_ids: Collection[UUID], *, now: datetime) -> None:
     """Let what is carried be applied anew, because its lease or its keys changed."""
     sql.run(cursor, "target_touch", {"ids": list(allocation_ids), "now": now})

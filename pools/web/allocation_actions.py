@@ -101,6 +101,23 @@ def release(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
     return _answer(request, form, allocation, act, done or _("%(name)s is given back."))
 
 
+@_of("operate")
+def call_gone(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
+    """Give back what cannot be taken off, on somebody's word that nothing of it is there."""
+    form = _form(
+        allocation,
+        heading=_("Nothing is left of %(name)s"),
+        submit=_("Nothing of it is left there"),
+        consequences=(
+            _("Look on the platform first: somebody else made what is there under its name, and ocenter cannot tell."),
+            _("Its devices become free for others. What is left there all the same would be on them beside others."),
+        ),
+        is_danger=True,
+    )
+    act = partial(allocations.release, is_gone=True)
+    return _answer(request, form, allocation, act, _("%(name)s is given back."))
+
+
 @_of("edit")
 def saved(request: HttpRequest, allocation: dict[str, Any]) -> HttpResponse:
     """Say that what matters is saved, before its end."""

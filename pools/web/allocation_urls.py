@@ -22,5 +22,6 @@ urlpatterns = [
     path(f"{_ALLOCATION}retry/", allocation_actions.retry, name="allocation-retry"),
     path(f"{_ALLOCATION}saved/", allocation_actions.saved, name="allocation-saved"),
     path(f"{_ALLOCATION}make-room/", make_room.for_waiting, name="allocation-room"),
+    path(f"{_ALLOCATION}gone/", allocation_actions.call_gone, name="allocation-gone"),
     path(f"{_ALLOCATION}release/", allocation_actions.release, name="allocation-release"),
 ]

@@ -59,6 +59,14 @@ def is_extensible(row: AllocationRow) -> bool:
     return row.state in allocations.LEASED and row.lease.end_at is not None and row.reason not in ("preempted", "user")
 
 
+def is_stuck(row: AllocationRow) -> bool:
+    """True when somebody else made what is there now, so that nobody can tell whether something of it is left."""
+    return row.state == "needs_attention" and any(
+        member.order_state == "leaving" and member.trouble is not None and member.trouble.code == "not_ours"
+        for member in row.members
+    )
+
+
 def asked(spec: Mapping[str, Any]) -> str:
     """Return in one line what a request asks for: ``4 × 8 NVIDIA H100 or NVIDIA A100``."""
     devices, members = spec.get("devices_per_member", 1), spec.get("members", 1)

@@ -93,6 +93,8 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
         "allocation.retried": (_("tried again"), "info"),
         "allocation.activated": (_("set up by the platform"), "ok"),
         "allocation.refused_by_platform": (_("refused by the platform"), "bad"),
+        "allocation.not_taken_off": (_("cannot be taken off: somebody else made what is there"), "bad"),
+        "allocation.called_gone": (_("somebody said that nothing of it is left"), "warn"),
         "allocation.without_place": (_("no other place was found"), "bad"),
         "allocation.delivered": (_("access handed over by the platform"), "ok"),
         "allocation.delivery_revealed": (_("access was read"), "warn"),

@@ -47,6 +47,7 @@ _CHIPS: Final = (
 _BUSY: Final = ("claimed", "binding", "releasing")
 _EVENTS_SHOWN: Final = 50
 _WORK_SHOWN: Final = 20
+_ACTS: Final = ("confirm", "extend", "retry", "reveal", "save", "release", "call_gone", "make_room")
 
 
 @require_safe
@@ -107,6 +108,7 @@ def allocation(request: HttpRequest, allocation_id: UUID) -> HttpResponse:
         "has_more_events": events.next_cursor is not None,
         "may": may(row, access),
         "ends_soon": allocation_view.ends_soon(row, pages.now()),
+        "is_given_back": row.reason in states.ALLOCATION_GIVEN_BACK,
         "is_ordered": any(member.order_state for member in row.members),
         "left_count": sum(member.order_state in states.ORDER_PRESENT for member in row.members),
         "sees_nodes": sees_nodes,
@@ -178,23 +180,24 @@ def found(allocation_id: UUID, access: Access) -> AllocationRow:
 
 
 def may(row: AllocationRow, access: Access) -> dict[str, bool]:
-    """Return what may be done to it just now, by whom asks: {confirm, extend, retry, reveal, save, release, make_room}.
+    """Return which of ``_ACTS`` may be done to it just now, by whom asks.
 
-    ``save`` is to say that what matters is saved.
+    ``save`` is to say that what matters is saved, ``call_gone`` that nothing is left where somebody else stands.
     """
     try:
         lineage = references.project(str(row.project_id), access).lineage
     except ProjectMissing:
-        return dict.fromkeys(("confirm", "extend", "retry", "reveal", "save", "release", "make_room"), False)
+        return dict.fromkeys(_ACTS, False)
     may_edit = access.within("allocation", "edit", lineage)
     is_over = row.ended_at is not None or row.state == "releasing"
     return {
         "confirm": may_edit and row.state == "held",
         "extend": may_edit and allocation_view.is_extensible(row),
-        "retry": may_edit and row.state == "needs_attention",
+        "retry": may_edit and row.state == "needs_attention" and row.reason not in states.ALLOCATION_GIVEN_BACK,
         "reveal": may_edit and row.state in states.ALLOCATION_USABLE,
         "save": may_edit and row.state == "active" and row.before_end_state in ("running", "failed"),
         "release": not is_over and access.within("allocation", "remove", lineage),
+        "call_gone": allocation_view.is_stuck(row) and access.within("allocation", "operate", lineage),
         "make_room": row.queue is not None and not row.queue.booked_at and access.everywhere("allocation", "operate"),
     }
 

@@ -169,6 +169,28 @@ class TestWhatNeedsAttention:
         assert engineer.get(f"/allocations/{id}").data["state"] == "active"
         assert engineer.post(f"/allocations/{id}/retry").data["code"] == "allocation.state"
 
+    def test_because_somebody_else_stands_there_is_called_gone_by_operators_alone(self, api, engineer, lab):
+        id = lab.ask(2)
+        lab.advance()
+        with lab.store.changing() as state:
+            for there in state.targets.values():
+                there.installation = "somebody"
+        assert engineer.post(f"/allocations/{id}/release").data["state"] == "releasing"
+        lab.clock.now = timezone.now()  # of the request
+        lab.advance()
+        seen = engineer.get(f"/allocations/{id}").data
+        assert (seen["state"], seen["reason"]) == ("needs_attention", "user")
+        assert [(each["order_state"], each["trouble"]["code"]) for each in seen["members"]] == [("leaving", "not_ours")]
+
+        refused = engineer.post(f"/allocations/{id}/release", {"gone": True})
+        retried = engineer.post(f"/allocations/{id}/retry")
+        called = api("POST", f"/allocations/{id}/release", {"gone": True})
+        lab.advance()
+
+        assert (refused.status_code, retried.data["code"]) == (403, "allocation.lease_over")
+        assert (called.status_code, called.data["members"][0]["order_state"]) == (202, "gone")
+        assert engineer.get(f"/allocations/{id}").data["state"] == "released"
+
 
 class TestWhatSeveralProjectsShare:
     def test_shows_a_tenant_no_calls_and_no_words_for_they_are_of_others_too(self, api, engineer, shared):

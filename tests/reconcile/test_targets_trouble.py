@@ -4,7 +4,8 @@ import pytest
 
 from connectors.contract import Absent, Done, Permanent
 from connectors.simulated.state import TargetState
-from pools.models import Allocation, Capacity, Member, Operation, PoolSync, Target
+from pools.domain.errors import AllocationState, LeaseOver
+from pools.models import Allocation, AuditEvent, Capacity, Member, Operation, PoolSync, Target
 from pools.reconcile import allocations, targets
 from pools.selectors import installation
 from pools.selectors import targets as due
@@ -195,25 +196,119 @@ class TestWhatSomebodyElseMade:
         assert {each.installation for each in lab.there().values()} == {"somebody"}, "and it was left alone"
         lab.check()
 
-    def test_keeps_nobody_from_giving_back_what_was_carried(self, lab):
-        """Another installation took the host over, or somebody took our mark off."""
+    @staticmethod
+    def takes_it_over(lab):
+        """It stands where what was carried is: another installation took the host, or somebody took our mark off."""
+        with lab.store.changing() as state:
+            for there in state.targets.values():
+                there.installation = "somebody"
+
+    @staticmethod
+    def lets_it_go(lab):
+        with lab.store.changing() as state:
+            for there in state.targets.values():
+                there.installation = installation.installation_id()
+
+    def test_never_frees_what_was_carried_and_may_live_there(self, lab):
         kept, id = lab.ask(1), lab.ask(1)
         lab.advance()
-        with lab.store.changing() as state:
-            (there,) = state.targets.values()
-            there.installation, there.orders, there.placed = "somebody", {}, {}
+        self.takes_it_over(lab)
         lab.release(id)
 
         lab.advance()
 
-        assert (lab.state(id), lab.state(kept)) == ("released", "active")
-        released = operation(id, "release")
-        assert (released.state, released.trouble["code"]) == ("confirmed", "not_ours"), "people see what was found"
-        assert lab.target().due_at is not None and lab.target().trouble["code"] == "not_ours"
-        lab.release(kept)
+        found = Allocation.objects.get(id=id)
+        assert (found.state, found.reason, lab.state(kept)) == ("needs_attention", "user", "active")
+        assert Member.objects.get(allocation_id=id).trouble["code"] == "not_ours"
+        asked = operation(id, "release")
+        assert asked.state in ("planned", "sent", "unknown") and asked.trouble["code"] == "not_ours"
+        assert Capacity.objects.get(kind="cards").claimed_milli == 2000, "never counted free"
+        assert lab.target().due_at is not None, "it is asked for again"
+
+    def test_keeps_what_was_carried_only_while_it_stands_there(self, lab):
+        kept, id = lab.ask(1), lab.ask(1)
+        lab.advance()
+        self.takes_it_over(lab)
+        lab.release(id)
+        lab.advance()
+        self.lets_it_go(lab)
+
         later(lab)
-        assert lab.state(kept) == "released" and lab.target().due_at is None
+
+        assert (lab.state(id), lab.state(kept)) == ("released", "active"), "nobody has to press anything"
+        assert lab.orders_there() == [str(kept)] and operation(id, "release").state == "confirmed"
         lab.check()
+
+    def test_is_asked_about_at_once_when_it_is_given_back_once_more(self, lab):
+        id = lab.ask(1)
+        lab.advance()
+        self.takes_it_over(lab)
+        lab.release(id)
+        for _ in range(8):
+            later(lab)
+        assert lab.target().due_at > lab.clock.now
+
+        lab.release(id)
+        assert lab.state(id) == "releasing"
+        lab.advance()
+        assert lab.state(id) == "needs_attention", "it is still there"
+        self.lets_it_go(lab)
+        lab.release(id)
+        lab.advance()
+
+        assert lab.state(id) == "released" and lab.there() == {}
+        assert Operation.objects.filter(allocation_id=id, action="release").count() == 1
+        lab.check()
+
+    def test_of_which_a_person_says_that_nothing_of_ours_is_left_frees_what_was_carried(self, lab):
+        kept, id = lab.ask(1), lab.ask(1)
+        lab.advance()
+        self.takes_it_over(lab)
+        with pytest.raises(AllocationState):
+            services.release(allocation_id=id, is_gone=True, actor=ALICE, now=lab.clock.now)
+        lab.release(id)
+        lab.advance()
+
+        services.release(allocation_id=id, is_gone=True, actor=ALICE, now=lab.clock.now)
+        lab.advance()
+
+        assert (lab.state(id), Allocation.objects.get(id=id).reason) == ("released", "user")
+        assert Capacity.objects.get(kind="cards").claimed_milli == 1000 and lab.state(kept) == "active"
+        told = AuditEvent.objects.get(action="allocation.called_gone", object_id=str(id))
+        assert (told.actor, told.after) == ("alice", {"members": [0]})
+        services.release(allocation_id=id, is_gone=True, actor=ALICE, now=lab.clock.now)
+
+    def test_lets_nothing_begin_anew_with_what_is_given_back(self, lab):
+        id = lab.ask(1, lease_seconds=60)
+        lab.advance()
+        self.takes_it_over(lab)
+        lab.clock.forward(seconds=61)
+        for _ in range(3):
+            services.end_leases(now=lab.clock.now)
+            lab.advance()
+        assert (lab.state(id), Allocation.objects.get(id=id).reason) == ("needs_attention", "lease_end")
+        told = AuditEvent.objects.filter(action="allocation.not_taken_off", object_id=str(id))
+        assert told.count() == 1, "and not again and again"
+
+        with pytest.raises(LeaseOver):
+            binding.retry(allocation_id=id, actor=ALICE, now=lab.clock.now)
+
+    def test_keeps_what_may_have_come_there_before_it(self, lab):
+        """It was sent, nobody knows what came of it, and then somebody else stood there."""
+        id = lab.ask(1)
+        lab.store.fail("timeout", call="apply", when="after")
+        lab.advance()
+        self.takes_it_over(lab)
+        later(lab)
+        assert (lab.state(id), Allocation.objects.get(id=id).reason) == ("needs_attention", "not_ours")
+
+        lab.release(id)
+        later(lab)
+
+        assert lab.state(id) == "needs_attention" and Capacity.objects.get(kind="cards").claimed_milli == 1000
+        services.release(allocation_id=id, is_gone=True, actor=ALICE, now=lab.clock.now)
+        later(lab)
+        assert lab.state(id) == "released" and lab.target().due_at is None
 
     def test_lets_what_was_refused_be_tried_again(self, gangs):
         id = gangs.ask(1)

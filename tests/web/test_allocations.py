@@ -304,6 +304,27 @@ class TestGivingBack:
         assert vera.post(f"/allocations/{id}/release/").status_code == 403
         assert Allocation.objects.get().state == "active"
 
+    def test_is_finished_by_an_operators_word_where_somebody_else_stands(self, console, tmp_path, monkeypatch):
+        has_to_answer(monkeypatch)
+        lab = Lab(tmp_path, Clock())
+        ed = logged_in(factories.person("ed"), "acme/vision", "member")
+        id = lab.ask(1)
+        lab.advance()
+        with lab.store.changing() as state:
+            for there in state.targets.values():
+                there.installation = "somebody"
+        lab.release(id)
+        lab.advance()
+
+        own, seen = (each.get(f"/allocations/{id}/").content.decode() for each in (ed, console))
+        asks = console.get(f"/allocations/{id}/gone/").content.decode()
+        console.post(f"/allocations/{id}/gone/", {"generation": Allocation.objects.get().generation})
+        lab.advance()
+
+        assert "asked for again now and then" in own and "/retry/" not in own and "/gone/" not in own
+        assert f"/allocations/{id}/gone/" in seen and "Look on the platform first" in asks
+        assert Allocation.objects.get().state == "released"
+
 
 class TestTheTimeToSave:
     def test_is_given_before_it_is_given_back_and_ends_when_somebody_says_so(self, ed, world):

@@ -47,6 +47,7 @@ _ALLOCATIONS = (
     *_page(f"{_ALLOCATION}retry/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}saved/", "allocation", "project", get="edit", post="edit"),
     *_page(f"{_ALLOCATION}make-room/", "allocation", get="operate", post="operate"),
+    *_page(f"{_ALLOCATION}gone/", "allocation", "project", get="operate", post="operate"),
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
 )
 _TROUBLE = (
