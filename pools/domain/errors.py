@@ -570,6 +570,13 @@ class LeaseOver(Conflict):
     msgid = gettext_noop("This lease is over. Ask again for what it kept.")
 
 
+class LeasePreempted(Conflict):
+    """It was told to make room for another; its lease cannot last longer."""
+
+    code = "allocation.preempted"
+    msgid = gettext_noop("This allocation has to make room for another, so its lease cannot be extended.")
+
+
 class VictimsChanged(Conflict):
     """Others would have to give way now than those who were named."""
 

@@ -22,6 +22,7 @@ from pools.domain.errors import (
     HoldExpired,
     Invalid,
     LeaseOver,
+    LeasePreempted,
 )
 from pools.selectors import waiting
 from pools.services import audit, bookings, leases, orders, quota_use, sql, writing
@@ -157,15 +158,18 @@ def extend(
 ) -> None:
     """Let a lease last so long from its beginning. Never shorter: whoever needs less releases.
 
-    Whoever asked for notice of the end is told of the new one too. Raises LeaseBooked where somebody else was promised
-    what it has, LeaseOver, Invalid, AllocationState, AllocationChanged, AllocationMissing.
+    Whoever asked for notice of the end is told of the new one too. Raises LeasePreempted where it has to make room,
+    LeaseBooked where somebody else was promised what it has, LeaseOver, Invalid, AllocationState, AllocationChanged,
+    AllocationMissing.
     """
     if wrong := request_rules.lease_mistakes(lease_seconds):
         raise Invalid(fields=tuple(wrong))
     leased = _locked(allocation_id)
     _check(leased, generation, LEASED)
-    if leased.reason == "user" or (leased.end_at is not None and leased.end_at <= now):
+    if leased.is_given_back or leased.reason == "user" or (leased.end_at is not None and leased.end_at <= now):
         raise LeaseOver
+    if leased.reason == "preempted":
+        raise LeasePreempted
     if leased.lease_seconds is None or leased.start_at is None or lease_seconds <= leased.lease_seconds:
         return
     end_at = leased.start_at + timedelta(seconds=lease_seconds)

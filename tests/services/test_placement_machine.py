@@ -21,7 +21,15 @@ from hypothesis.stateful import (
 )
 
 from pools.domain import states
-from pools.domain.errors import AllocationState, HoldExpired, LeaseBooked, LeaseOver, NoCapacity, QuotaExceeded
+from pools.domain.errors import (
+    AllocationState,
+    HoldExpired,
+    LeaseBooked,
+    LeaseOver,
+    LeasePreempted,
+    NoCapacity,
+    QuotaExceeded,
+)
 from pools.domain.quota_fields import QuotaWanted
 from pools.domain.request import Choice, Level, Share, Topology
 from pools.models import Allocation, AuditEvent, Capacity, Claim
@@ -151,7 +159,7 @@ class Placing(RuleBasedStateMachine):
         leased = self._one(pick, "active")
         try:
             allocations.extend(allocation_id=leased.id, lease_seconds=seconds, actor=ALICE, now=self.world.clock.now)
-        except (LeaseBooked, LeaseOver, AllocationState):
+        except (LeaseBooked, LeaseOver, LeasePreempted, AllocationState):
             return
         now = Allocation.objects.get(id=leased.id)
         assert now.end_at is None or (leased.end_at is not None and now.end_at >= leased.end_at)

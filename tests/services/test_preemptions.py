@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from pools.domain.errors import AllocationState, LeaseBooked, NoCapacity, RoomBooked, VictimsChanged
+from pools.domain.errors import AllocationState, LeasePreempted, NoCapacity, RoomBooked, VictimsChanged
 from pools.models import Allocation, AuditEvent, Booking, Quota
 from pools.selectors import making_room, packing, placeable
 from pools.selectors.candidates import Scores
@@ -128,11 +128,16 @@ class TestMakingRoom:
     def test_keeps_those_who_go_from_staying_longer_and_from_being_told_twice(self, world):
         low(world, priority=40, preemptible=False)
         first = low(world, notice_seconds=300, lease_seconds=600)
-        preempt(world, world.asked(8), [first])
+        asked = world.asked(8)
+        preempt(world, asked, [first])
 
-        with pytest.raises(LeaseBooked):
+        with pytest.raises(LeasePreempted):
             allocations.extend(allocation_id=first, lease_seconds=900, actor=ALICE, now=NOW)
         assert victims(world, world.asked(8)) == []
+
+        allocations.release(allocation_id=asked.id, actor=ALICE, now=NOW)
+        with pytest.raises(LeasePreempted):  # others may count on the place by now
+            allocations.extend(allocation_id=first, lease_seconds=900, actor=ALICE, now=NOW)
 
     def test_is_of_those_who_were_named_and_of_nobody_else(self, world):
         first, other = low(world), low(world, priority=40)
