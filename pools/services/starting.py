@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 from django.db import connection
 
-from pools.domain import states
 from pools.domain.actors import SYSTEM
 from pools.domain.decisions import Refusal
 from pools.domain.planner import Draft
+from pools.domain.quotas import Shortfall
 from pools.domain.request import Wanted
 from pools.selectors import packing, placeable, promises
 from pools.selectors.candidates import Scores
@@ -32,10 +32,10 @@ WHERE a.state = 'scheduled' AND a.start_at <= %(now)s
     AND (%(after_at)s::timestamptz IS NULL OR (a.start_at, a.id) > (%(after_at)s, %(after_id)s::uuid))
 ORDER BY a.start_at, a.id LIMIT %(most)s
 """
-# Somebody of the tenant whose lease is over still counts for its quotas.
+# Somebody whose lease is over still counts for the quota that has no room.
 _LEAVING: Final = """
-SELECT EXISTS (SELECT FROM allocation a JOIN project p ON p.id = a.project_id
-    WHERE p.lineage[1] = %s AND a.end_at <= %s AND a.milli > 0 AND NOT a.state = ANY(%s))
+SELECT EXISTS (SELECT FROM allocation a
+    WHERE a.end_at <= %s AND a.ended_at IS NULL AND a.milli > 0 AND a.state <> 'scheduled' AND %s = ANY(a.quota_ids))
 """
 _FALL: Final = """
 UPDATE allocation SET state = %(state)s, reason = %(reason)s, queue_reason = %(queue_reason)s, start_at = NULL,
@@ -106,15 +106,17 @@ def claim(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[st
         planned = Planned(asked, decision, scheduling.ask_of(asked, decision, read, scores))
         outcome = claiming.attempt([planned], read, now=now)
         if outcome.short:
-            return "quota_exceeded", _is_somebody_leaving(asked, now)
+            return "quota_exceeded", _is_somebody_leaving(outcome.short[asked.id], now)
         if outcome.states or outcome.gone:
             return "", False
     return "no_capacity", True
 
 
-def _is_somebody_leaving(asked: Asked, now: datetime) -> bool:
+def _is_somebody_leaving(short: Shortfall, now: datetime) -> bool:
+    if short.row is None:
+        return False  # there is no quota at all
     with connection.cursor() as cursor:
-        cursor.execute(_LEAVING, [asked.lineage[0], now, [*states.ALLOCATION_FINAL, "scheduled"]])
+        cursor.execute(_LEAVING, [now, short.row.id])
         return bool(cursor.fetchone()[0])
 
 

@@ -185,6 +185,22 @@ class TestTheStart:
         assert begin(world, 62) == 1 and state(id) == "claimed"
         assert Allocation.objects.get(id=id).end_at == at(120)
 
+    def test_waits_for_nobody_who_leaves_the_quota_as_it_is(self):
+        """What leaves is of another model, and counts for another quota of the same project."""
+        world = World(kind="openstack", quota_milli=4000)
+        id = book(world, 4, queue=True).allocation_id
+        world.ask(2)  # for longer
+        leaving = world.ask(1, lease_seconds=3600).allocation_id
+
+        def counted_in(quota_id):
+            Allocation.objects.filter(id=leaving).update(quota_ids=[quota_id], end_at=at(60))
+
+        counted_in(world.quota.id)
+        assert begin(world, 60) == 0 and state(id) == "scheduled"
+        counted_in(world.pool.id)  # no quota of this one
+
+        assert begin(world, 61) == 1 and state(id) == "queued"
+
     @pytest.mark.parametrize(("queue_too", "goes_to"), [(True, "queued"), (False, "expired")])
     def test_waits_no_longer_than_that(self, queue_too, goes_to):
         world = World(kind="openstack")
