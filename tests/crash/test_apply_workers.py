@@ -179,6 +179,21 @@ class TestEverythingReachesItsEnd:
 
         life.live(replace)
 
+    def test_once_while_workers_are_replaced_one_after_the_other(self, site, life):
+        """Whoever is asked to stop ends its turn first, so nobody has to find out what came of it."""
+        life.work(count=2)
+
+        def roll():
+            for _ in range(2):
+                worker = life.workers.pop(0)
+                worker.ask(signal.SIGTERM)
+                life.workers.append(site.worker())
+                worker.wait()
+
+        life.live(roll)
+
+        assert attempts() == {1}
+
     def test_by_the_time_of_the_database_whatever_the_clocks_of_workers_say(self, life):
         """One would end all leases at once and take the turns of others, the other would find nothing due."""
         for ahead_seconds in ("3600", "-3600"):
