@@ -83,6 +83,7 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanWatch, CanResize,
         self._installation = installation
         self._page_size = settings["page_size"]
         self._is_incremental = settings["is_incremental"]
+        self._latency_ms = settings["latency_ms"]
         self._token = credential.get("token") or ""
         self.store = Store(settings["state_folder"], name)
         self._closed = threading.Event()
@@ -127,7 +128,7 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanWatch, CanResize,
             yield page
             if following is not None:
                 self._strike("observe", "during")
-                time.sleep(state.knobs.latency_ms / 1000)
+                self._wait(state)
             told = following
 
     def watch(self, cursor: Cursor) -> Iterator[Page]:
@@ -267,7 +268,7 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanWatch, CanResize,
     def _enter(self, name: str) -> State:
         self._strike(name, "before")
         state = self.store.read()
-        time.sleep(state.knobs.latency_ms / 1000)
+        self._wait(state)
         for word in ("wrong", "expired"):
             if self._token.startswith(word):
                 raise Denied(
@@ -282,6 +283,9 @@ class Simulated(Connector, CanHold, CanPower, CanTelemeter, CanWatch, CanResize,
                 with self.store.changing() as changed:
                     changed.observations += 1
         return state
+
+    def _wait(self, state: State) -> None:
+        time.sleep(max(self._latency_ms, state.knobs.latency_ms) / 1000)
 
     def _strike(self, name: str, when: When) -> None:
         if code := self.store.take_fault(name, when):

@@ -83,6 +83,15 @@ MANIFEST = Manifest(
             default=False,
         ),
         Setting(
+            name="latency_ms",
+            label="Latency per call (ms)",
+            help="So long each call takes. With 0 nothing is asked of it: what is claimed is had at once.",
+            type="integer",
+            default=0,
+            minimum=0,
+            maximum=600_000,
+        ),
+        Setting(
             name="state_folder",
             label="State folder",
             help="An existing folder in which the fleet remembers. Empty: it forgets at the end of each session.",

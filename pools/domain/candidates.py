@@ -73,6 +73,7 @@ class PoolView(Struct, frozen=True, kw_only=True):
 
     ``prices`` are per hour and device by (model, None), per hour and piece by (model, profile); ``flavor_prices`` per
     hour and member. ``forms`` are what its platform can give out. ``is_granted`` says whether the project may use it.
+    ``is_done_at_once``: nothing has to be asked of its platform, so that what is claimed is had.
     """
 
     id: UUID
@@ -84,6 +85,7 @@ class PoolView(Struct, frozen=True, kw_only=True):
     is_stale: bool = False
     state: str = "active"
     is_granted: bool = True
+    is_done_at_once: bool = False
     forms: frozenset[Form] = FORMS
     prices: Mapping[tuple[str, str | None], Decimal] = {}
     flavor_prices: Mapping[str, Decimal] = {}

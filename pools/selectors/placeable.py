@@ -17,14 +17,16 @@ from pools.domain import freshness, targets
 from pools.domain.candidates import Form, PoolView
 
 KEPT_SECONDS = 1.0
+# Of a row of `pool`: its platform exists in ocenter alone and takes no time, so what was decided is done.
+DONE_AT_ONCE: Final = "pool.kind = 'simulated' AND coalesce(pool.settings ->> 'latency_ms', '0') = '0'"
 
-_POOLS: Final = """
-SELECT p.id, p.name, p.kind, p.grain, p.region, p.labels, p.state, s.health, s.observed_at, p.sync_interval_seconds,
-    p.mode, coalesce(g.project_ids, '{}')
-FROM pool p JOIN pool_sync s ON s.pool_id = p.id LEFT JOIN (
+_POOLS: Final = f"""
+SELECT pool.id, pool.name, pool.kind, pool.grain, pool.region, pool.labels, pool.state, s.health, s.observed_at,
+    pool.sync_interval_seconds, pool.mode, {DONE_AT_ONCE}, coalesce(g.project_ids, '{{}}')
+FROM pool JOIN pool_sync s ON s.pool_id = pool.id LEFT JOIN (
     SELECT g.pool_id, array_agg(g.project_id) AS project_ids FROM pool_grant g JOIN project t ON t.id = g.project_id
-    WHERE t.state <> 'archived' GROUP BY g.pool_id) g ON g.pool_id = p.id
-WHERE p.removed_at IS NULL AND p.state <> 'registering' ORDER BY p.name
+    WHERE t.state <> 'archived' GROUP BY g.pool_id) g ON g.pool_id = pool.id
+WHERE pool.removed_at IS NULL AND pool.state <> 'registering' ORDER BY pool.name
 """
 _ROOM: Final = """
 SELECT r.pool_id, r.model_id, m.slug, sum(r.free_milli), sum(r.free_whole)
@@ -118,7 +120,7 @@ def fleet(now: datetime) -> Fleet:
         ]
     return Fleet(
         pools=tuple(_pool(row, prices, now) for row in rows),
-        granted={row[0]: frozenset(row[11]) for row in rows},
+        granted={row[0]: frozenset(row[12]) for row in rows},
         room=room,
     )
 
@@ -129,7 +131,7 @@ def _forms(kind: str, mode: str) -> frozenset[Form]:
 
 
 def _pool(row: Sequence[Any], prices: Collection[Sequence[Any]], now: datetime) -> PoolView:
-    pool_id, name, kind, grain, region, labels, state, health, observed_at, interval, mode, _granted = row
+    pool_id, name, kind, grain, region, labels, state, health, observed_at, interval, mode, is_at_once, _granted = row
     of_models: dict[tuple[str, str | None], Decimal] = {}
     of_flavors: dict[str, Decimal] = {}
     for of_pool, flavor, model, profile, per_hour in prices:
@@ -147,6 +149,7 @@ def _pool(row: Sequence[Any], prices: Collection[Sequence[Any]], now: datetime) 
         labels=msgspec.json.decode(labels),
         is_stale=health == "unknown" or freshness.is_stale(observed_at, interval, now),
         state=state,
+        is_done_at_once=is_at_once,
         forms=_forms(kind, mode),
         prices=of_models,
         flavor_prices=of_flavors,

@@ -5,7 +5,7 @@ Locks come in one order: allocations (id), then quota, capacity and roll-ups as 
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -24,9 +24,9 @@ from pools.domain.errors import (
     LeaseOver,
     LeasePreempted,
 )
-from pools.selectors import waiting
+from pools.selectors import prepared, waiting
+from pools.selectors.placeable import DONE_AT_ONCE
 from pools.services import audit, bookings, leases, orders, quota_use, sql, writing
-from pools.services.claiming import DONE_AT_ONCE
 
 SWEPT_AT_ONCE: Final = 500
 LEASED: Final = ("claimed", "binding", "active", "needs_attention")
@@ -35,13 +35,18 @@ _TOLD_BEFORE: Final = ("preempted", "user")
 _IS_LEAVING: Final = ("binding", "needs_attention")
 _HOLDING_NOTHING: Final = ("pending_approval", "scheduled", "queued")
 
-_LOCK: Final = """
-SELECT a.id, a.name, a.state, a.reason, a.generation, a.project_id, p.lineage, a.pool_id, pool.kind, a.model_id,
+_LOCK: Final = f"""
+SELECT a.id, a.name, a.state, a.reason, a.generation, a.project_id, p.lineage, a.pool_id,
+    coalesce({DONE_AT_ONCE}, false), a.model_id,
     a.profile, a.milli, a.units_milli, a.lease_seconds, a.start_at, a.end_at, a.held_until_at,
     coalesce((a.spec ->> 'notice_seconds')::bigint, 0), a.before_end_state,
     coalesce((a.spec ->> 'before_end_seconds')::bigint, 0)
 FROM allocation a JOIN project p ON p.id = a.project_id LEFT JOIN pool ON pool.id = a.pool_id
 WHERE a.id = ANY(%s) ORDER BY a.id FOR NO KEY UPDATE OF a
+"""
+_ORDERED: Final = """
+SELECT DISTINCT allocation_id FROM member
+WHERE allocation_id = ANY(%s) AND order_state IN ('wanted', 'carried', 'leaving')
 """
 _DUE: Final = {
     "held": "SELECT id FROM allocation WHERE state = 'held' AND held_until_at <= %s ORDER BY held_until_at LIMIT %s",
@@ -87,7 +92,7 @@ class Locked:
     project_id: UUID
     lineage: list[UUID]
     pool_id: UUID | None
-    pool_kind: str | None
+    has_instant_platform: bool
     model_id: UUID | None
     profile: str | None
     milli: int
@@ -114,7 +119,7 @@ class Locked:
     @property
     def is_done_at_once(self) -> bool:
         """True when no platform has to do anything for it."""
-        return self.pool_kind in DONE_AT_ONCE or self.state == "held" or self.state in _HOLDING_NOTHING
+        return self.has_instant_platform or self.state == "held" or self.state in _HOLDING_NOTHING
 
 
 @writing.transaction
@@ -130,7 +135,7 @@ def confirm(*, allocation_id: UUID, generation: int | None = None, actor: Actor,
     _check(held, generation, ("held", "expired"))
     if held.state == "expired" or held.held_until_at is None or held.held_until_at <= now:
         raise HoldExpired
-    is_done = held.pool_kind in DONE_AT_ONCE
+    is_done = held.has_instant_platform
     ends = None if held.lease_seconds is None else now + timedelta(seconds=held.lease_seconds)
     with connection.cursor() as cursor:
         sql.run(cursor, "claim_confirm", {"ids": [held.id], "kind": "use" if is_done else "reserve"})
@@ -255,7 +260,7 @@ def end_leases(*, now: datetime) -> int:
 @writing.transaction
 def end_releases(*, now: datetime) -> int:
     """Free what platforms confirmed to be given back; return of how many allocations. Some hundred at once."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_GIVEN_BACK, [SWEPT_AT_ONCE])
         found = _lock(cursor, [row[0] for row in cursor.fetchall()])
         over = [each for each in found if each.state == "releasing" or each.is_given_back]
@@ -431,7 +436,13 @@ def _locked(allocation_id: UUID) -> Locked:
 
 def _lock(cursor: Any, allocation_ids: Collection[UUID]) -> list[Locked]:
     cursor.execute(_LOCK, [list(allocation_ids)])
-    return [Locked(*row) for row in cursor.fetchall()]
+    found = [Locked(*row) for row in cursor.fetchall()]
+    if at_once := [each.id for each in found if each.has_instant_platform]:
+        # What was ordered while its platform took time has to be given back there. Read now that nobody can order.
+        cursor.execute(_ORDERED, [at_once])
+        ordered = {row[0] for row in cursor.fetchall()}
+        found = [replace(each, has_instant_platform=False) if each.id in ordered else each for each in found]
+    return found
 
 
 def _check(found: Locked, generation: int | None, allowed: Collection[str]) -> None:

@@ -7,7 +7,6 @@ and takes nothing along; the caller plans it again.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,8 +29,6 @@ from pools.services.idempotency import Once
 
 _json = msgspec.json.Encoder(decimal_format="string")
 _QUOTED: Final = {"names", "specs", "labels", "profiles", "quotas", "decisions", "queue_reasons"}
-# Kinds whose platform exists in ocenter alone: what was decided is done.
-DONE_AT_ONCE: Final = ("simulated",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,10 +214,10 @@ def _granted(planned: Sequence[Planned]) -> dict[UUID, set[UUID]]:
 
 
 def _rows(planned: Sequence[Planned], read: Read, now: datetime) -> Rows:
-    rows = Rows(read.positions, read.layouts, _installation())
+    rows = Rows(read.positions, read.layouts, installation.installation_id())
     for each in planned:
         pool, wanted = read.pool(each.decision.pool_id), each.asked.wanted
-        is_done = pool.kind in DONE_AT_ONCE and wanted.mode == "claim"
+        is_done = pool.is_done_at_once and wanted.mode == "claim"
         rows.add(
             Holder(
                 allocation_id=each.asked.id,
@@ -245,7 +242,7 @@ def _until(wanted: Wanted, now: datetime) -> datetime | None:
 def _state(each: Planned, read: Read) -> str:
     if each.asked.wanted.mode == "hold":
         return "held"
-    return "active" if read.pool(each.decision.pool_id).kind in DONE_AT_ONCE else "claimed"
+    return "active" if read.pool(each.decision.pool_id).is_done_at_once else "claimed"
 
 
 def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime) -> None:
@@ -423,8 +420,3 @@ def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         name: (arrays.literal if name in _QUOTED else arrays.plain)([record[name] for record in records])
         for name in records[0]
     }
-
-
-@cache
-def _installation() -> str:
-    return installation.installation_id()

@@ -106,6 +106,8 @@ TEXTS = (
     _("Nodes per page"),
     _("Tells changes only"),
     _("Where it can, an observation shows only what changed since the one before."),
+    _("Latency per call (ms)"),
+    _("So long each call takes. With 0 nothing is asked of it: what is claimed is had at once."),
     _("State folder"),
     _("An existing folder in which the fleet remembers. Empty: it forgets at the end of each session."),
     _('Any text. One that begins with "wrong" or "expired" is refused, to show what happens then.'),

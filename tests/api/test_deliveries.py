@@ -12,7 +12,7 @@ from pools.reconcile import allocations
 from pools.services import credentials
 from tests.api.tenants import caller
 from tests.factories import Clock, person, project
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 from tests.security import places
 from tests.security.planted import Planted
 
@@ -20,9 +20,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """Two nodes, and an object for each member."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(timezone.now()), mode="node")
 
 

@@ -8,22 +8,20 @@ from django.utils import timezone
 from pools.reconcile import allocations
 from tests.api.tenants import caller
 from tests.factories import Clock, person, project
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def shared(tmp_path, monkeypatch):
+def shared(tmp_path):
     """A host whose one object carries the orders of all."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="device", nodes=1)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """Two nodes, and an object for each member."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="node")
 
 

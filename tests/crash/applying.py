@@ -32,12 +32,9 @@ def main(pool_id: str, point: str) -> None:
     from pools import dispatch
     from pools.reconcile import allocations, targets
     from pools.reconcile.link import Link
-    from pools.services import allocations as services
-    from pools.services import claiming, sql
+    from pools.services import sql
     from pools.services import targets as turns
 
-    for module in (claiming, services):
-        setattr(module, "DONE_AT_ONCE", ())  # noqa: B010  # a constant, which only tests change
     if point == "before the targets are marked":
         sql.run = _dying_at("target_want", real=sql.run)
     elif point == "after the targets are marked":

@@ -10,7 +10,7 @@ from pools.models import Delivery, Operation, Target
 from pools.services import deliveries
 from pools.services import targets as turns
 from tests.crash.applying import POINTS
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.crash
 
@@ -19,8 +19,7 @@ BROKEN = [("plan", "before"), ("plan", "after"), ("apply", "before"), ("apply", 
 
 
 @pytest.fixture
-def lab(folder, monkeypatch):
-    has_to_answer(monkeypatch)
+def lab(folder):
     return Lab(folder, timezone.now, mode="device", nodes=1)
 
 

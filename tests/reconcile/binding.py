@@ -6,23 +6,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from connectors.simulated.state import TargetState
 from pools.domain.request import Choice
 from pools.models import Allocation, Capacity, ChipModel, Claim, LedgerEvent, Member, PoolSync, Target
 from pools.reconcile import allocations, targets
 from pools.services import allocations as services
-from pools.services import claiming, claims
+from pools.services import claims
 from tests.factories import ALICE, granted, project
 from tests.reconcile.far_end import Simulation
 from tests.services.asking import PLENTY, asked, quota
-
-
-def has_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let simulated platforms be asked like any other."""
-    monkeypatch.setattr(claiming, "DONE_AT_ONCE", ())
-    monkeypatch.setattr(services, "DONE_AT_ONCE", ())
 
 
 class Lab:
@@ -31,7 +23,8 @@ class Lab:
     def __init__(
         self, folder: Path, clock: Callable[[], datetime], *, mode: str | None = None, name: str = "lab", **more: Any
     ) -> None:
-        given: dict[str, Any] = {"nodes": 2, "devices_per_node": 4, "models": "NVIDIA H100 80GB HBM3"} | more
+        given: dict[str, Any] = {"nodes": 2, "devices_per_node": 4, "models": "NVIDIA H100 80GB HBM3", "latency_ms": 1}
+        given |= more
         self.clock = clock
         self.simulation = Simulation(folder, clock, name, mode=mode, **given)
         self.pool, self.store = self.simulation.pool, self.simulation.store

@@ -11,7 +11,7 @@ from connectors.contract import UseFact
 from pools.models import Allocation, Capacity, Claim, Device, LedgerEvent, Operation, Pool
 from pools.services import attribution
 from tests.factories import NOW, Clock, Shows, device, holding, pool, project, synced, use
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 from tests.reconcile.invariants import check_sums
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,8 +141,7 @@ def test_a_share_is_at_most_all_there_is(uses, total_milli, total_mib) -> None:
 @pytest.mark.parametrize("mode", ["device", "node", "pool"])
 class TestAnAllocationThatIsObserved:
     @pytest.fixture
-    def lab(self, mode, tmp_path, monkeypatch):
-        has_to_answer(monkeypatch)
+    def lab(self, mode, tmp_path):
         return Lab(tmp_path, Clock(), mode=mode)
 
     def sums(self, lab):

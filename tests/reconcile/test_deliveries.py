@@ -12,15 +12,14 @@ from pools.services import allocations as services
 from pools.services import credentials
 from pools.services import deliveries as turns
 from tests.factories import ALICE, NOW, Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """A host whose one object carries the orders of all."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="device", nodes=1)
 
 
@@ -126,7 +125,7 @@ class TestTheEnd:
         lab.clock.now = of(id).due_at
         ends += timedelta(hours=3)
         assert due.is_anything_due(lab.clock.now)
-        assert [pool_id for pool_id, _, _ in due.due_pools(lab.clock.now)] == [lab.pool.id]
+        assert [pool_id for pool_id, _ in due.due_pools(lab.clock.now)] == [lab.pool.id]
         lab.advance()
 
         assert of(id).expires_at == ends and of(id).made_at == lab.clock.now
@@ -154,8 +153,7 @@ class TestTheEnd:
 
 
 class TestWhatWasMadeAnew:
-    def test_is_handed_over_anew(self, tmp_path, monkeypatch):
-        has_to_answer(monkeypatch)
+    def test_is_handed_over_anew(self, tmp_path):
         lab = Lab(tmp_path, Clock(), mode="node")
         id = lab.ask(1, lease_seconds=3600)
         lab.advance()

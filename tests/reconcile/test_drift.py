@@ -11,22 +11,20 @@ from pools.reconcile import drift as loop
 from pools.selectors import drift as seen
 from pools.services import drift, pools
 from tests.factories import ALICE, EVERYTHING, Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """An object for each member."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="node")
 
 
 @pytest.fixture
-def host(tmp_path, monkeypatch):
+def host(tmp_path):
     """One node whose object carries the orders of all."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="device", nodes=1)
 
 

@@ -6,7 +6,7 @@ from pools.models import Allocation, Capacity, Claim, Member, Node, Operation, S
 from pools.services import allocations as services
 from tests.api.tenants import caller
 from tests.factories import Clock, person
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 from tests.reconcile.far_end import Simulation
 from tests.reconcile.invariants import check_sums
 from tests.services import at_once
@@ -15,9 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """Two nodes of four cards, and an object for each member."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="node", nodes=2)
 
 

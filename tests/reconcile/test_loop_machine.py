@@ -35,7 +35,7 @@ from pools.services import binding
 from pools.services import targets as turns
 from pools.services.targets import TurnLost
 from tests.factories import ALICE, Clock
-from tests.reconcile.binding import Lab, check_ledger, has_to_answer
+from tests.reconcile.binding import Lab, check_ledger
 from tests.reconcile.invariants import check_sums
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -208,8 +208,7 @@ class Looping(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-def test_any_order_over_a_platform_that_cannot_be_trusted_comes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    has_to_answer(monkeypatch)
+def test_any_order_over_a_platform_that_cannot_be_trusted_comes_to_its_end() -> None:
     is_search = "OCENTER_MACHINE_EXAMPLES" in os.environ
     run_state_machine_as_test(
         Looping,

@@ -29,7 +29,7 @@ from pools.services import binding, drift, orphans, pools, quota_use, sql
 from pools.services import targets as turns
 from pools.services.targets import TurnLost
 from tests.factories import ALICE, EVERYTHING, Clock
-from tests.reconcile.binding import Lab, check_ledger, has_to_answer
+from tests.reconcile.binding import Lab, check_ledger
 from tests.reconcile.far_end import TOKEN
 from tests.reconcile.test_inventory import assert_sums_agree
 from tests.reconcile.test_removal import until_one_waits
@@ -39,14 +39,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=["node", "pool"])
-def lab(request, tmp_path, monkeypatch):
-    has_to_answer(monkeypatch)
+def lab(request, tmp_path):
     return Lab(tmp_path, Clock(), mode=request.param)
 
 
 @pytest.fixture
-def vms(tmp_path, monkeypatch):
-    has_to_answer(monkeypatch)
+def vms(tmp_path):
     return Lab(tmp_path, Clock(), mode="node")
 
 

@@ -5,14 +5,13 @@ import pytest
 from pools.models import Allocation, Capacity, Claim, LedgerEvent, Member, Node, Operation
 from pools.reconcile import allocations
 from tests.factories import Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def make(tmp_path, monkeypatch):
-    has_to_answer(monkeypatch)
+def make(tmp_path):
     return lambda **fields: Lab(tmp_path, Clock(), **fields)
 
 

@@ -23,22 +23,20 @@ from pools.selectors import shadow
 from pools.selectors.installation import installation_id
 from pools.services import orphans
 from tests.factories import ALICE, EVERYTHING, Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 from tests.reconcile.invariants import written
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=["device", "node", "pool"])
-def lab(request, tmp_path, monkeypatch):
-    has_to_answer(monkeypatch)
+def lab(request, tmp_path):
     return Lab(tmp_path, Clock(), mode=request.param)
 
 
 @pytest.fixture
-def vms(tmp_path, monkeypatch):
+def vms(tmp_path):
     """An object for each member."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="node")
 
 
@@ -302,9 +300,8 @@ class TestAdopting:
 
 
 class TestAUseWithOurMarker:
-    def test_of_a_target_with_several_orders_belongs_to_whoever_is_on_it(self, tmp_path, monkeypatch):
+    def test_of_a_target_with_several_orders_belongs_to_whoever_is_on_it(self, tmp_path):
         """Some platforms cannot tell which of the orders on an object uses a device."""
-        has_to_answer(monkeypatch)
         hosts = Lab(tmp_path, Clock(), mode="device", nodes=1)
         id = hosts.ask(1)
         hosts.advance()

@@ -19,15 +19,14 @@ from pools.models import (
 from pools.reconcile import checks
 from pools.services import allocations, pools, sync_runs
 from tests.factories import ALICE, Clock, granted
-from tests.reconcile.binding import Lab, check_ledger, has_to_answer
+from tests.reconcile.binding import Lab, check_ledger
 from tests.reconcile.far_end import Simulation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(params=["device", "node"])
-def lab(request, tmp_path, monkeypatch):
-    has_to_answer(monkeypatch)
+def lab(request, tmp_path):
     return Lab(tmp_path, Clock(), mode=request.param)
 
 

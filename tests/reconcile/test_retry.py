@@ -6,15 +6,14 @@ from pools.domain.errors import AllocationChanged, AllocationState
 from pools.models import Allocation, AuditEvent, Claim, Operation
 from pools.services import binding
 from tests.factories import ALICE, Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """Two nodes, and an object for each member."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="node", nodes=2)
 
 

@@ -6,14 +6,13 @@ from pools.models import Credential
 from pools.reconcile import checks
 from pools.services import pools
 from tests.factories import ALICE, Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
-    has_to_answer(monkeypatch)
+def lab(tmp_path):
     return Lab(tmp_path, Clock(), mode="node", nodes=2)
 
 

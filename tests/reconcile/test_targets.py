@@ -6,7 +6,7 @@ from pools.models import Allocation, AuditEvent, Capacity, Device, LedgerEvent, 
 from pools.reconcile import allocations, targets
 from pools.selectors import targets as carried
 from tests.factories import Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,15 +17,13 @@ def clock():
 
 
 @pytest.fixture(params=["device", "node"])
-def lab(request, tmp_path, clock, monkeypatch):
-    has_to_answer(monkeypatch)
+def lab(request, tmp_path, clock):
     return Lab(tmp_path, clock, mode=request.param)
 
 
 @pytest.fixture
-def hosts(tmp_path, clock, monkeypatch):
+def hosts(tmp_path, clock):
     """A pool where the object of a node carries the orders of all."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, clock, mode="device", nodes=1)
 
 
@@ -205,3 +203,34 @@ class TestARelease:
         assert lab.state(id) == "released" and lab.there() == {}
         assert ledger(id) == [("reserve", 1000), ("reserve", 0)]
         lab.check()
+
+
+class TestAPlatformThatTakesNoTimeAnyMore:
+    """A simulated pool without latency is asked nothing: what is claimed of it is had at once."""
+
+    @staticmethod
+    def takes(lab, latency_ms):
+        Pool.objects.update(settings={**lab.pool.settings, "latency_ms": latency_ms})
+
+    def test_is_asked_to_give_back_what_it_was_asked_for(self, lab):
+        id = lab.ask(1)
+        lab.advance()
+        self.takes(lab, 0)
+
+        lab.release(id)
+        assert lab.state(id) == "releasing" and lab.orders_there() == [str(id)]
+
+        lab.advance()
+        assert lab.state(id) == "released" and not lab.there()
+        lab.check()
+
+    def test_is_not_asked_for_what_comes_now_nor_later_to_give_that_back(self, lab):
+        self.takes(lab, 0)
+        id = lab.ask(1)
+        assert lab.state(id) == "active"
+
+        self.takes(lab, 1)
+        lab.release(id)
+        lab.advance()
+
+        assert lab.state(id) == "released" and not lab.there() and not Target.objects.exists()

@@ -14,23 +14,21 @@ from pools.services import binding
 from pools.services import targets as turns
 from pools.services.targets import TurnLost
 from tests.factories import ALICE, Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 from tests.services import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(tmp_path):
     """A node whose object carries the orders of all."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="device", nodes=1)
 
 
 @pytest.fixture
-def gangs(tmp_path, monkeypatch):
+def gangs(tmp_path):
     """Two nodes, and an object for each member."""
-    has_to_answer(monkeypatch)
     return Lab(tmp_path, Clock(), mode="node", nodes=2)
 
 
@@ -342,7 +340,7 @@ class TestAPlatformThatCannotBeReached:
     def test_is_not_tried_while_its_breaker_is_open(self, lab):
         lab.ask(1)
         allocations.advance(clock=lab.clock)
-        assert [pool_id for pool_id, _, _ in due.due_pools(lab.clock.now)] == [lab.pool.id]
+        assert [pool_id for pool_id, _ in due.due_pools(lab.clock.now)] == [lab.pool.id]
 
         PoolSync.objects.update(breaker_open_until=lab.clock.now.replace(hour=13))
 

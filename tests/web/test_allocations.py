@@ -12,7 +12,7 @@ from pools.selectors import access
 from pools.services import allocations, credentials
 from tests import factories
 from tests.factories import ALICE, Clock
-from tests.reconcile.binding import Lab, has_to_answer
+from tests.reconcile.binding import Lab
 from tests.services.asking import H100
 from tests.web.reading import read
 
@@ -153,8 +153,7 @@ class TestThatAPageFollowsByItself:
         assert "HX-Refresh" not in first.headers and second.status_code == 304
         assert third.headers["HX-Refresh"] == "true"
 
-    def test_tells_what_is_under_way_and_rests_when_it_is_over(self, console, tmp_path, monkeypatch):
-        has_to_answer(monkeypatch)
+    def test_tells_what_is_under_way_and_rests_when_it_is_over(self, console, tmp_path):
         lab = Lab(tmp_path, Clock(timezone.now()), mode="node")
         id = lab.ask(1)
 
@@ -185,8 +184,7 @@ class TestThatAPageFollowsByItself:
 
 
 class TestTheWork:
-    def test_of_a_platform_is_shown_with_its_calls_and_its_words(self, console, tmp_path, monkeypatch):
-        has_to_answer(monkeypatch)
+    def test_of_a_platform_is_shown_with_its_calls_and_its_words(self, console, tmp_path):
         lab = Lab(tmp_path, Clock(timezone.now()), mode="node")
         id = lab.ask(1)
         lab.store.fail("rejected", call="apply", when="before")
@@ -197,8 +195,7 @@ class TestTheWork:
         assert lab.target().ref in page and ">place " in page
         assert "own words" in page and ">failed<" in page
 
-    def test_that_failed_says_what_is_left_and_is_tried_again(self, console, tmp_path, monkeypatch):
-        has_to_answer(monkeypatch)
+    def test_that_failed_says_what_is_left_and_is_tried_again(self, console, tmp_path):
         lab = Lab(tmp_path, Clock(timezone.now()), mode="node")
         lab.store.fail("rejected", call="apply", when="before")
         id = lab.ask(4, members=2)
@@ -227,8 +224,7 @@ class TestTheWork:
 
 class TestTheAccess:
     @pytest.fixture
-    def lab(self, tmp_path, monkeypatch):
-        has_to_answer(monkeypatch)
+    def lab(self, tmp_path):
         return Lab(tmp_path, Clock(timezone.now()), mode="node")
 
     @pytest.fixture
@@ -304,8 +300,7 @@ class TestGivingBack:
         assert vera.post(f"/allocations/{id}/release/").status_code == 403
         assert Allocation.objects.get().state == "active"
 
-    def test_is_finished_by_an_operators_word_where_somebody_else_stands(self, console, tmp_path, monkeypatch):
-        has_to_answer(monkeypatch)
+    def test_is_finished_by_an_operators_word_where_somebody_else_stands(self, console, tmp_path):
         lab = Lab(tmp_path, Clock())
         ed = logged_in(factories.person("ed"), "acme/vision", "member")
         id = lab.ask(1)
