@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from enum import StrEnum
 from functools import partial
@@ -16,8 +17,10 @@ from uuid import UUID
 
 import structlog
 from celery import current_app
+from django.core.cache import cache
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from pools.domain.queues import DEFAULT_QUEUE, TIME_LIMITS
 from pools.domain.queues import observe_queue as observe_queue
@@ -27,6 +30,8 @@ log = structlog.get_logger(__name__)
 HINT_EXPIRES_SECONDS: Final = 120
 VERIFY_SECONDS: Final = 4 * 3600
 TOGETHER_SECONDS: Final = 0.1
+# A message that nobody began to follow keeps others of its like back for so long: it may be lost.
+WAITING_SECONDS: Final = 5
 
 
 class Task(StrEnum):
@@ -41,6 +46,10 @@ class Task(StrEnum):
     ADVANCE_ALLOCATIONS = "ocenter.advance_allocations"
     APPLY_POOL = "ocenter.apply_pool"
     COMPARE_POOL = "ocenter.compare_pool"
+
+
+# What is hinted at most often. One message that waits is as good as a hundred.
+_ONCE: Final = frozenset({Task.ADVANCE_QUEUE, Task.ADVANCE_ALLOCATIONS, Task.APPLY_POOL})
 
 
 def observe(pool_id: UUID, kind: str) -> None:
@@ -84,11 +93,31 @@ def compare(pool_id: UUID, kind: str) -> None:
     _after_commit(Task.COMPARE_POOL, observe_queue(kind), pool_id=str(pool_id))
 
 
+def begun(task: Task, **ids: str) -> None:
+    """Say that a message is followed from now on: what was committed later needs another one."""
+    with suppress(RedisError):
+        cache.delete(_waiting(task, ids))
+
+
+def _waiting(task: Task, ids: Mapping[str, str]) -> str:
+    return ":".join(("hint", task, *ids.values()))
+
+
+def _is_waiting(task: Task, ids: Mapping[str, str]) -> bool:
+    """Tell whether a message like this one waits already; if not, this one does from now on."""
+    try:
+        return not cache.add(_waiting(task, ids), 1, timeout=WAITING_SECONDS)
+    except RedisError:
+        return False
+
+
 def _after_commit(task: Task, queue: str, **ids: str) -> None:
     transaction.on_commit(partial(_send, task, queue, ids))
 
 
 def _send(task: Task, queue: str, ids: dict[str, str], limits: Mapping[str, int] | None = None) -> None:
+    if task in _ONCE and _is_waiting(task, ids):
+        return
     limits = limits or TIME_LIMITS.get(queue, {})
     try:
         current_app.send_task(

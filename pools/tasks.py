@@ -7,6 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
 
+from pools import dispatch
 from pools.dispatch import Task
 from pools.reconcile import allocations, checks, drift, inventory, lanes, sweep, targets, telemetry
 from pools.reconcile.lanes import Lane
@@ -70,18 +71,21 @@ def verify_logs(**_from_newer_senders: object) -> None:
 @shared_task(name=Task.ADVANCE_QUEUE, acks_late=True)
 def advance_queue(**_from_newer_senders: object) -> None:
     """Claim for those who wait what can be had now."""
+    dispatch.begun(Task.ADVANCE_QUEUE)
     queue.advance(now=clocks.of_database()())
 
 
 @shared_task(name=Task.ADVANCE_ALLOCATIONS, acks_late=True)
 def advance_allocations(**_from_newer_senders: object) -> None:
     """Move allocations on as their platforms answered."""
+    dispatch.begun(Task.ADVANCE_ALLOCATIONS)
     allocations.advance(clock=clocks.of_database())
 
 
 @shared_task(name=Task.APPLY_POOL, acks_late=True)
 def apply_pool(*, pool_id: str, **_from_newer_senders: object) -> None:
     """Let the targets of a pool that are due carry their orders."""
+    dispatch.begun(Task.APPLY_POOL, pool_id=pool_id)
     targets.run(pool_id=UUID(pool_id), clock=clocks.of_database(), should_stop=_stopping.is_set, lane=_slow_pools)
 
 

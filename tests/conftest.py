@@ -51,6 +51,7 @@ def _hints_go_at_once(monkeypatch):
     from pools import dispatch
 
     monkeypatch.setattr(dispatch, "TOGETHER_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "WAITING_SECONDS", 0)
 
 
 def pytest_xdist_setupnodes():

@@ -31,6 +31,5 @@ def advance(*, clock: Callable[[], datetime]) -> None:
             count += some
         if count:
             log.info(name, count=count)
-    for pool_id, kind, count in targets.due_pools(clock()):
-        for _ in range(min(count, APPLIES_AT_ONCE)):
-            dispatch.apply(pool_id, kind)
+    for pool_id, kind in targets.due_pools(clock()):
+        dispatch.apply(pool_id, kind)

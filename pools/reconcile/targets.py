@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
+from itertools import takewhile
 from typing import Final
 from uuid import UUID
 
@@ -27,11 +28,14 @@ from pools.services.targets import Turn, TurnLost
 
 log = structlog.get_logger(__name__)
 
-# A run takes turns for so long, then others come; a platform that has not answered by then is asked again later.
-RUN_SECONDS: Final = 30
+# A run takes turns for so long, then others have the process: pools, and what moves allocations on. A platform that has
+# not answered by CALLS_SECONDS is asked again later.
+RUN_SECONDS: Final = 2
 CALLS_SECONDS: Final = 120
-# What is carried is handed over when nothing else is due, and now and then where always something is.
+# What is carried is handed over when nothing else is due, some before the next look, and one now and then where always
+# something is.
 TURNS_TO_DELIVERY: Final = 4
+DELIVERIES_AT_ONCE: Final = 4
 _LOCK_SEEDS: Final = range(100, 100 + APPLIES_AT_ONCE)
 _NO_ANSWER: Final = "The platform did not answer in time. What came of it is asked first when it is its turn again."
 _BUG: Final = "ocenter itself failed; its log has the details. It is tried again."
@@ -59,14 +63,14 @@ def run(
             turn = targets.take_turn(pool_id=pool_id, installation=installation_id(), now=clock())
             if turn is not None:
                 count += 1
-                if not _take(turn, link, clock, lane):
+                is_reached = _take(turn, link, clock, lane)
+                dispatch.advance_allocations()  # now: a run may go on for long
+                if not is_reached:
                     break
-            if turn is None or count % TURNS_TO_DELIVERY == 0:
-                has_more = deliveries.hand_over(link, clock=clock, lane=lane)
-                if turn is None and not has_more:
-                    break
-    if count:
-        dispatch.advance_allocations()
+            most = DELIVERIES_AT_ONCE if turn is None else int(count % TURNS_TO_DELIVERY == 0)
+            handed = [*takewhile(bool, (deliveries.hand_over(link, clock=clock, lane=lane) for _ in range(most)))]
+            if turn is None and not handed:
+                break
     return count
 
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db import connection
 
 from connectors.contract import Order
 from pools.domain import markers, states
+from pools.selectors import prepared
 
 # Of whole devices and shares the platform is told which, where it keeps to the device that we choose.
 # Hosts may tell one model by several names, so the name is that of the member's own node.
@@ -45,7 +45,7 @@ WHERE m.target_id = %s AND m.order_state = ANY(%s) AND (%s::uuid IS NULL OR m.al
 ORDER BY m.allocation_id, m.index
 """
 _DUE: Final = """
-SELECT p.id, p.kind, count(*) FROM (
+SELECT p.id, p.kind FROM (
     SELECT pool_id, due_at FROM target WHERE due_at <= %(now)s AND (turn_until IS NULL OR turn_until <= %(now)s)
     UNION ALL SELECT pool_id, due_at FROM delivery WHERE due_at <= %(now)s) due
     JOIN pool p ON p.id = due.pool_id LEFT JOIN pool_sync s ON s.pool_id = p.id
@@ -63,7 +63,7 @@ SELECT EXISTS (SELECT FROM allocation WHERE state IN ('claimed', 'binding', 'rel
 
 def is_anything_due(now: datetime) -> bool:
     """Tell whether an allocation is on its way, or a target or a delivery is due. One query, by indexes."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_ANYTHING, {"now": now})
         return bool(cursor.fetchone()[0])
 
@@ -78,12 +78,12 @@ def orders_of(allocation_id: UUID, target_id: UUID, installation: str) -> tuple[
     return _orders(target_id, ("carried",), allocation_id, installation)
 
 
-def due_pools(now: datetime) -> list[tuple[UUID, str, int]]:
-    """Return (pool id, kind, number) of the pools with targets that are due and nobody is at, or deliveries.
+def due_pools(now: datetime) -> list[tuple[UUID, str]]:
+    """Return (pool id, kind) of the pools with targets that are due and nobody is at, or deliveries.
 
     A pool whose breaker is open is left in peace until its next observation is due.
     """
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_DUE, {"now": now, "states": list(states.POOL_STATES_SYNCED)})
         return list(cursor.fetchall())
 
@@ -91,7 +91,7 @@ def due_pools(now: datetime) -> list[tuple[UUID, str, int]]:
 def _orders(
     target_id: UUID, order_states: Collection[str], allocation_id: UUID | None, installation: str
 ) -> tuple[Order, ...]:
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_ORDERS, [target_id, list(order_states), allocation_id, allocation_id])
         return tuple(_order(row, installation) for row in cursor.fetchall())
 

@@ -41,10 +41,10 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
     booked_at: datetime | None
 
 
-def queue(*, priority: int = 0) -> list[Queued]:
-    """Return those who wait with that priority or a higher one, some hundred at most. One query."""
+def queue(*, priority: int = 0, limit: int = MOST) -> list[Queued]:
+    """Return those who wait with that priority or a higher one, the first ones. One query."""
     with prepared.cursor() as cursor:
-        cursor.execute(_QUEUE, [priority, MOST])
+        cursor.execute(_QUEUE, [priority, limit])
         return [_queued(row) for row in cursor.fetchall()]
 
 

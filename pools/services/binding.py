@@ -15,7 +15,7 @@ from pools import dispatch
 from pools.domain import states, targets
 from pools.domain.actors import SYSTEM, Actor
 from pools.domain.errors import AllocationChanged, AllocationMissing, AllocationState, LeaseOver
-from pools.selectors import installation
+from pools.selectors import installation, prepared
 from pools.services import audit, orders, sql, writing
 
 AT_ONCE: Final = 500
@@ -64,7 +64,7 @@ _ON_ITS_WAY: Final = ("claimed", "binding")
 @writing.transaction
 def order(*, now: datetime) -> int:
     """Let what was claimed be ordered of its targets; return how many allocations."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         found = _some(cursor, _CLAIMED)
         if found:
             orders.want(cursor, found, installation.installation_id(), now=now)
@@ -75,7 +75,7 @@ def order(*, now: datetime) -> int:
 @writing.transaction
 def activate(*, now: datetime) -> int:
     """Let those be active whose platforms confirmed every order; return how many."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         found = _some(cursor, _CARRIED)
         if found:
             sql.run(cursor, "allocation_bound", {"ids": found})
@@ -90,7 +90,7 @@ def give_up(*, now: datetime) -> int:
 
     Where it only had no room, the next candidate follows, if there were not too many; people look at the rest.
     """
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_REFUSED, [AT_ONCE])
         found = cursor.fetchall()
         ids = [row[0] for row in found]

@@ -4,7 +4,6 @@ The rows are made and deleted with the outcomes of targets (``target_done.sql``)
 transaction, the platform is asked outside any, and the answer is written only while the delivery is as it was taken.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,7 +17,8 @@ from pools.domain import deliveries as rules
 from pools.domain import states
 from pools.domain import targets as outcomes
 from pools.domain.actors import SYSTEM
-from pools.services import audit, credentials, sql, writing
+from pools.selectors import prepared
+from pools.services import credentials, sql, writing
 
 ASKED_SECONDS: Final = 180
 _json = msgspec.json.Encoder()
@@ -40,7 +40,7 @@ class Wanted:
 def take(*, pool_id: UUID, now: datetime) -> Wanted | None:
     """Take what is due for longest in the pool. None: nothing is due, or others are at it."""
     until = now + timedelta(seconds=ASKED_SECONDS)
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         params = {"pool": pool_id, "now": now, "until": until, "states": list(states.POOL_STATES_SYNCED)}
         sql.run(cursor, "delivery_take", params)
         row = cursor.fetchone()
@@ -67,7 +67,8 @@ def fill(wanted: Wanted, answer: Delivery, *, now: datetime) -> bool:
     """
     expires_at = _instant(answer.expires_at)
     ciphertext, key_id = credentials.encrypt(answer.secrets) if answer.secrets else (b"", "")
-    names = sorted(answer.secrets)
+    names = _text(sorted(answer.secrets))
+    told = {"kind": answer.kind, "expires_at": answer.expires_at}
     params = {
         "id": wanted.id,
         "taken": wanted.until,
@@ -75,28 +76,16 @@ def fill(wanted: Wanted, answer: Delivery, *, now: datetime) -> bool:
         "facts": _text(answer.facts),
         "ciphertext": ciphertext,
         "key": key_id,
-        "names": _text(names),
+        "names": names,
         "expires": expires_at,
         "due": rules.renewed_at(now=now, expires_at=expires_at),
         "now": now,
+        "actor": SYSTEM.name,
+        "told": _text(told),
     }
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         sql.run(cursor, "delivery_fill", params)
-        row = cursor.fetchone()
-    if row is None:
-        return False
-    name, project_id, pool = row
-    after: Mapping[str, Any] = {
-        "kind": answer.kind,
-        "pool": pool,
-        "secret_names": names,
-        "expires_at": answer.expires_at,
-    }
-    audit.record(
-        SYSTEM, "allocation.delivered", "allocation", wanted.allocation_id, name, None, after, now,
-        project_id=project_id,
-    )  # fmt: skip
-    return True
+        return bool(cursor.rowcount)
 
 
 @writing.transaction

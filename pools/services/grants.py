@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
+from pools import dispatch
 from pools.domain.actors import Actor
 from pools.domain.errors import ProjectArchived, ProjectMissing
 from pools.models import Pool, PoolGrant, Project
@@ -58,6 +59,8 @@ def _change(pool: Pool, added: set[UUID], removed: set[UUID], actor: Actor, now:
     PoolGrant.objects.filter(pool=pool, project__in=removed).delete()
     PoolGrant.objects.bulk_create(PoolGrant(pool=pool, project_id=each, created_at=now) for each in added)
     pools.save(pool)
+    if added:
+        dispatch.advance_queue()
     audit.record_all(
         actor,
         [

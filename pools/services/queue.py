@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import connection
 from msgspec.structs import replace
 
+from pools import dispatch
 from pools.domain import choices, quotas
 from pools.domain.chips import Entry
 from pools.domain.request import WHOLE_MILLI, Choice
@@ -25,7 +26,7 @@ def advance(*, now: datetime) -> int:
 
     Two at once are harmless: each allocation is locked by whoever claims for it.
     """
-    found = waiting.queue()[:AT_ONCE]
+    found = waiting.queue(limit=AT_ONCE)
     if not found:
         return 0
     over = _over_quota(found, now)
@@ -43,7 +44,10 @@ def advance(*, now: datetime) -> int:
         ]
     )
     starving.book([replace(each, reason=reason) for each in left if (reason := reasons[each.id])], now=now)
-    return started + sum(isinstance(answer, Made) for answer in answers.values())
+    count = started + sum(isinstance(answer, Made) for answer in answers.values())
+    if count and len(found) == AT_ONCE:
+        dispatch.advance_queue()  # those behind them
+    return count
 
 
 def _answers(queued: Sequence[Queued], now: datetime) -> dict[UUID, Answer]:

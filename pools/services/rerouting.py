@@ -6,11 +6,11 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
-from django.db import connection
 from msgspec.structs import replace
 
 from pools.domain.actors import SYSTEM
 from pools.domain.request import Wanted
+from pools.selectors import prepared
 from pools.services import allocations, binding, claims, writing
 from pools.services.claiming import Asked
 
@@ -43,7 +43,7 @@ WHERE a.state = 'claimed' AND a.pool_id IS NULL ORDER BY a.id LIMIT %s
 @writing.transaction
 def free(*, now: datetime) -> int:
     """Free what the next candidate shall replace once the platforms confirmed that nothing is left; return how many."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_TAKEN_OFF, [binding.NEXT_CANDIDATE, AT_ONCE])
         found = [row[0] for row in cursor.fetchall()]
         if found:
@@ -58,7 +58,7 @@ def claim_elsewhere(*, now: datetime) -> int:
 
     Whoever gets none is shown to people, and holds nothing.
     """
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_HOMELESS, [AT_ONCE])
         asked = [_asked(*row) for row in cursor.fetchall()]
     if not asked:

@@ -16,6 +16,7 @@ from django.db import connection
 from connectors.contract import ConnectorError, Done, Found, Order, Pending, Plan, Target
 from pools.domain import ids, states
 from pools.domain import targets as rules
+from pools.selectors import prepared
 from pools.selectors import targets as carried
 from pools.services import arrays, sql, writing
 
@@ -47,7 +48,7 @@ class Turn:
 def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None:
     """Take the turn of the pool's target that is due for longest. None: nothing is due, or others are at it."""
     token = ids.new_id()
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         sql.run(
             cursor,
             "target_take",
@@ -62,9 +63,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
         row = cursor.fetchone()
         if row is None:
             return None
-        id, kind, ref, generation, mode, is_tenants, is_unknown, failures, node_ref, project = row
-        cursor.execute("SELECT EXISTS (SELECT FROM member WHERE target_id = %s AND order_state = 'wanted')", [id])
-        has_new = cursor.fetchone()[0]
+        id, kind, ref, generation, mode, is_tenants, is_unknown, failures, node_ref, project, has_new = row
     return Turn(
         id=id,
         token=token,
@@ -87,7 +86,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
 @writing.transaction
 def note_sending(turn: Turn, plan: Plan, *, now: datetime) -> None:
     """Write down what is about to be sent, before it is. Raises TurnLost."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         params = {"calls": _text(plan.calls), "until": now + timedelta(seconds=TURN_SECONDS)}
         sql.run(cursor, "target_sent", _params(turn, now) | params)
         if cursor.fetchone()[0] == 0:
@@ -136,7 +135,7 @@ def postpone(pool_id: UUID, failures: int, *, now: datetime) -> None:
 def _finish(name: str, turn: Turn, now: datetime, params: dict[str, Any]) -> None:
     """The first statement is the one that fails when the turn is lost; the others follow only then."""
     everything = _params(turn, now) | params
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         for statement in sql.statements(name):
             cursor.execute(statement, everything)
             if cursor.rowcount == 0 and statement is sql.statements(name)[0]:

@@ -31,6 +31,7 @@ def main(times: int, ahead: timedelta) -> None:
         return now() + ahead
 
     setattr(dispatch, "_send", sent_so_often)  # noqa: B010
+    setattr(dispatch, "_is_waiting", lambda *_: False)  # noqa: B010  # nor does it keep any back
     setattr(timezone, "now", wrong)  # noqa: B010
     worker.work(load())
 

@@ -4,8 +4,11 @@ import os
 import threading
 import time
 from contextvars import ContextVar
+from types import SimpleNamespace
 
 import pytest
+from django.core.cache import cache
+from redis.exceptions import RedisError
 
 from pools import dispatch
 from pools.dispatch import Task
@@ -93,3 +96,54 @@ def test_one_of_a_child_does_not_wait_for_the_timer_of_its_parent(hints, sent):
         os._exit(len(sent))
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+
+
+class TestOneThatWaits:
+    """Of what is hinted at all the time one message lies in the queue until somebody begins to follow it."""
+
+    @pytest.fixture
+    def messages(self, monkeypatch):
+        sent = []
+        sender = SimpleNamespace(send_task=lambda name, **message: sent.append((name, message["kwargs"])))
+        monkeypatch.setattr(dispatch, "current_app", sender)
+        monkeypatch.setattr(dispatch, "WAITING_SECONDS", 60)
+        cache.clear()
+        yield sent
+        cache.clear()
+
+    def test_keeps_others_back_until_it_is_followed(self, messages):
+        for _ in range(3):
+            dispatch._send(Task.ADVANCE_ALLOCATIONS, "default", {})
+        assert len(messages) == 1
+
+        dispatch.begun(Task.ADVANCE_ALLOCATIONS)
+        dispatch._send(Task.ADVANCE_ALLOCATIONS, "default", {})
+        assert len(messages) == 2
+
+    def test_of_a_pool_keeps_none_of_another_back(self, messages):
+        for pool_id in ("a", "b", "a"):
+            dispatch._send(Task.APPLY_POOL, "observe.simulated", {"pool_id": pool_id})
+
+        assert [kwargs["pool_id"] for _, kwargs in messages] == ["a", "b"]
+
+    def test_keeps_none_back_for_long_for_it_may_be_lost(self, messages, monkeypatch):
+        monkeypatch.setattr(dispatch, "WAITING_SECONDS", 1)
+        dispatch._send(Task.ADVANCE_QUEUE, "default", {})
+
+        def again():
+            dispatch._send(Task.ADVANCE_QUEUE, "default", {})
+            return len(messages) == 2
+
+        until(again)
+
+    def test_is_sent_where_nobody_can_tell_what_waits(self, messages, monkeypatch):
+        def gone(*_args, **_kwargs):
+            raise RedisError
+
+        monkeypatch.setattr(dispatch.cache, "add", gone)
+        monkeypatch.setattr(dispatch.cache, "delete", gone)
+        for _ in range(2):
+            dispatch._send(Task.ADVANCE_QUEUE, "default", {})
+        dispatch.begun(Task.ADVANCE_QUEUE)
+
+        assert len(messages) == 2

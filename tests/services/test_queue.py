@@ -4,6 +4,8 @@ from functools import partial
 
 import pytest
 
+from pools import dispatch
+from pools.dispatch import Task
 from pools.domain.errors import NoCapacity, QuotaExceeded
 from pools.domain.request import Choice, PoolSelector
 from pools.models import Allocation, AuditEvent, Quota
@@ -105,6 +107,28 @@ class TestWhoFindsNothing:
         made = Allocation.objects.get(id=second)
         assert (made.state, (made.held_until_at - world.clock.now).total_seconds()) == ("held", 60)
         world.check()
+
+
+class TestALongQueue:
+    def test_is_gone_on_with_at_once_as_long_as_somebody_gets_something(
+        self, world, monkeypatch, django_capture_on_commit_callbacks
+    ):
+        told = []
+        monkeypatch.setattr(dispatch, "_send", lambda task, *_: told.append(task))
+        monkeypatch.setattr(queue, "AT_ONCE", 2)
+        first = world.ask(8).allocation_id
+        waiting = [wait(world, 2) for _ in range(3)]
+        allocations.release(allocation_id=first, actor=ALICE, now=world.clock.now)
+        told.clear()
+
+        with django_capture_on_commit_callbacks(execute=True):
+            assert advance(world) == 2
+        assert told.count(Task.ADVANCE_QUEUE) == 1
+
+        told.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            assert advance(world) == 1
+        assert Task.ADVANCE_QUEUE not in told and states(*waiting) == ["active"] * 3
 
 
 class TestNobodyOvertakes:
