@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # The folder is picked before the servers set a home of their own.
 FOLDER = Path(os.environ.get("OCENTER_HOME") or CHECKOUT / "var").absolute() / "bench"
 PREPARE = "import django; django.setup(); from ocenter.prepare import prepare; prepare(has_demo=False)"
-GROUPS = ("sync", "pages", "audit", "access", "connectors", "start", "place")
+GROUPS = ("sync", "pages", "audit", "access", "connectors", "start", "place", "life")
 
 
 def main(words: list[str]) -> int:

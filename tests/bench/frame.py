@@ -12,6 +12,7 @@ from tests.bench.results import Results
 
 INVENTORY = ("node", "device", "capacity", "capacity_rollup", "inventory_change", "ledger_event", "device_twin")
 FLEET = ("node", "device", "capacity", "capacity_rollup", "device_twin", "pool_sync", "sync_run", "pool", "chip_model")
+ALLOCATIONS = ("allocation", "member", "claim", "operation", "booking", "target", "delivery", "drift", "orphan")
 
 
 @dataclass(slots=True)
@@ -39,9 +40,10 @@ class Frame:
         return Meter(**(roots or {"app": os.getpid()}), postgresql=self.postmaster())
 
     def empty(self) -> None:
-        """Remove every fleet. Raises: psycopg.Error."""
+        """Remove every fleet and all that was had of it. Raises: psycopg.Error."""
+        tables = ", ".join((*FLEET, *ALLOCATIONS, "inventory_change", "ledger_event"))
         with self.connect() as connection:
-            connection.execute(f"TRUNCATE {', '.join(FLEET)}, inventory_change, ledger_event CASCADE")
+            connection.execute(f"TRUNCATE {tables} CASCADE")
 
     def settle(self) -> None:
         """Have the server do now what it would otherwise do in the middle of a slice. Raises: psycopg.Error."""

@@ -76,12 +76,18 @@ def fill(frame: Frame, fleet: Fleet) -> World:
     frame.empty()
     slugs = tuple(entry.slug for entry in models.current().entries)[: fleet.models]
     with frame.connect() as raw:
-        for statement in _REMOVED:
-            raw.execute(statement)
         load(raw, fleet, timezone.now())
         for number, slug in enumerate(slugs):
             name = f"bench-{fleet.seed}-{number:02d}"
             raw.execute("UPDATE chip_model SET slug = %s WHERE slug = %s", [slug, name])
+    return admitted(frame, slugs)
+
+
+def admitted(frame: Frame, slugs: tuple[str, ...]) -> World:
+    """Make the tenants anew, who may use all of the fleet and ask for these models. Raises: psycopg.Error."""
+    with frame.connect() as raw:
+        for statement in _REMOVED:
+            raw.execute(statement)
     world = World(tuple(_teams()), slugs)
     admit()
     connection.close()
