@@ -113,7 +113,7 @@ _LIVE = (
 
 
 def carry_all(frame: Frame) -> None:
-    """Let everything that was claimed be had, as if platforms had carried it long ago, and were looked at just now. Raises: psycopg.Error."""
+    """Let all that was claimed be had long since, of platforms that were just looked at. Raises: psycopg.Error."""
     with frame.connect() as raw:
         for statement in _LIVE:
             raw.execute(statement)
