@@ -7,6 +7,7 @@ from rest_framework.response import Response
 from pools.api import auth, base, parsing, schema
 from pools.domain.errors import DeviceMissing
 from pools.selectors import changes, devices, telemetry
+from pools.services import twins
 
 
 class Devices(base.View):
@@ -60,3 +61,23 @@ class DeviceUsage(base.View):
         params, cursor, limit = parsing.listing(request)
         devices.one(device_id, timezone.now(), auth.access(request))
         return base.listing(request, telemetry.usage(device_id=device_id, params=params, cursor=cursor, limit=limit))
+
+
+class GiveOut(base.View):
+    """Which of the pools that show a card gives it out."""
+
+    rights = {"POST": ("device", "operate")}
+    missing = DeviceMissing
+
+    @schema.operation(
+        "devices.give_out",
+        "Let the pool of this device give out a card that other pools show too",
+        body=parsing.Nothing,
+        answer=devices.DeviceRow,
+        refusals=(400, 404, 409, 413, 415, 422),
+    )
+    def post(self, request: Request, device: str) -> Response:
+        found = devices.one(base.identified(device, DeviceMissing), timezone.now(), auth.access(request))
+        parsing.body(parsing.Nothing, request)
+        twins.give_out(device_id=found.id, actor=auth.actor(request), now=timezone.now())
+        return Response(devices.one(found.id, timezone.now(), auth.access(request)))

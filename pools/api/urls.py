@@ -80,6 +80,7 @@ urlpatterns = [
     path("devices/<str:device>", devices.Device.as_view()),
     path("devices/<str:device>/changes", devices.DeviceChanges.as_view()),
     path("devices/<str:device>/usage", devices.DeviceUsage.as_view()),
+    path("devices/<str:device>/give-out", devices.GiveOut.as_view()),
     path("models", models.Models.as_view()),
     path("models/<str:model>", models.Model.as_view()),
     path("allocations", allocations.Allocations.as_view()),

@@ -8,6 +8,7 @@ DEVICE_STATES: Final = (
     "missing",
     "faulty",
     "in_use",
+    "elsewhere",
     "partial",
     "shadow",
     "unknown",
@@ -27,9 +28,11 @@ def state(
     taken_milli: int,
     shadow_milli: int,
     is_node_available: bool,
+    is_elsewhere: bool = False,
 ) -> str:
     """Return the state of a device. ``taken_milli`` is claimed + held.
 
+    ``elsewhere``: another pool shows the same card and gives it out, so it counts for nothing here.
     ``partial``: a part is taken, or the card is cut and its pieces are counted on their own (total 0).
     ``shadow``: used, at least in part, by somebody ocenter gave nothing to. ``unknown``: nobody can say how it is.
     ``unavailable``: its node takes no new work. ``free`` is exactly what capacity counts as free as a whole; of the
@@ -43,6 +46,8 @@ def state(
         return "faulty"
     if 0 < total_milli <= taken_milli:
         return "in_use"
+    if is_elsewhere:
+        return "elsewhere"
     if taken_milli > 0 or total_milli == 0:
         return "partial"
     if shadow_milli > 0:

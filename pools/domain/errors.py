@@ -388,6 +388,20 @@ class DeviceMissing(Missing):
     msgid = gettext_noop("There is no such device.")
 
 
+class DeviceNoTwin(Conflict):
+    """Only one pool shows the card, so that one gives it out."""
+
+    code = "device.no_twin"
+    msgid = gettext_noop("No other pool shows this card.")
+
+
+class DevicePromised(Conflict):
+    """The pool that gives the card out has a claim, a hold, a booking or a marker on it."""
+
+    code = "device.promised"
+    msgid = gettext_noop('The pool "%(pool)s" has given this card out or promised it; release or move that first.')
+
+
 class ModelMissing(Missing):
     """No chip model of this name or id."""
 

@@ -12,17 +12,17 @@ PROJECT_ROLES: Final = ("owner", "manager", "member", "viewer")
 ROLES: Final = PLATFORM_ROLES + PROJECT_ROLES
 
 # Letters as in VERBS. `pool` of a project role reaches only pools granted to the project, and of those only what a
-# tenant may know. `operate` is: of a pool check, sync, pause and the like; of a run approve and reject; of drift and
-# orphans to decide what becomes of them; of a project suspend and resume, which (as create and remove) is asked of the
-# project above; so is edit of a quota. Of an allocation create is to ask for one, edit to confirm, extend or resize it,
-# remove to give it back, operate to let others make room for it.
+# tenant may know. `operate` is: of a pool check, sync, pause and the like; of a run approve and reject; of a device to
+# say which pool gives it out; of drift and orphans to decide what becomes of them; of a project suspend and resume,
+# which (as create and remove) is asked of the project above; so is edit of a quota. Of an allocation create is to ask
+# for one, edit to confirm, extend or resize it, remove to give it back, operate to let others make room for it.
 _TABLE: Final = """
 noun             admin  operator  auditor  finance  owner  manager  member  viewer
 pool             rcedo  rcedo     r        r        r      r        r       r
 kind             r      r         r        .        .      .        .       .
 model            r      r         r        r        r      r        r       r
 node             r      r         r        .        .      .        .       .
-device           r      r         r        .        .      .        .       .
+device           ro     ro        r        .        .      .        .       .
 sync_run         ro     ro        r        .        .      .        .       .
 grant            re     re        r        r        .      .        .       .
 project          rcedo  r         r        r        rcedo  rce      r       r

@@ -49,6 +49,7 @@ class Device(models.Model):
     numa_node = models.IntegerField(null=True)
     uses = models.JSONField(default=list)
     attributes = models.JSONField(default=dict)
+    is_elsewhere = models.BooleanField(default=False, db_default=False)  # another pool gives it out, see services.twins
     capacity = models.ForeignKey(
         "Capacity", on_delete=models.PROTECT, null=True, related_name="+", db_constraint=False, db_index=False
     )
@@ -100,13 +101,14 @@ class Device(models.Model):
                     ("faulty", Q(health="faulty", retired_at=None)),
                     ("unknown", Q(health="unknown", retired_at=None)),
                     ("cut", Q(total_milli=0, retired_at=None)),
+                    ("elsewhere", Q(is_elsewhere=True, retired_at=None)),
                 )
             ),
         ]
 
 
 class DeviceTwin(models.Model):
-    """The same hardware seen in two pools: shown to an operator, who says which pool gives it out.
+    """The same hardware seen in two pools, of which one gives it out: an operator may say that it is the other.
 
     ``device`` has the smaller id of the two, so a pair has one row.
     """

@@ -25,6 +25,7 @@ def conclude(merge: Merge, watch: Watch, last: Last, *, is_full: bool, clock: Ca
             overrules_held = _lose(merge, watch, run, sync, is_full=is_full, clock=clock)
             if not (turn.is_watch or turn.is_dry_run):
                 merge.attribute(now=clock())
+                merge.settle_twins(now=clock())
                 merge.tell_faults(now=clock())
             sync |= {"observed_at": now, "cursor": last.cursor, "complete_runs": F("complete_runs") + 1}
         else:

@@ -64,6 +64,7 @@ _STATE: Final = f"""CASE
     WHEN d.missing_since IS NOT NULL OR n.missing_since IS NOT NULL THEN 'missing'
     WHEN d.health = 'faulty' THEN 'faulty'
     WHEN d.total_milli > 0 AND {_GIVEN} >= d.total_milli THEN 'in_use'
+    WHEN d.is_elsewhere THEN 'elsewhere'
     WHEN d.total_milli = 0 OR {_GIVEN} > 0 THEN 'partial'
     WHEN d.shadow_milli > 0 THEN 'shadow'
     WHEN d.health = 'unknown' THEN 'unknown'
@@ -86,6 +87,7 @@ _OF_STATE: Final[Mapping[str, tuple[_Walk, ...]]] = {
     ),
     "faulty": (_OF_HEALTH["faulty"],),
     "in_use": (_Walk(table="node", along=_LIVE, sums=_SOME_GIVEN),),
+    "elsewhere": (_Walk(table="device", along=f"is_elsewhere AND {_LIVE}"),),
     "partial": (
         _Walk(table="node", along=_LIVE, sums=f"{_SOME_GIVEN} AND {_SOME_LEFT}"),
         _Walk(table="device", along=f"total_milli = 0 AND {_LIVE}"),

@@ -43,9 +43,10 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     """An accelerator. ``claimed_milli`` and ``held_milli`` are what ocenter gave out of it, 1000 being all of it.
 
     ``uses`` says who uses it in the platform's words. At pool grain nothing is promised of single devices, so nothing
-    is claimed of them either. ``state`` is the first that holds of retired, missing, faulty, in_use, partial, shadow,
-    unknown, unavailable, free. ``memory_mib`` is what the platform tells, else what the catalogue knows of the model or
-    the profile, else null. ``observed_at`` is when it was surely last there.
+    is claimed of them either. ``state`` is the first that holds of retired, missing, faulty, in_use, elsewhere,
+    partial, shadow, unknown, unavailable, free; ``elsewhere`` is a card that another pool shows too and gives out, so
+    that it counts for nothing here. ``memory_mib`` is what the platform tells, else what the catalogue knows of the
+    model or the profile, else null. ``observed_at`` is when it was surely last there.
     """
 
     id: UUID
@@ -184,6 +185,7 @@ def _columns(query: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
         node_name=F("node__name"),
         node_missing_since=F("node__missing_since"),
         is_node_available=F("node__is_available"),
+        is_given_elsewhere=F("is_elsewhere"),
         model_slug=F("model__slug"),
         model_name=F("model__name"),
         model_vendor=F("model__vendor"),
@@ -221,6 +223,7 @@ def _row(row: dict[str, Any], now: datetime) -> DeviceRow:
         taken_milli=row["claimed_milli"] + row["held_milli"],
         shadow_milli=row["shadow_milli"],
         is_node_available=row.pop("is_node_available"),
+        is_elsewhere=row.pop("is_given_elsewhere"),
     )
     vendor, text = row.pop("vendor"), row.pop("model_text")
     return DeviceRow(

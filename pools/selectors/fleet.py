@@ -17,8 +17,9 @@ SHOWN_WARNINGS: Final = 8
 MAP_DEVICES_MAX: Final = 4_000
 TIMELINE_HOURS: Final = 6
 TIMELINE_BUCKETS: Final = 72
-# One letter a device, the first that holds: faulty, not available, counted in pieces, claimed, held, shadow, free.
-CELL_LETTERS: Final = "xupchsf"
+# One letter a device, the first that holds: faulty, not available, counted in pieces, claimed, held, given out by
+# another pool, shadow, free.
+CELL_LETTERS: Final = "xupchesf"
 
 _SUMS: Final = ("devices", "total_milli", "claimed_milli", "held_milli", "shadow_milli", "faulty_milli", "free_milli")
 
@@ -97,8 +98,7 @@ ORDER BY s.held_run_id IS NULL, s.observed_at NULLS FIRST, p.name LIMIT %(warnin
 
 _OTHER_COUNTS = """
 SELECT (SELECT count(*) FROM chip_model WHERE NOT is_catalogued) AS unknown_models,
-       (SELECT count(*) FROM device_twin t JOIN device a ON a.id = t.device_id JOIN device b ON b.id = t.other_id
-        WHERE a.retired_at IS NULL AND b.retired_at IS NULL) AS twins,
+       (SELECT count(*) FROM live_twin WHERE device_id < other_id) AS twins,
        (SELECT count(*) FROM pool WHERE state = 'registering') AS drafts
 """
 
@@ -108,6 +108,7 @@ _CELL = """CASE
     WHEN d.total_milli = 0 THEN 'p'
     WHEN coalesce(c.pos_claimed_milli[d.position], 0) > 0 THEN 'c'
     WHEN coalesce(c.pos_held_milli[d.position], 0) > 0 THEN 'h'
+    WHEN d.is_elsewhere THEN 'e'
     WHEN d.shadow_milli > 0 THEN 's' ELSE 'f' END"""
 _CELL_ORDER = "n.name, n.id, d.index NULLS LAST, d.ref, d.id"
 
@@ -196,28 +197,3 @@ def _read(sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         cursor.execute(sql, params)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-SHOWN_TWINS: Final = 200
-_TWINS = """
-SELECT t.found_at, a.id AS one_id, an.name AS one_node, ap.name AS one_pool, b.id AS other_id, bn.name AS other_node,
-       bp.name AS other_pool, coalesce(m.name, a.model_text) AS model, a.vendor,
-       coalesce(a.uuid, '') AS uuid, coalesce(a.serial, b.serial, '') AS serial
-FROM device_twin t JOIN device a ON a.id = t.device_id JOIN device b ON b.id = t.other_id
-JOIN node an ON an.id = a.node_id JOIN node bn ON bn.id = b.node_id
-JOIN pool ap ON ap.id = a.pool_id JOIN pool bp ON bp.id = b.pool_id LEFT JOIN chip_model m ON m.id = a.model_id
-WHERE a.retired_at IS NULL AND b.retired_at IS NULL
-"""
-
-
-def twins() -> list[dict[str, Any]]:
-    """Return pairs of devices that are one piece of hardware in two pools, newest first; SHOWN_TWINS + 1 at most.
-
-    Shape: {found_at, model, vendor, uuid, serial, one_id, one_node, one_pool, other_id, other_node, other_pool}.
-    """
-    return _read(f"{_TWINS} ORDER BY t.id DESC LIMIT %(limit)s", {"limit": SHOWN_TWINS + 1})
-
-
-def twins_of(device_id: UUID) -> list[dict[str, Any]]:
-    """Return the pairs that a device belongs to; see ``twins``."""
-    return _read(f"{_TWINS} AND %(device)s IN (t.device_id, t.other_id)", {"device": device_id})

@@ -19,7 +19,7 @@ from pools.domain import observation, states
 from pools.domain.actors import SYSTEM
 from pools.domain.observation import Recorded, Sight, Unseen
 from pools.models import CapacityRollup, InventoryChange, Node
-from pools.services import attribution, facts, orphans, sql, turns
+from pools.services import attribution, capacity, facts, orphans, sql, turns, twins
 from pools.services.models import Resolver
 from pools.services.turns import Turn
 
@@ -81,7 +81,9 @@ class Merge:
             _copy(cursor, "incoming_node", facts.NODE_COLUMNS, rows.nodes)
             _copy(cursor, "incoming_device", facts.DEVICE_COLUMNS, rows.devices)
             _copy(cursor, "incoming_counter", facts.COUNTER_COLUMNS, rows.counters)
-            self._merge(cursor, self._params(now), has_known_nodes=any(not row[1] for row in rows.nodes))
+            is_told = self._merge(cursor, self._params(now), has_known_nodes=any(not row[1] for row in rows.nodes))
+        if is_told:
+            self.settle_twins(now=now)
 
     def settle(self, unseen: Unseen, *, clock: Callable[[], datetime]) -> None:
         """Mark as missing what a complete observation did not show, and retire what is missing for long.
@@ -106,8 +108,15 @@ class Merge:
             found = attribution.recorded_markers(cursor, self.turn.pool_id)
             own = attribution.explained(cursor, self.turn.pool_id, found)
             if attribution.renew(cursor, self.turn.pool_id, own, is_pool_grain=self.turn.is_pool_grain):
-                _refresh_capacity(cursor, self._params(now))
+                capacity.refresh(cursor, self._params(now))
             orphans.renew(cursor, self.turn.pool_id, found, own, now=now)
+
+    def settle_twins(self, *, now: datetime) -> None:
+        """Let each card that other pools show too count in one pool, and in this one where it is the only one left."""
+        while not self.turn.is_dry_run and twins.is_unsettled(self.turn.pool_id):
+            with self._transaction(now) as cursor:
+                if not twins.settle(cursor, self.turn.pool_id):
+                    break
 
     def tell_faults(self, *, now: datetime) -> None:
         """Tell allocations of their hardware, in a transaction of its own: capacity is locked after them."""
@@ -135,16 +144,22 @@ class Merge:
                 [now, self.turn.run_id, list(node_ids)],
             )
 
-    def _merge(self, cursor: CursorWrapper, params: dict[str, Any], *, has_known_nodes: bool) -> None:
-        """Write what is in the temporary tables. A first observation, where nothing is known, does the least."""
+    def _merge(self, cursor: CursorWrapper, params: dict[str, Any], *, has_known_nodes: bool) -> bool:
+        """Write what is in the temporary tables. A first observation, where nothing is known, does the least.
+
+        Returns whether a known device told more of who it is, and so may be one that another pool counts.
+        """
         sql.run(cursor, "merge_match", params)
-        created, known = self._count(cursor)
+        created, known, is_told = self._count(cursor)
+        if created or is_told:
+            twins.lock(cursor)
         if has_known_nodes or known or self.turn.is_pool_grain:
             sql.run(cursor, "lock_capacity", params)
         if has_known_nodes:
             sql.run(cursor, "merge_known_nodes", params)
         sql.run(cursor, "merge_new_nodes", params)
-        sql.run(cursor, "merge_twins", params)
+        if created or is_told:
+            sql.run(cursor, "merge_twins", params)
         if known:
             sql.run(cursor, "merge_known_devices", params)
         if created:
@@ -153,7 +168,8 @@ class Merge:
             sql.run(cursor, "merge_devices_of_known_nodes", params)
             self._note_unseen(cursor, cursor.fetchall())
         sql.run(cursor, "merge_counters", params)
-        _refresh_capacity(cursor, params)
+        capacity.refresh(cursor, params)
+        return is_told
 
     def _note_unseen(self, cursor: CursorWrapper, rows: Sequence[tuple[UUID, UUID, int]]) -> None:
         """Note devices that were not among the facts of their node, given with the node's id and fingerprint.
@@ -199,7 +215,7 @@ class Merge:
         sql.run(cursor, "settle", params)
         for object_kind, key, count in cursor.fetchall():
             (self.counts.nodes if object_kind == "node" else self.counts.devices)[key] += count
-        _refresh_capacity(cursor, params)
+        capacity.refresh(cursor, params)
 
     @contextmanager
     def _transaction(self, now: datetime) -> Iterator[CursorWrapper]:
@@ -226,8 +242,11 @@ class Merge:
         columns = ("object_kind", "object_name", "action", "before", "after")
         self.preview.extend(dict(change) for change in changes.values(*columns)[: max(room, 0)])
 
-    def _count(self, cursor: CursorWrapper) -> tuple[int, int]:
-        """Count created and changed objects before they are written; return how many devices are new, and known."""
+    def _count(self, cursor: CursorWrapper) -> tuple[int, int, bool]:
+        """Count created and changed objects before they are written; return how many devices are new, and known.
+
+        And whether any that is known came back, or tells more of who it is.
+        """
         cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM incoming_node")
         created, changed = cursor.fetchone()
         self.counts.nodes["created"] += created
@@ -235,14 +254,15 @@ class Merge:
         cursor.execute("SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM incoming_device")
         created, known = cursor.fetchone()
         self.counts.devices["created"] += created
+        is_told = False
         if known:
             sql.run(cursor, "compare_known_devices")
-            changed, unchanged, moved = cursor.fetchone()
+            changed, unchanged, moved, is_told = cursor.fetchone()
             self.counts.devices["changed"] += changed
             self.counts.devices["unchanged"] += unchanged
             # Seen here, so not missing on the node where they were.
             self.sight.moved_devices.update(moved or ())
-        return created, known
+        return created, known, is_told
 
     def _params(self, now: datetime) -> dict[str, Any]:
         return {
@@ -251,20 +271,6 @@ class Merge:
             "now": now,
             "is_advisory": self.turn.is_pool_grain,
         }
-
-
-def _refresh_capacity(cursor: CursorWrapper, params: dict[str, Any]) -> None:
-    """Bring the capacity rows of the nodes in refresh_node up to date with their devices.
-
-    At pool grain claims take from the pool's own counters, which are the sums of its nodes' rows.
-    """
-    sql.run(cursor, "refresh_new_cards", params)
-    cursor.execute("SELECT bool_or(NOT is_new) FROM refresh_node")
-    if cursor.fetchone()[0]:
-        sql.run(cursor, "refresh_known_cards", params)
-    sql.run(cursor, "refresh_hosts", params)
-    if params["is_advisory"]:
-        sql.run(cursor, "sum_up_pool", params)
 
 
 def _copy(cursor: CursorWrapper, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -12,8 +12,10 @@ WHERE d.id = i.id AND NOT i.is_new
             i.memory_mib, i.total_milli, i.shadow_milli, i.shadow_mib, i.own_milli, i.own_mib, i.health, i.health_reason,
             i.link_group, i.numa_node, i.uses, i.attributes, coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial)));
 
--- How many differ, how many do not, and which move to another node.
-SELECT count(*) FILTER (WHERE differs), count(*) FILTER (WHERE NOT differs),
-    (SELECT array_agg(i.id) FROM incoming_device i JOIN device d ON d.id = i.id
-     WHERE i.differs AND d.node_id <> i.node_id)
-FROM incoming_device WHERE NOT is_new;
+-- How many differ, how many do not, which move to another node, and whether any may have a twin now (merge_twins).
+SELECT count(*) FILTER (WHERE i.differs), count(*) FILTER (WHERE NOT i.differs), found.moved, found.is_told
+FROM incoming_device i CROSS JOIN (
+    SELECT array_agg(i.id) FILTER (WHERE d.node_id <> i.node_id) AS moved, coalesce(bool_or(d.retired_at IS NOT NULL
+        OR (coalesce(i.uuid, d.uuid), coalesce(i.serial, d.serial)) IS DISTINCT FROM (d.uuid, d.serial)), false) AS is_told
+    FROM incoming_device i JOIN device d ON d.id = i.id WHERE i.differs) found
+WHERE NOT i.is_new GROUP BY found.moved, found.is_told;

@@ -9,7 +9,7 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_device (
     model_text text, profile text, uuid text, serial text, pci_id text, pci_address text, memory_mib integer,
     total_milli integer, shadow_milli integer, shadow_mib integer, own_milli integer, own_mib integer, health text,
     health_reason text, link_group text, numa_node integer, uses jsonb, attributes jsonb, is_new boolean NOT NULL DEFAULT true,
-    differs boolean NOT NULL DEFAULT false
+    differs boolean NOT NULL DEFAULT false, is_elsewhere boolean NOT NULL DEFAULT false
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS incoming_counter (
     id uuid, node_id uuid, resource text, model_id uuid, profile text, unit_milli integer, units integer,

@@ -30,6 +30,7 @@ UPDATE device d SET node_id = i.node_id, ref = i.ref, index = i.index, vendor = 
     total_milli = i.total_milli, shadow_milli = i.shadow_milli, shadow_mib = i.shadow_mib, own_milli = i.own_milli,
     own_mib = i.own_mib, health = i.health, health_reason = i.health_reason, link_group = i.link_group, numa_node = i.numa_node, uses = i.uses,
     attributes = i.attributes, missing_since = NULL, misses = 0, retired_at = NULL, changed_at = %(now)s,
+    is_elsewhere = CASE WHEN d.retired_at IS NULL THEN d.is_elsewhere ELSE i.is_elsewhere END,
     capacity_id = CASE WHEN kept THEN d.capacity_id END, position = CASE WHEN kept THEN d.position END
 FROM (SELECT i.*, d.node_id = i.node_id AND d.model_id IS NOT DISTINCT FROM i.model_id AND d.retired_at IS NULL
              AND d.profile IS NOT DISTINCT FROM i.profile AND d.capacity_id IS NOT NULL AS kept

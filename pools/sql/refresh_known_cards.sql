@@ -1,6 +1,7 @@
 -- Makes the cards rows of the nodes in refresh_node equal to what is recorded of their devices. A device that is gone
 -- leaves zeros at its position, a new one goes behind the last. What claims own is not touched; of advisory rows, from
--- which no claim takes, it is the use that claims explain.
+-- which no claim takes, it is the use that claims explain. A card that another pool gives out has its position and counts
+-- for nothing.
 -- OFFSET 0, here and elsewhere: an index scan for each node, see merge_match.
 UPDATE capacity c SET units = r.units, is_advisory = %(is_advisory)s, device_ids = r.device_ids,
     pos_total_milli = r.total_milli, pos_total_mib = r.total_mib, pos_shadow_milli = r.shadow_milli,
@@ -32,9 +33,10 @@ FROM (
             array_agg(coalesce(d.link_group, '') ORDER BY place) AS link_groups,
             coalesce(max(d.resource), known.resource) AS resource
         FROM (
-            SELECT id, position, link_group, total_milli, shadow_milli, shadow_mib::bigint AS shadow_mib,
+            SELECT id, position, link_group, shadow_milli,
+                CASE WHEN is_elsewhere THEN 0 ELSE total_milli END AS total_milli, shadow_mib::bigint AS shadow_mib,
                 attributes ->> 'resource' AS resource, own_milli, own_mib::bigint AS own_mib,
-                (CASE WHEN total_milli > 0 THEN memory_mib ELSE 0 END)::bigint AS total_mib,
+                (CASE WHEN total_milli > 0 AND NOT is_elsewhere THEN memory_mib ELSE 0 END)::bigint AS total_mib,
                 CASE WHEN health = 'ok' AND missing_since IS NULL AND n.is_available AND n.missing_since IS NULL
                      THEN 0 ELSE 1 END AS out
             FROM device WHERE node_id = r.id AND capacity_id = known.id AND retired_at IS NULL OFFSET 0) d

@@ -1,8 +1,10 @@
 -- Cards rows that are not there yet, for the nodes in refresh_node, from what is recorded of their devices.
--- Out of service (unwell, missing, node not available) is faulty: in the total, but for nobody.
+-- Out of service (unwell, missing, node not available) is faulty: in the total, but for nobody. What another pool gives
+-- out is in no total.
 WITH live AS MATERIALIZED (
-    SELECT d.capacity_id, d.position, d.id, d.node_id, d.model_id, d.profile, d.total_milli,
-           (CASE WHEN d.total_milli > 0 THEN d.memory_mib ELSE 0 END)::bigint AS total_mib, d.shadow_milli,
+    SELECT d.capacity_id, d.position, d.id, d.node_id, d.model_id, d.profile,
+           CASE WHEN d.is_elsewhere THEN 0 ELSE d.total_milli END AS total_milli,
+           (CASE WHEN d.total_milli > 0 AND NOT d.is_elsewhere THEN d.memory_mib ELSE 0 END)::bigint AS total_mib, d.shadow_milli,
            d.shadow_mib::bigint AS shadow_mib, d.attributes ->> 'resource' AS resource, CASE WHEN %(is_advisory)s THEN d.own_milli ELSE 0 END AS own_milli,
            CASE WHEN %(is_advisory)s THEN d.own_mib ELSE 0 END::bigint AS own_mib,
            coalesce(d.link_group, '') AS link_group,

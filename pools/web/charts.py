@@ -14,7 +14,9 @@ from django.utils.safestring import SafeString
 COLUMNS: Final = 48
 STEP: Final = 10  # units of the drawing a cell and its gap take
 MAP_CELLS: Final = 1_600  # of all pools together, where a cell stands for many devices
-LETTERS: Final = "chsfxup"  # claimed, held, shadow, free, faulty, not available, counted in pieces
+LETTERS: Final = (
+    "chsfxupe"  # claimed, held, shadow, free, faulty, not available, counted in pieces, given out elsewhere
+)
 _RUN: Final = re.compile(r"(.)\1*")
 BAR_STATES: Final = ("claimed", "held", "shadow", "faulty", "free")
 
@@ -27,6 +29,7 @@ _LAYERS: Final[Mapping[str, tuple[tuple[str, float, float], ...]]] = {
     "x": (("s-faulty box", 0, 2), ("mark bar-mark", 1.5, 5)),
     "u": (("s-unknown box", 0, 2), ("mark hole", 1.5, 5)),
     "p": (("edge box", 0, 2), ("s-free inner", 0.75, 3.5), ("edge bar-mark", 1.5, 5)),
+    "e": (("edge box", 0, 2),),
 }
 
 

@@ -2,12 +2,19 @@
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
 
 from pools.domain.errors import DeviceMissing
-from pools.selectors import changes, devices, fleet
-from pools.web import device_view, differences, listing, pages
+from pools.selectors import changes, devices
+from pools.selectors import twins as shared
+from pools.services import twins as giving
+from pools.web import device_view, differences, forms, listing, pages
+from pools.web.forms import Form
 
 _CHANGES = 20
 
@@ -39,7 +46,7 @@ def device(request: HttpRequest, device_id: UUID) -> HttpResponse:
     context = {
         "device": found,
         "attributes": sorted(found["attributes"].items()),
-        "twins": fleet.twins_of(device_id),
+        "twins": shared.of_device(device_id),
         "changes": [differences.presented(row) for row in happened.rows],
     }
     return pages.page(request, "devices/device.html", context, here="devices")
@@ -48,7 +55,42 @@ def device(request: HttpRequest, device_id: UUID) -> HttpResponse:
 @require_safe
 @pages.on_platform("device")
 def twins(request: HttpRequest) -> HttpResponse:
-    """Hardware that two pools show: counted twice until an operator says which pool gives it out."""
-    pairs = fleet.twins()
-    context = {"pairs": pairs[: fleet.SHOWN_TWINS], "has_more": len(pairs) > fleet.SHOWN_TWINS}
+    """Hardware that two pools show, and which of them gives it out."""
+    pairs = shared.pairs()
+    context = {
+        "pairs": pairs[: shared.SHOWN],
+        "has_more": len(pairs) > shared.SHOWN,
+        "may_move": pages.access(request).everywhere("device", "operate"),
+    }
     return pages.page(request, "devices/twins.html", context, here="twins")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@pages.on_platform("device", "operate")
+def give_out(request: HttpRequest, device_id: UUID) -> HttpResponse:
+    """Let the pool of this device give the card out instead of the other one."""
+    try:
+        found = devices.one(device_id, pages.now(), pages.access(request))
+    except DeviceMissing:
+        raise Http404 from None
+    words = {"card": f"{found.model_name} {found.node_name} {found.ref}", "pool": found.pool_name}
+    form = Form(
+        heading=_("Let %(pool)s give out %(card)s") % words,
+        submit=_("Give it out there"),
+        back=reverse("twins"),
+        back_label=_("Seen twice"),
+        here="twins",
+        consequences=(
+            _("%(pool)s counts this card and gives it out from now on. In the other pool it counts for nothing.")
+            % words,
+            _("Refused while the other pool has given it out, held or booked it, or shows ocenter's marker on it."),
+            _("Nothing changes on the platforms. Whoever uses the card there without ocenter goes on to."),
+        ),
+    )
+    outcome = forms.NOT_SENT
+    if request.method == "POST":
+        outcome = forms.tried(lambda: giving.give_out(device_id=device_id, actor=pages.actor(request), now=pages.now()))
+    if not outcome.is_done:
+        return forms.answer(request, form, {}, outcome)
+    messages.success(request, _("%(pool)s gives out %(card)s now.") % words)
+    return redirect("twins")

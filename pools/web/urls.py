@@ -49,6 +49,7 @@ urlpatterns = [
     path("nodes/<uuid:node_id>/", nodes.node, name="node"),
     path("devices/", devices.index, name="devices"),
     path("devices/<uuid:device_id>/", devices.device, name="device"),
+    path("devices/<uuid:device_id>/give-out/", devices.give_out, name="give-out"),
     path("seen-twice/", devices.twins, name="twins"),
     path("sync-runs/", sync_runs.index, name="sync-runs"),
     path("sync-runs/<uuid:run_id>/", sync_runs.run, name="sync-run"),

@@ -54,6 +54,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = (
             "missing": (_("missing"), "bad"),
             "faulty": (_("faulty"), "bad"),
             "in_use": (_("claimed"), "info"),
+            "elsewhere": (_("given out by another pool"), ""),
             "partial": (_("in parts"), "info"),
             "shadow": (_("shadow use"), "warn"),
             "unavailable": (_("node unavailable"), "warn"),
@@ -102,6 +103,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = (
             "x": (_("faulty"), "faulty"),
             "u": (_("not available"), "unknown"),
             "p": (_("counted in pieces"), "pieces"),
+            "e": (_("given out by another pool"), "elsewhere"),
         },
         "count": {
             "seen": (_("seen"), ""),

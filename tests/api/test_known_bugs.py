@@ -3,9 +3,9 @@
 import pytest
 from django.utils import timezone
 
-from pools.models import Allocation, Capacity, ChipModel, Claim, LedgerEvent, PoolSync
+from pools.models import Allocation, Capacity, ChipModel, Claim, Device, LedgerEvent, PoolSync
 from tests.api.tenants import caller
-from tests.factories import device, granted, holding, node, person, pool, project
+from tests.factories import Shows, device, granted, holding, node, person, pool, project, synced
 from tests.services.asking import H100, PLENTY, World, quota
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,6 +88,26 @@ class TestCapacity:
         assert engineer.post("/allocations", ONE).data["pool"] == "lab"
         (held,) = Allocation.objects.filter(pool=other)
         assert engineer("PATCH", f"/allocations/{held.id}", {"pool": "lab"}).status_code == 405
+        world.check()
+
+    def test_that_two_pools_show_is_there_once(self, engineer, root, world):
+        """Two pools over the same nodes gave each card out twice."""
+        other = granted(pool("other"), world.project)
+        synced(other, Shows(node("n0", devices=8, ref="the same")), world.clock)
+        seen(world)
+        in_other = ONE | {"pools": {"names": ["other"]}, "devices_per_member": 8}
+        assert refused(engineer.post("/allocations", in_other), "allocation.no_capacity")
+        assert engineer.post("/allocations", ONE | {"devices_per_member": 8}).data["pool"] == "lab"
+        (card,) = Device.objects.filter(pool=other, uuid="GPU-n0-0")
+
+        assert refused(root.post(f"/devices/{card.id}/give-out"), "device.promised")
+        (held,) = Allocation.objects.filter(state="active")
+        assert root.post(f"/allocations/{held.id}/release").status_code < 300
+        given = [root.post(f"/devices/{each.id}/give-out") for each in Device.objects.filter(pool=other)]
+
+        assert {(answer.status_code, answer.data["state"]) for answer in given} == {(200, "free")}
+        assert refused(engineer.post("/allocations", ONE | {"pools": {"names": ["lab"]}}), "allocation.no_capacity")
+        assert engineer.post("/allocations", in_other).data["pool"] == "other"
         world.check()
 
 

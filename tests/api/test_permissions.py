@@ -80,6 +80,7 @@ class TestRest(PermissionTest):
         *_all("/devices/{device}", "device", "platform", get="read"),
         *_all("/devices/{device}/changes", "device", "platform", get="read"),
         *_all("/devices/{device}/usage", "device", "platform", get="read"),
+        *_all("/devices/{device}/give-out", "device", "platform", post="operate"),
         *_all("/models", "model", "anywhere", get="read"),
         *_all("/models/{model}", "model", "anywhere", get="read"),
         *_all("/capacity", "capacity", "anywhere", get="read"),

@@ -7,12 +7,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from pools.domain.quota_fields import QuotaWanted
-from pools.models import AuditEvent, Quota
+from pools.models import AuditEvent, Capacity, Quota
 from pools.services import quotas, seals
 from tests import logs
-from tests.factories import ALICE, NOW, project
+from tests.factories import ALICE, NOW, Clock, Shows, node, pool, project, synced
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +94,31 @@ class TestQuotas:
 
         assert "of acme (compute units): used_milli is 3000, and 0 is right." in told
         assert "Quotas do not count what is held." in told and "not what was sealed" not in told
+
+
+class TestCardsThatTwoPoolsShow:
+    @pytest.fixture
+    def both(self):
+        both, clock = (pool("lab"), pool("other")), Clock()
+        for each in both:
+            synced(each, Shows(node("a", devices=1)), clock)
+        return both
+
+    def test_and_one_of_them_counts_are_told_in_one_line(self, both):
+        assert "device_twin: 1 cards that two pools show, 0 counted twice." in verify()
+
+    def test_and_both_count_are_named_and_end_with_a_failure(self, both):
+        Capacity.objects.filter(kind="cards").update(pos_total_milli=[1000], ceiling_milli=1000)
+
+        told = refused()
+
+        assert "card GPU-a-0 (" in told and 'is counted by the pools "lab" and "other".' in told
+        assert "A card that two pools show is counted or given out by both." in told
+
+    def test_and_both_have_given_out_are_named(self, both):
+        Capacity.objects.filter(kind="cards").update(pos_claimed_milli=[1000], ceiling_milli=1000)
+
+        assert 'is given out by the pools "lab" and "other".' in refused()
 
 
 class TestACheckpoint:

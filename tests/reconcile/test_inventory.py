@@ -18,6 +18,7 @@ from pools.models import (
     Node,
 )
 from pools.selectors import fleet as overview
+from pools.selectors import twins
 from pools.services.facts import DEVICE_COLUMNS
 from tests.factories import Clock, Shows, device, holding, node, pool, synced, use
 
@@ -388,11 +389,11 @@ class TestTheSameHardwareInTwoPools:
         one, other, clock = pool("one"), pool("other"), Clock()
         synced(one, Shows(holding("a", device("x", uuid="GPU-same"))), clock)
         synced(other, Shows(holding("b", device("y", uuid="GPU-same"))), clock)
-        before = len(overview.twins())
+        before = len(twins.pairs())
 
         Device.objects.filter(pool=other).update(retired_at=clock.now)
 
-        assert (before, len(overview.twins()), overview.overview(clock.now)["twins"]) == (1, 0, 0)
+        assert (before, len(twins.pairs()), overview.overview(clock.now)["twins"]) == (1, 0, 0)
 
     def test_is_found_when_a_retired_card_comes_back(self):
         one, other, clock = pool("one"), pool("other"), Clock()

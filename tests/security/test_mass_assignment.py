@@ -7,7 +7,7 @@ from django.apps import apps
 from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
-from pools.models import Allocation, ApiToken, Drift, Orphan, Pool, Target
+from pools.models import Allocation, ApiToken, Device, Drift, Orphan, Pool, Target
 from pools.services import flavors, service_accounts
 from tests import factories
 from tests.security import urls
@@ -64,6 +64,7 @@ class TestABody:
             flavor="pair",
             orphan=str(orphan.pk),
             drift_id=str(drift.pk),
+            device=str(Device.objects.all()[0].pk),
             pool="begun",
             run=str(fleet["held_run"]),
             token=str(ApiToken.objects.get().pk),

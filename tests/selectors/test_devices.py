@@ -26,6 +26,7 @@ CASES = list(
         TAKEN,
         (0, 300),  # shadow
         (True, False),  # node available
+        (False, True),  # given out by another pool
     )
 )
 
@@ -38,21 +39,22 @@ def fleet():
     of_node = {d.node.name: d for d in Device.objects.select_related("node")}
     by_case = [(case, of_node[f"n{number:04}"]) for number, case in enumerate(CASES)]
     capacity = {row.node_id: row for row in Capacity.objects.filter(kind="cards")}
-    for (is_retired, missing, health, total, (claimed, held), shadow, is_available), device in by_case:
+    for (is_retired, missing, health, total, (claimed, held), shadow, is_available, is_elsewhere), device in by_case:
         device.retired_at = NOW if is_retired else None
         device.missing_since = NOW if missing == "device" else None
         device.node.missing_since = NOW if missing == "node" else None
         device.node.is_available, device.health = is_available, health
-        device.total_milli, device.shadow_milli = total, shadow
+        device.total_milli, device.shadow_milli, device.is_elsewhere = total, shadow, is_elsewhere
         row = capacity[device.node_id]
         is_out = health != "ok" or missing is not None or not is_available
         row.pos_claimed_milli, row.pos_held_milli = [claimed], [held]
         # As the sync counts it.
-        row.pos_total_milli = [0 if is_retired else total]
+        row.pos_total_milli = [0 if is_retired or is_elsewhere else total]
         row.pos_shadow_milli = [0 if is_retired else shadow]
-        row.pos_faulty_milli = [0 if is_retired or not is_out else total]
+        row.pos_faulty_milli = [0 if is_retired or is_elsewhere or not is_out else total]
     Device.objects.bulk_update(
-        [device for _, device in by_case], ["retired_at", "missing_since", "health", "total_milli", "shadow_milli"]
+        [device for _, device in by_case],
+        ["retired_at", "missing_since", "health", "total_milli", "shadow_milli", "is_elsewhere"],
     )
     Node.objects.bulk_update([device.node for _, device in by_case], ["missing_since", "is_available"])
     positions = ["pos_total_milli", "pos_shadow_milli", "pos_faulty_milli", "pos_claimed_milli", "pos_held_milli"]
@@ -92,7 +94,7 @@ class TestTheStateOfADevice:
     def test_is_the_same_in_sql_for_every_combination(self, fleet):
         found = {state: {row.id: row for row in listed(state=state)} for state in rules.DEVICE_STATES}
 
-        for (is_retired, missing, health, total, (claimed, held), shadow, is_available), device in fleet:
+        for (is_retired, missing, health, total, (claimed, held), shadow, is_available, is_elsewhere), device in fleet:
             wanted = rules.state(
                 is_retired=is_retired,
                 is_missing=missing is not None,
@@ -101,6 +103,7 @@ class TestTheStateOfADevice:
                 taken_milli=claimed + held,
                 shadow_milli=shadow,
                 is_node_available=is_available,
+                is_elsewhere=is_elsewhere,
             )
             row = found[wanted][device.id]
             assert (row.state, row.claimed_milli, row.held_milli) == (wanted, claimed, held)
@@ -121,7 +124,7 @@ class TestTheStateOfADevice:
             is_out = case[1] is not None or case[2] != "ok" or not case[6]
             left = max(0, counted.total_milli - counted.claimed_milli - counted.held_milli - counted.shadow_milli)
             assert (counted.total_milli, row.state == "free") == (
-                0 if row.state == "retired" else row.total_milli,
+                0 if row.state == "retired" or case[7] else row.total_milli,
                 counted.free_whole == 1,
             ), case
             assert (counted.faulty_milli, counted.free_milli) == ((left, 0) if is_out else (0, left)), case

@@ -87,6 +87,7 @@ def make_fleet(clock):
         name="begun", kind="kubernetes", settings={}, credential={"token": "s3cret"}, actor=ALICE, now=clock.now
     )
     one, other = Device.objects.filter(pool=lab)[0], Device.objects.filter(pool=held)[0]
+    Device.objects.filter(pk=other.pk).update(uuid=one.uuid, is_elsewhere=True)
     DeviceTwin.objects.create(device=one, other=other, found_at=clock.now)
     return {
         "lab": lab,

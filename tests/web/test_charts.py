@@ -33,7 +33,7 @@ class TestCells:
             ("u", "s-unknown box"),
         ):
             assert drawn(found["markup"], css) == letters.count(letter)
-        assert drawn(found["markup"], "edge box") == sum(letters.count(letter) for letter in "fhp")
+        assert drawn(found["markup"], "edge box") == sum(letters.count(letter) for letter in "fhpe")
 
     def test_need_as_few_nodes_for_many_devices_as_for_few(self):
         assert charts.cells("cf" * 2000)["markup"].count("<path") == charts.cells("cf")["markup"].count("<path")

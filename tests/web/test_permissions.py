@@ -150,6 +150,7 @@ class TestTheConsole(PermissionTest):
         *_page("nodes/{node}/", "node"),
         *_page("devices/", "device"),
         *_page("devices/{device}/", "device"),
+        *_page("devices/{device}/give-out/", "device", get="operate", post="operate"),
         *_page("seen-twice/", "device"),
         *_page("sync-runs/", "sync_run"),
         *_page("sync-runs/{run}/", "sync_run"),

@@ -1,4 +1,7 @@
-"""`manage.py verify`: are the logs what was sealed, do quotas count what is held? Ends with 0 when so, else with 1."""
+"""`manage.py verify`: are the logs what was sealed, do quotas count what is held, and one pool each card?
+
+Ends with 0 when so, else with 1.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,15 +12,17 @@ from django.utils import timezone
 
 from pools.domain.verification import LogResult
 from pools.management.commands import _edge
-from pools.selectors import quota_counts
+from pools.selectors import quota_counts, twins
 from pools.selectors.quota_counts import Count
+from pools.selectors.twins import Checked
 from pools.services import checkpoints, seal_keys, verification
 
 
 class Command(BaseCommand):
     help = (
         "Compute every row of the audit and the ledger anew, compare them with their signed seals, and name what was "
-        "changed, deleted or inserted. Count what quotas say is used anew from the allocations, and name what differs."
+        "changed, deleted or inserted. Count what quotas say is used anew from the allocations, and name what differs. "
+        "Name cards that two pools count, or have given out."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,13 +58,16 @@ class Command(BaseCommand):
                 verification.accept_restore(actor=_edge.actor(), now=now)
             known = checkpoints.read(_content(against)) if against else {}
             result = verification.run(actor=_edge.actor(), now=now, known=known)
-            count = quota_counts.checked()
+            count, shared = quota_counts.checked(), twins.checked()
         for stream in result.streams:
             self._tell(stream, now)
         self._tell_quotas(count)
+        is_once = self._tell_twins(shared)
         wrong = [] if result.is_ok else ["The log is not what was sealed."]
         if count.miscounts:
             wrong.append("Quotas do not count what is held.")
+        if not is_once:
+            wrong.append("A card that two pools show is counted or given out by both.")
         if wrong:
             raise CommandError(" ".join(wrong))
         self.stdout.write("Everything that is sealed is unaltered.")
@@ -84,6 +92,17 @@ class Command(BaseCommand):
                 f"  quota {wrong.quota_id} of {wrong.project} ({scope}): {wrong.counter} is {wrong.stored_milli}, "
                 f"and {wrong.right_milli} is right."
             )
+
+    def _tell_twins(self, shared: list[Checked]) -> bool:
+        wrong = [card for card in shared if card.is_counted_twice or card.is_claimed_twice]
+        self.stdout.write(f"device_twin: {len(shared):,} cards that two pools show, {len(wrong):,} counted twice.")
+        for card in wrong:
+            what = "given out" if card.is_claimed_twice else "counted"
+            self.stderr.write(
+                f'  card {card.name} ({card.model or "unknown model"}) is {what} by the pools "{card.one_pool}" and '
+                f'"{card.other_pool}".'
+            )
+        return not wrong
 
 
 def _content(file: Path) -> bytes:
