@@ -45,8 +45,9 @@ FROM allocation a JOIN project p ON p.id = a.project_id LEFT JOIN pool ON pool.i
 WHERE a.id = ANY(%s) ORDER BY a.id FOR NO KEY UPDATE OF a
 """
 _ORDERED: Final = """
-SELECT DISTINCT allocation_id FROM member
-WHERE allocation_id = ANY(%s) AND order_state IN ('wanted', 'carried', 'leaving')
+SELECT given.id FROM unnest(%s::uuid[]) given (id) WHERE EXISTS (
+    SELECT FROM (SELECT order_state FROM member WHERE allocation_id = given.id OFFSET 0) m
+    WHERE m.order_state IN ('wanted', 'carried', 'leaving'))
 """
 _DUE: Final = {
     "held": "SELECT id FROM allocation WHERE state = 'held' AND held_until_at <= %s ORDER BY held_until_at LIMIT %s",
@@ -409,8 +410,9 @@ def _intend_release(cursor: Any, given: Sequence[Locked], now: datetime) -> None
               WHERE allocation_id = ANY(%(ids)s) AND action = 'apply'
               ORDER BY allocation_id, member_index, id DESC) o
         WHERE NOT EXISTS (
-            SELECT FROM operation r WHERE r.allocation_id = o.allocation_id AND r.member_index = o.member_index
-                AND r.action = 'release' AND r.state IN ('planned', 'sent', 'unknown'))
+            SELECT FROM (SELECT * FROM operation WHERE allocation_id = o.allocation_id OFFSET 0) r
+            WHERE r.member_index = o.member_index AND r.action = 'release'
+                AND r.state IN ('planned', 'sent', 'unknown'))
         """,
         {
             "ids": [each.id for each in given],
