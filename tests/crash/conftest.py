@@ -53,7 +53,7 @@ def folder(site):
 def _empty():
     with connection.cursor() as cursor:
         cursor.execute(
-            "TRUNCATE pool, inventory_change, audit_event, ledger_event, seal, capacity_rollup, project, allocation,"
-            " member, claim, operation, target, delivery CASCADE"
+            "TRUNCATE pool, node, device, device_twin, capacity, capacity_rollup, inventory_change, audit_event,"
+            " ledger_event, seal, project, allocation, member, claim, operation, target, delivery CASCADE"
         )
     assert not Pool.objects.exists()

@@ -4,7 +4,6 @@ left behind or lost, and all of it comes to an end.
 ``make test`` tries some orders, the same ones each time; OCENTER_MACHINE_EXAMPLES=100 looks for new ones.
 """
 
-import itertools
 import os
 import tempfile
 from collections import Counter
@@ -36,7 +35,7 @@ from pools.services import binding
 from pools.services import targets as turns
 from pools.services.targets import TurnLost
 from tests.factories import ALICE, Clock
-from tests.reconcile.binding import Lab, check_ledger
+from tests.reconcile.binding import SEEDS, Lab, check_ledger
 from tests.reconcile.invariants import check_sums
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,10 +46,6 @@ ENDS_MOST = 12
 PICKS = st.integers(0, 100)
 FAULTS = ("timeout", "server_error", "unreachable", "forbidden", "rejected", "no_capacity", "deleted")
 UNSURE = ("timeout", "server_error")
-
-
-# Each example has a fleet of its own: the cards of one that is left would be shown by two pools.
-_SEEDS = itertools.count(1)
 
 
 class Looping(RuleBasedStateMachine):
@@ -65,7 +60,7 @@ class Looping(RuleBasedStateMachine):
             )
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
-        self.lab = Lab(Path(self.folder.name), self.clock, mode=mode, seed=next(_SEEDS))
+        self.lab = Lab(Path(self.folder.name), self.clock, mode=mode, seed=next(SEEDS))
         self.foreign: set[str] = set()
 
     # --- what people do ---
