@@ -30,9 +30,10 @@ def main(times: int, ahead: timedelta) -> None:
     def wrong() -> datetime:
         return now() + ahead
 
-    setattr(dispatch, "_send", sent_so_often)  # noqa: B010
-    setattr(dispatch, "_is_waiting", lambda *_: False)  # noqa: B010  # nor does it keep any back
-    setattr(timezone, "now", wrong)  # noqa: B010
+    # This process is made to be wrong; its own names are the only place where it can be.
+    setattr(dispatch, "_send", sent_so_often)  # noqa: B010  # a function, which only tests change
+    setattr(dispatch, "_is_waiting", lambda *_: False)  # noqa: B010  # or nine of ten were kept back
+    setattr(timezone, "now", wrong)  # noqa: B010  # as above
     worker.work(load())
 
 

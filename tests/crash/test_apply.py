@@ -10,7 +10,7 @@ from pools.models import Delivery, Operation, Target
 from pools.services import deliveries
 from pools.services import targets as turns
 from tests.crash.applying import POINTS
-from tests.reconcile.binding import SEEDS, Lab
+from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.crash
 
@@ -20,7 +20,7 @@ BROKEN = [("plan", "before"), ("plan", "after"), ("apply", "before"), ("apply", 
 
 @pytest.fixture
 def lab(folder):
-    return Lab(folder, timezone.now, mode="device", nodes=1, seed=next(SEEDS))
+    return Lab(folder, timezone.now, mode="device", nodes=1)
 
 
 def die(site, lab, point):

@@ -14,7 +14,7 @@ from pools import dispatch
 from pools.models import Allocation, Capacity, Drift, Operation, Orphan, Pool, PoolSync, SyncRun, Target
 from pools.services import targets as turns
 from tests.crash.site import until
-from tests.reconcile.binding import SEEDS, Lab
+from tests.reconcile.binding import Lab
 from tests.reconcile.invariants import check_sums
 from tests.services.asking import check_claims
 
@@ -34,7 +34,7 @@ def mode():
 @pytest.fixture
 def lab(site, folder, mode, monkeypatch):
     """A pool that answers slowly and is looked at often; what this process tells goes to the site's broker."""
-    made = Lab(folder, timezone.now, mode=mode, nodes=4, devices_per_node=8, latency_ms=LATENCY_MS, seed=next(SEEDS))
+    made = Lab(folder, timezone.now, mode=mode, nodes=4, devices_per_node=8, latency_ms=LATENCY_MS)
     Pool.objects.update(sync_interval_seconds=SYNC_SECONDS)
     PoolSync.objects.update(next_at=timezone.now())
     app = Celery("tests", broker=site.environment["OCENTER_BROKER_URL"], set_as_current=False)

@@ -22,15 +22,6 @@ from tests.reconcile.test_inventory import assert_sums_agree
 pytestmark = pytest.mark.crash
 
 
-@pytest.fixture
-def folder(site):
-    folder = site.folder / "fleets"
-    folder.mkdir(exist_ok=True)
-    for left in folder.iterdir():
-        left.unlink()
-    return folder
-
-
 def simulation(folder, name, **settings):
     return Simulation(folder, timezone.now, name, nodes=40, devices_per_node=4, page_size=5, **settings)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,9 +15,6 @@ from pools.services import claims
 from tests.factories import ALICE, granted, project
 from tests.reconcile.far_end import Simulation
 from tests.services.asking import PLENTY, asked, quota
-
-SEEDS = count(1)
-"""For a fleet of its own where pools of other tests are left: the same cards would be shown by two pools."""
 
 
 class Lab:

@@ -35,7 +35,7 @@ from pools.services import binding
 from pools.services import targets as turns
 from pools.services.targets import TurnLost
 from tests.factories import ALICE, Clock
-from tests.reconcile.binding import SEEDS, Lab, check_ledger
+from tests.reconcile.binding import Lab, check_ledger
 from tests.reconcile.invariants import check_sums
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,12 +55,12 @@ class Looping(RuleBasedStateMachine):
     def a_platform(self, mode: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "TRUNCATE pool, ledger_event, audit_event, inventory_change, capacity_rollup, project, allocation,"
-                " member, claim, operation, target CASCADE"
+                "TRUNCATE pool, node, device, device_twin, capacity, capacity_rollup, inventory_change, ledger_event,"
+                " audit_event, project, allocation, member, claim, operation, target CASCADE"
             )
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
-        self.lab = Lab(Path(self.folder.name), self.clock, mode=mode, seed=next(SEEDS))
+        self.lab = Lab(Path(self.folder.name), self.clock, mode=mode)
         self.foreign: set[str] = set()
 
     # --- what people do ---
