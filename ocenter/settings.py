@@ -71,7 +71,6 @@ MIDDLEWARE = [
     # What an answer tells browsers comes first, so that refusals of those below tell it too.
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "ocenter.answers.restrained",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ocenter.request_log.RequestLog",

@@ -10,6 +10,7 @@ from zlib import crc32
 import msgspec
 from django.utils.http import http_date, parse_etags
 from rest_framework.exceptions import APIException, MethodNotAllowed, NotFound, Throttled
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -41,6 +42,15 @@ class Json(BaseRenderer):
         return b"" if data is None else msgspec.json.encode(data)
 
 
+class Negotiation(DefaultContentNegotiation):
+    """As REST framework's, which need not read what nearly everybody accepts to find the one kind that there is."""
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
+        if request.META.get("HTTP_ACCEPT", "*/*") in ("*/*", Json.media_type):
+            return renderers[0], Json.media_type
+        return super().select_renderer(request, renderers, format_suffix)
+
+
 class View(APIView):
     """A resource. Without rights for a method nobody may use it.
 
@@ -60,6 +70,7 @@ class View(APIView):
     authentication_classes = [auth.Bearer, auth.Session]
     permission_classes = [IsAuthenticated]
     renderer_classes = [Json]
+    content_negotiation_class = Negotiation
     parser_classes: list[Any] = []  # parsing.body reads it
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 

@@ -14,6 +14,7 @@ from psycopg.errors import LockNotAvailable
 from pools.domain.errors import KeyInProgress, KeyReused
 from pools.models import IdempotencyKey
 from pools.selectors import prepared
+from pools.services import arrays
 
 KEPT_FOR: Final = timedelta(hours=24)
 BODY_MOST_BYTES: Final = 64 * 1024
@@ -76,7 +77,7 @@ def used(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
         cursor.execute(
             "SELECT k.user_id, k.key FROM idempotency_key k JOIN unnest(%s::uuid[], %s::text[]) a (user_id, key)"
             " ON k.user_id = a.user_id AND k.key = a.key WHERE k.created_at > %s",
-            [[once.user_id for once in onces], [once.key for once in onces], now - KEPT_FOR],
+            [arrays.plain(once.user_id for once in onces), arrays.texts([once.key for once in onces]), now - KEPT_FOR],
         )
         return set(cursor.fetchall())
 
@@ -90,9 +91,9 @@ def take_all(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
         cursor.execute(
             _TAKE,
             {
-                "users": [once.user_id for once in onces],
-                "keys": [once.key for once in onces],
-                "fingerprints": [once.fingerprint.hex() for once in onces],
+                "users": arrays.plain(once.user_id for once in onces),
+                "keys": arrays.texts([once.key for once in onces]),
+                "fingerprints": arrays.plain(once.fingerprint.hex() for once in onces),
                 "now": now,
                 "old": now - KEPT_FOR,
             },
@@ -106,15 +107,15 @@ def keep_all(answered: Sequence[tuple[Once, Kept]]) -> None:
         cursor.execute(
             _KEEP,
             {
-                "users": [once.user_id for once, _ in answered],
-                "keys": [once.key for once, _ in answered],
-                "statuses": [kept.status for _, kept in answered],
-                "headers": [json.dumps(dict(kept.headers)) for _, kept in answered],
-                "bodies": [
+                "users": arrays.plain(once.user_id for once, _ in answered),
+                "keys": arrays.texts([once.key for once, _ in answered]),
+                "statuses": arrays.numbers(kept.status for _, kept in answered),
+                "headers": arrays.texts([json.dumps(dict(kept.headers)) for _, kept in answered]),
+                "bodies": arrays.plain(
                     None if kept.body is None or len(kept.body) > BODY_MOST_BYTES else kept.body.hex()
                     for _, kept in answered
-                ],
-                "objects": ["{" + ",".join(map(str, kept.object_ids)) + "}" for _, kept in answered],
+                ),
+                "objects": arrays.texts([arrays.plain(kept.object_ids) for _, kept in answered]),
             },
         )
 

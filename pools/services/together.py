@@ -1,11 +1,14 @@
 """Single requests of one process that come at the same moment are read, claimed and committed together.
 
-Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Nobody waits for
-company: alone, a request is a batch of one at once. What makes a batch fail is found by running each of it alone, out
-of line; so is who waits for a quota that somebody has locked, for the others have nothing to do with it.
+Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Alone, a request
+is a batch of one at once. Between two batches there is a moment for company: those who were answered just now tend to
+ask again, and without it two groups of them take turns, one of many and one of few, of which each costs the statements
+of a whole batch. What makes a batch fail is found by running each of it alone, out of line; so is who waits for a quota
+that somebody has locked, for the others have nothing to do with it.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +32,7 @@ log = structlog.get_logger(__name__)
 Answer = AllocationRow | DomainError
 
 MOST: Final = 100
+_COMPANY_SECONDS_MOST: Final = 0.1
 
 
 class _Ticket:
@@ -47,17 +51,26 @@ class _Ticket:
 
 
 class _Line:
-    """Those who wait, and whether somebody works for them."""
+    """Those who wait, and whether somebody works for them.
+
+    ``_expected`` is how many there are when all who were answered last have come back, ``_company_until`` when they are
+    not waited for any more.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[_Ticket] = []
         self._is_busy = False
+        self._is_complete = threading.Event()
+        self._expected = 0
+        self._company_until = 0.0  # of the monotonic clock
 
     def join(self, ticket: _Ticket) -> bool:
-        """Stand in line; True when it is one's own turn to work at once."""
+        """Stand in line; True when it is one's own turn to work."""
         with self._lock:
             self._waiting.append(ticket)
+            if len(self._waiting) >= self._expected:
+                self._is_complete.set()
             if self._is_busy:
                 return False
             self._is_busy = True
@@ -78,9 +91,17 @@ class _Line:
             self._waiting = left
             return batch
 
-    def leave(self) -> None:
-        """Let the next one work, if there is one."""
+    def gather(self) -> None:
+        """Wait until those are here again who were answered last."""
+        self._is_complete.wait(max(self._company_until - time.monotonic(), 0.0))
+
+    def leave(self, answered: int, took_seconds: float) -> None:
+        """Let the next one work, if there is one, after so many were answered; company has as long as they had."""
         with self._lock:
+            self._expected = min(answered + len(self._waiting), MOST)
+            self._company_until = time.monotonic() + min(took_seconds, _COMPANY_SECONDS_MOST)
+            if len(self._waiting) < self._expected:
+                self._is_complete.clear()
             if self._waiting:
                 self._waiting[0].turn.set()
             else:
@@ -100,6 +121,7 @@ def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answ
     if not _line.join(ticket):
         ticket.turn.wait()
     if ticket.answer is None and not ticket.is_alone:
+        _line.gather()
         _work(ticket)
     if ticket.is_alone:
         # The batch that broke may have committed this one before.
@@ -110,7 +132,7 @@ def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answ
 
 def _work(own: _Ticket) -> None:
     """Claim for all who wait, the own request among them."""
-    batch = _line.take()
+    batch, began = _line.take(), time.monotonic()
     try:
         for ticket, answer in zip(batch, _submitted(batch, is_brief=True), strict=True):
             ticket.answer = answer
@@ -126,7 +148,7 @@ def _work(own: _Ticket) -> None:
             if ticket is not own:
                 ticket.is_alone = ticket.is_alone or ticket.answer is None
                 ticket.turn.set()
-        _line.leave()
+        _line.leave(len(batch), time.monotonic() - began)
 
 
 def _submitted(batch: Sequence[_Ticket], *, is_brief: bool = False) -> list[Answer]:
