@@ -154,19 +154,19 @@ class _Search:
     def _devices(self) -> Iterator[Change]:
         """Fewer devices for a member, with more members where that keeps the sum."""
         wanted = self._wanted
-        for devices in range(wanted.devices_per_member - 1, 0, -1):
+        # Where a member fits, one with fewer devices does, and where some fit, fewer of them do: halving finds the most.
+        fits, refused = 0, wanted.devices_per_member
+        while refused - fits > 1:
+            middle = (fits + refused) // 2
+            is_fit = self._plan({"devices_per_member": middle}) is not None
+            fits, refused = (middle, refused) if is_fit else (fits, middle)
+        for devices in range(fits, 0, -1):
             if wanted.devices % devices == 0:
                 members = wanted.devices // devices
                 patch = {"devices_per_member": devices, "members": members}
                 if self._plan(patch) is not None:
                     yield Change(code="devices", detail=f"{members} members of {devices} devices fit.", patch=patch)
                     return
-        # Where a member fits, one with fewer devices does: halving finds the most.
-        fits, refused = 0, wanted.devices_per_member
-        while refused - fits > 1:
-            middle = (fits + refused) // 2
-            is_fit = self._plan({"devices_per_member": middle}) is not None
-            fits, refused = (middle, refused) if is_fit else (fits, middle)
         if fits:
             detail = f"Members of {fits} devices fit."
             yield Change(code="devices", detail=detail, patch={"devices_per_member": fits})
@@ -232,6 +232,11 @@ class _Search:
     def _ends(self) -> Iterator[Change]:
         """Claims that end: how long until enough of them have."""
         ends = sorted(self._view.ends, key=lambda end: end.in_seconds)[:_FREED_MOST]
+        if not ends:
+            return
+        # Where nothing is booked, which comes nearer meanwhile, what all of them leave is the most that there will be.
+        if not self._draft.index.has_bookings and not self._fits_in(overlays.freed(self._view, ends)):
+            return
         fits, refused = len(ends) + 1, 0
         while fits - refused > 1:
             middle = (fits + refused) // 2

@@ -10,11 +10,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db import connection
 
 from connectors import catalog
 from pools.domain import freshness, targets
 from pools.domain.candidates import Form, PoolView
+from pools.selectors import prepared
 
 KEPT_SECONDS = 1.0
 # Of a row of `pool`: its platform exists in ocenter alone and takes no time, so what was decided is done.
@@ -108,7 +108,7 @@ def is_kept(fleet: Fleet) -> bool:
 
 def fleet(now: datetime) -> Fleet:
     """Return the pools that are there. Three queries, whose answers grow with the pools and their models only."""
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_PRICES, [now])
         # What holds in all pools first, so that a pool's own goes over it.
         prices = sorted(cursor.fetchall(), key=lambda price: price[0] is not None)
