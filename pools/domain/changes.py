@@ -154,7 +154,7 @@ class _Search:
     def _devices(self) -> Iterator[Change]:
         """Fewer devices for a member, with more members where that keeps the sum."""
         wanted = self._wanted
-        # Where a member fits, one with fewer devices does, and where some fit, fewer of them do: halving finds the most.
+        # Where a member fits, one with fewer devices does: halving finds the most. Of more members none has more.
         fits, refused = 0, wanted.devices_per_member
         while refused - fits > 1:
             middle = (fits + refused) // 2

@@ -104,6 +104,15 @@ class TestTheLimit:
         (key,) = server.keys(f"ocenter:requests:*:{int(limits.time.time() // 60)}")
         assert server.get(key) == b"2" and 60 < server.ttl(key) <= 120
 
+    def test_counts_a_hundredth_of_the_limit_ahead(self, api, limited):
+        limited.API_REQUESTS_PER_MINUTE = 300
+        left = [api.get("/pools")["RateLimit-Remaining"] for _ in range(4)]
+
+        assert left == ["299", "298", "297", "296"]
+        server = redis.Redis.from_url(limited.CACHE_URL)
+        (key,) = server.keys(f"ocenter:requests:*:{int(limits.time.time() // 60)}")
+        assert server.get(key) == b"6"
+
     def test_lets_everybody_through_while_the_cache_is_away_and_says_so_once(self, api, limited, monkeypatch, caplog):
         limited.CACHE_URL = "unix:///nowhere/valkey.sock?db=1"
         counter = limits._Counter()

@@ -120,6 +120,21 @@ class TestRequestsAtTheSameMoment:
     def test_alone_is_a_batch_at_once(self, world, sizes):
         assert ask(world).state == "active" and sizes == [1]
 
+    def test_that_were_answered_last_are_waited_for(self, world, sizes, monkeypatch):
+        monkeypatch.setattr(together, "_COMPANY_SECONDS_MOST", 10.0)
+        ask(world)
+        together._line.leave(2, 10.0)  # as after two who were answered together
+
+        answers = at_once.run(*[partial(ask, world) for _ in range(2)])
+
+        assert [answer.state for answer in answers] == ["active"] * 2 and sizes == [1, 2]
+
+    def test_that_do_not_come_back_are_waited_for_no_longer_than_they_took(self, world, sizes):
+        ask(world)
+        together._line.leave(2, 0.01)
+
+        assert ask(world).state == "active" and sizes == [1, 1]
+
     def test_tells_whoever_asked_what_broke(self, world, monkeypatch):
         def breaks(asked, **more):
             raise RuntimeError("poison")
