@@ -12,7 +12,7 @@ from pools.dispatch import Task
 from pools.reconcile import allocations, checks, drift, inventory, lanes, sweep, targets, telemetry
 from pools.reconcile.lanes import Lane
 from pools.selectors import clocks
-from pools.services import queue, verification
+from pools.services import models, queue, verification
 
 # Made before the worker forks, so that its processes see when the worker is told to stop.
 _stopping = multiprocessing.get_context("fork").Event()
@@ -23,9 +23,10 @@ _checks: Lane | None = None
 
 @worker_init.connect
 def _divide(sender: Any, **_signal: Any) -> None:
-    """Keep a process for pools that answer soon, whatever the others do."""
+    """Keep a process for pools that answer soon, whatever the others do, and read the catalogue once for all."""
     global _slow_pools, _checks
     _slow_pools, _checks = (Lane(places) for places in lanes.share(sender.concurrency))
+    models.current()
 
 
 @worker_shutting_down.connect
