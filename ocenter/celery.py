@@ -4,11 +4,20 @@ A message is a hint that a row may be due. PostgreSQL holds the truth, so losing
 """
 
 import os
+import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_process_init
+from celery.signals import (
+    heartbeat_sent,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+)
 from django.conf import settings
+from django.db import connection
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from ocenter import child, health
@@ -16,6 +25,8 @@ from pools.domain import queues
 
 TASK_SECONDS = 600
 """For tasks that bring no limit of their own."""
+CONNECTION_SECONDS = 60
+"""So long a process keeps its connection to the database: it plans its statements once a connection."""
 LONGEST_TASK_SECONDS = max(TASK_SECONDS, *(limits["time_limit"] for limits in queues.TIME_LIMITS.values()))
 
 app = Celery("ocenter", broker=settings.BROKER_URL)
@@ -42,6 +53,7 @@ app.conf.update(
     broker_connection_max_retries=None,
     worker_prefetch_multiplier=1,
     worker_cancel_long_running_tasks_on_connection_loss=False,
+    CELERY_DB_REUSE_MAX=sys.maxsize,  # or Celery closes it around each task
     worker_hijack_root_logger=False,
 )
 app.autodiscover_tasks(["pools"])
@@ -71,3 +83,22 @@ def _remember_the_worker(**_signal: Any) -> None:
 def _die_with_the_worker(**_signal: Any) -> None:
     """Otherwise a process that is in the middle of a task would outlive a killed worker."""
     child.die_with_parent(_worker_pid)
+
+
+@worker_process_init.connect
+def _keep_the_connection(**_signal: Any) -> None:
+    """Task after task uses the connection of its process, until it is old."""
+    connection.settings_dict["CONN_MAX_AGE"] = CONNECTION_SECONDS
+    task_prerun.connect(_look_at_the_connection)
+    task_postrun.connect(_close_after_trouble)
+
+
+def _look_at_the_connection(**_signal: Any) -> None:
+    """Close it if it is old, and let its first use see whether the server is still there."""
+    connection.close_if_unusable_or_obsolete()
+
+
+def _close_after_trouble(state: str, **_signal: Any) -> None:
+    """A task that broke off may leave its connection in the middle of a query, or with a lock of its session."""
+    if state != "SUCCESS":
+        connection.close()
