@@ -189,7 +189,7 @@ def ref(spec: Spec, number: int) -> str:
     return f"{spec.character}-{_dice(spec, number)[:8].hex()}"
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def numbers(spec: Spec) -> Mapping[str, int]:
     """Return the number of each node by its ref."""
     return {ref(spec, number): number for number in range(spec.nodes)}

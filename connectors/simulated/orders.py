@@ -66,7 +66,11 @@ class _Room:
     def __init__(
         self, spec: Spec, state: State, target: Target, kept: dict[str, list[Placed]], installation: str
     ) -> None:
-        others = {ref: other for ref, other in state.targets.items() if ref != target.ref}
+        others = {
+            ref: other
+            for ref, other in state.targets.items()
+            if ref != target.ref and (target.node_ref is None or _is_on(other, target.node_ref))
+        }
         self._view = View(spec, State(knobs=state.knobs, world=state.world, targets=others), installation)
         self._target = target
         self._taken: dict[str, int] = {}
@@ -133,6 +137,11 @@ class _Room:
             if units <= counter.total_units - counter.faulty_units - -(-used_milli // counter.unit_milli):
                 return [Placed(path, units * counter.unit_milli, units * counter.unit_memory_mib)]
         return None
+
+
+def _is_on(target: TargetState, node_ref: str) -> bool:
+    begin = f"{node_ref}/"
+    return any(placed.path.startswith(begin) for places in target.placed.values() for placed in places)
 
 
 def _placed(path: str, device: DeviceFact, milli: int) -> Placed:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from connectors.contract import Order, Permanent, UseFact
 
 When = Literal["before", "during", "after"]
+Stamp = tuple[int, ...]
 
 
 class Fault(Struct, kw_only=True):
@@ -113,7 +116,7 @@ class Store:
         self._kept = msgspec.json.encode(State())
         self._lock = threading.RLock()
         self._path: Path | None = None
-        self._without_faults: tuple[int, ...] | None = None
+        self._seen: tuple[bytes | Stamp, State] | None = None
         if folder:
             if not Path(folder).is_dir():
                 raise Permanent(f"The state folder {folder} does not exist; make it first.", code="invalid_settings")
@@ -125,33 +128,24 @@ class Store:
         return self._path is not None and self._path.exists()
 
     def read(self) -> State:
-        """Return the present state; changing it changes nothing."""
-        if self._path is not None:
-            try:
-                return msgspec.json.decode(self._path.read_bytes(), type=State)
-            except FileNotFoundError:
-                return State()
-            except msgspec.DecodeError as error:
-                raise Permanent(
-                    f"The state of the simulated fleet in {self._path} is damaged: {error}. "
-                    "Repair or remove that file.",
-                    code="invalid_settings",
-                ) from None
-        return msgspec.json.decode(self._kept, type=State)
+        """Return the present state. It is not to be changed: who reads it again gets the same one."""
+        stamp = self._stamp()
+        seen = self._seen
+        if seen is None or seen[0] != stamp:
+            seen = self._seen = (stamp, self._decoded())  # maybe newer than the stamp, so that it is read once more
+        return seen[1]
 
     @contextmanager
     def changing(self) -> Iterator[State]:
         """Yield the state to be changed; nobody else changes it meanwhile. An exception leaves it as it was."""
         with self._lock, self._file_lock():
-            state = self.read()
-            before = by_node(state)
+            before, state = self.read(), self._decoded()
             yield state
-            after = by_node(state)
-            touched = [node for node in before.keys() | after.keys() if before.get(node) != after.get(node)]
-            if touched:
+            if touched := _touched(before, state):
                 state.version += 1
                 state.changed |= dict.fromkeys(touched, state.version)
-            self._write(msgspec.json.format(msgspec.json.encode(state), indent=1))
+            content = msgspec.json.format(msgspec.json.encode(state), indent=1)
+            self._seen = (self._write(content), state)
 
     def fail(self, code: str, *, call: str = "*", when: When = "before", times: int = 1) -> None:
         """Let the next calls fail."""
@@ -160,33 +154,46 @@ class Store:
 
     def take_fault(self, call: str, when: When) -> str | None:
         """Return the code with which a call shall fail now, and count it."""
-        file = self._file()
-        if file is not None and file == self._without_faults:
-            return None
-        faults = self.read().knobs.faults
-        self._without_faults = None if faults else file
-        if not any(_is_due(fault, call, when) for fault in faults):
+        if not any(_is_due(fault, call, when) for fault in self.read().knobs.faults):
             return None
         with self.changing() as state:
             return take_fault(state, call, when)
 
-    def _file(self) -> tuple[int, ...] | None:
-        """Return what tells this content of the file from others: each is a file of its own. None: there is none."""
+    def _stamp(self) -> bytes | Stamp:
+        """Return what tells this content from every other."""
+        if self._path is None:
+            return self._kept
         try:
-            found = self._path.stat() if self._path else None
+            return _stamp(self._path.stat())
         except FileNotFoundError:
-            return None
-        return found and (found.st_ino, found.st_mtime_ns, found.st_size)
+            return ()
 
-    def _write(self, content: bytes) -> None:
+    def _decoded(self) -> State:
+        if self._path is None:
+            return msgspec.json.decode(self._kept, type=State)
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=State)
+        except FileNotFoundError:
+            return State()
+        except msgspec.DecodeError as error:
+            raise Permanent(
+                f"The state of the simulated fleet in {self._path} is damaged: {error}. Repair or remove that file.",
+                code="invalid_settings",
+            ) from None
+
+    def _write(self, content: bytes) -> bytes | Stamp:
+        """Keep the content; return its stamp. Not synced to the disk: only processes die here, the machine does not."""
         if self._path is None:
             self._kept = content
-            return
+            return content
         with tempfile.NamedTemporaryFile(dir=self._path.parent, prefix=self._path.stem, delete=False) as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            # By itself the time has steps of some ms, in which a file may come and go and another get its number.
+            os.utime(file.fileno(), ns=(time.time_ns(),) * 2)
+            stamp = _stamp(os.fstat(file.fileno()))
         Path(file.name).replace(self._path)
+        return stamp
 
     @contextmanager
     def _file_lock(self) -> Iterator[None]:
@@ -210,6 +217,21 @@ def take_fault(state: State, call: str, when: When) -> str | None:
 
 def _is_due(fault: Fault, call: str, when: str) -> bool:
     return fault.when == when and fault.call in ("*", call)
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _touched(before: State, after: State) -> list[str]:
+    """Return the nodes of which the two states tell different things."""
+    targets = before.targets.keys() | after.targets.keys()
+    differ = {ref for ref in targets if before.targets.get(ref) != after.targets.get(ref)}
+    one, other = (
+        by_node(replace(state, targets={ref: state.targets[ref] for ref in differ & state.targets.keys()}))
+        for state in (before, after)
+    )
+    return [node for node in one.keys() | other.keys() if one.get(node) != other.get(node)]
 
 
 def node_of(path: str) -> str:
