@@ -12,12 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pools.api import auth, base, errors, idempotency, parsing, schema
+from pools.domain import ids
 from pools.domain.errors import AllocationMissing, Denied, DomainError, FieldError, Invalid, KeyUsed
 from pools.domain.request import Wanted
 from pools.selectors import allocation_events
 from pools.selectors import allocations as seen
 from pools.services import allocations, before_ends, binding, claims, preemptions, requests, together
+from pools.services.batches import Made
 from pools.services.claiming import Asked
+from pools.services.idempotency import Begun
 
 BULK_MOST: Final = 1000
 
@@ -109,20 +112,33 @@ class Bulk(base.View):
         refusals=(400, 413, 415, 422),
     )
     def post(self, request: Request) -> Response:
+        items = self._items(request)
+        return self._answered(request, items, Begun(tuple(ids.new_id() for _ in items), is_again=False))
+
+    def together(self, request: Request) -> Response | None:
+        """As ``post``, committed in pieces: a thousand must not wait for others with what some of them have."""
+        items = self._items(request)
+        return idempotency.in_pieces(request, len(items), partial(self._answered, request, items))
+
+    def _items(self, request: Request) -> list[dict[str, Any]]:
         items = parsing.body(self.Items, request).items
         if not 1 <= len(items) <= BULK_MOST:
             detail = f"Send 1 to {BULK_MOST} items."
             raise Invalid(fields=(FieldError("items", "bad_value", detail),))
+        return items
+
+    def _answered(self, request: Request, items: list[dict[str, Any]], begun: Begun) -> Response:
+        """Answer each item with the allocation of its id, which is made unless somebody died after he made it."""
         now = timezone.now()
-        read = requests.read_all(items, actor=auth.actor(request), now=now)
-        asked = [each for each in read if isinstance(each, Asked)]
-        answers = dict(zip((each.id for each in asked), claims.submit(asked, now=now), strict=True)) if asked else {}
-        found = [answers[each.id] if isinstance(each, Asked) else each for each in read]
-        rows = {
-            row.id: row for row in seen.some([each.allocation_id for each in found if isinstance(each, claims.Made)])
-        }
+        rows = {row.id: row for row in seen.some(begun.object_ids)} if begun.is_again else {}
+        read = requests.read_all(items, actor=auth.actor(request), now=now, allocation_ids=begun.object_ids)
+        asked = [each for each in read if isinstance(each, Asked) and each.id not in rows]
+        answers: dict[UUID, Any] = dict(zip(begun.object_ids, read, strict=True))
+        if asked:
+            answers |= zip((each.id for each in asked), claims.submit_many(asked, now=now), strict=True)
+        rows |= {row.id: row for row in seen.some([id for id, each in answers.items() if isinstance(each, Made)])}
         request_id = auth.request_id(request)
-        return Response(BulkResults([_result(each, rows, request_id) for each in found]))
+        return Response(BulkResults([_result(rows.get(id) or answers[id], request_id) for id in begun.object_ids]))
 
 
 class Preempt(base.View):
@@ -369,8 +385,8 @@ def _shown(request: Request, allocation_id: UUID) -> Response:
     return base.answered(request, seen.one(allocation_id), 202)
 
 
-def _result(answer: claims.Answer, rows: dict[UUID, seen.AllocationRow], request_id: str) -> BulkResult:
-    if isinstance(answer, DomainError):
-        problem = errors.of_domain(answer, request_id)
+def _result(found: seen.AllocationRow | DomainError, request_id: str) -> BulkResult:
+    if isinstance(found, DomainError):
+        problem = errors.of_domain(found, request_id)
         return BulkResult(status=problem.status, problem=problem)
-    return BulkResult(status=_status(answer.state), allocation=rows[answer.allocation_id])
+    return BulkResult(status=_status(found.state), allocation=found)

@@ -1,7 +1,7 @@
 """``Idempotency-Key`` and ``?dry_run=1``: an unsafe request that may be repeated, and one that only tries."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 from uuid import UUID
 
@@ -11,10 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pools.api import auth, bodies, parsing
-from pools.domain import filters
+from pools.domain import filters, ids
 from pools.domain.errors import FieldError, Invalid
 from pools.services import idempotency, writing
-from pools.services.idempotency import Kept, Once
+from pools.services.idempotency import Begun, Kept, Once
 
 HEADER: Final = "Idempotency-Key"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -39,6 +39,25 @@ def once(request: Request, handle: Callable[[], Response], shown_once: Collectio
             return _replayed(kept)
         response = handle()
         idempotency.keep(user_id=user_id, key=key, answer=_kept(response, shown_once))
+        return response
+
+
+def in_pieces(request: Request, count: int, handle: Callable[[Begun], Response]) -> Response:
+    """Return what ``handle`` answers to a write of up to ``count`` objects that commits piece by piece.
+
+    Whoever repeats it after a crash, with the same key, gets what was made and makes what was not. Raises Invalid,
+    KeyInProgress, KeyReused, before anything is written.
+    """
+    new_ids = [ids.new_id() for _ in range(count)]
+    key, now = _key(request), timezone.now()
+    if key is None:
+        return handle(Begun(tuple(new_ids), is_again=False))
+    user_id, fingerprint = _user_id(request), _fingerprint(request)
+    with idempotency.in_pieces(user_id=user_id, key=key, fingerprint=fingerprint, object_ids=new_ids, now=now) as begun:
+        if isinstance(begun, Kept):
+            return _replayed(begun)
+        response = handle(begun)
+        idempotency.keep(user_id=user_id, key=key, answer=_kept(response, ()))
         return response
 
 
@@ -113,16 +132,16 @@ def _without(data: Any, names: Collection[str]) -> Any:
 
 def _ids(data: Any) -> Iterator[UUID]:
     """The ids of the object, or of each one in a list of results, be it the result or inside of it."""
-    fields = _fields(data)
-    for row in fields.get("results", [data]):
-        for candidate in (row, *_fields(row).values()):
-            if found := filters.as_uuid(str(_fields(candidate).get("id", ""))):
+    for row in _field(data, "results") or [data]:
+        inside = (getattr(row, name) for name in row.__struct_fields__) if isinstance(row, msgspec.Struct) else ()
+        for candidate in (row, *(row.values() if isinstance(row, dict) else inside)):
+            if found := filters.as_uuid(str(_field(candidate, "id") or "")):
                 yield found
                 break
 
 
-def _fields(data: Any) -> Mapping[str, Any]:
-    """What an object of an answer has, by name; nothing of what is no object."""
+def _field(data: Any, name: str) -> Any:
+    """A field of an object of an answer; None of what is no object, or has none of that name."""
     if isinstance(data, msgspec.Struct):
-        return {name: getattr(data, name) for name in data.__struct_fields__}
-    return data if isinstance(data, dict) else {}
+        return getattr(data, name, None)
+    return data.get(name) if isinstance(data, dict) else None

@@ -26,6 +26,7 @@ _EXTENDED: Final = re.compile(r"utf-8'[a-z0-9-]*'(.*)", re.IGNORECASE)
 # Controls, ends of lines, and what turns the direction of writing.
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _NO_OBJECT: Final = ("not_an_object", "A JSON object is needed.")
+_NOT_STORED: Final = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL takes neither
 _TOO_DEEP: Final = "The body is nested too deeply."
 _ETAG: Final = re.compile(r'(?:W/)?"?(\d{1,18})(?:\.[0-9a-f]*)?"?')
 
@@ -222,8 +223,7 @@ def _trouble(value: Any) -> tuple[str, str] | None:
                 if len(item) > ITEMS_MOST:
                     return "too_many", f"A list has at most {ITEMS_MOST} items."
                 inside += item
-            elif isinstance(item, str) and ("\x00" in item or any("\ud800" <= char <= "\udfff" for char in item)):
-                # PostgreSQL takes neither.
+            elif isinstance(item, str) and _NOT_STORED.search(item):
                 return "bad_character", "A text contains a character that cannot be stored; remove it."
         waiting, depth = inside, depth + 1
     return None

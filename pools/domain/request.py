@@ -140,10 +140,8 @@ def _defaults(value: Any) -> Any:
 
 
 def _over(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    return {**given} | {
-        name: _over(value, given.get(name, {})) if isinstance(value, dict) else given.get(name, value)
-        for name, value in defaults.items()
-    }
+    inner = {name: _over(value, given.get(name, {})) for name, value in defaults.items() if isinstance(value, dict)}
+    return {**defaults, **given, **inner}
 
 
 _ALL: Final = _defaults(Wanted())

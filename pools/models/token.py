@@ -29,7 +29,8 @@ class ApiToken(models.Model):
 class IdempotencyKey(models.Model):
     """The answer to a write that came with an ``Idempotency-Key``, committed with the write itself.
 
-    ``body`` is null when the answer was longer than is kept; ``object_ids`` then tell what was made.
+    ``body`` is null when the answer was longer than is kept; ``object_ids`` then tell what was made. Without ``status``
+    it is a write that commits in pieces and is not done: ``object_ids`` are those that it makes.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -71,17 +71,15 @@ WHERE a.id = ANY(%s)
 # What each member has of devices: the claims that are live, or were when it ended.
 _MEMBERS: Final = """
 SELECT m.allocation_id, m.index, n.id, n.name, m.binding, m.order_state, m.trouble::text, l.milli, l.memory_mib,
-    (SELECT coalesce(array_agg(d.id ORDER BY at), '{}') FROM unnest(l.positions) WITH ORDINALITY p (place, at)
-        JOIN device d ON d.id = c.device_ids[p.place]),
-    (SELECT coalesce(array_agg(d.ref ORDER BY at), '{}') FROM unnest(l.positions) WITH ORDINALITY p (place, at)
-        JOIN device d ON d.id = c.device_ids[p.place]),
-    cardinality(l.positions)
+    coalesce(d.ids, '{}'), coalesce(d.refs, '{}'), cardinality(l.positions)
 FROM member m LEFT JOIN node n ON n.id = m.node_id
     LEFT JOIN LATERAL (
-        SELECT l.* FROM claim l JOIN capacity k ON k.id = l.capacity_id
+        SELECT l.positions, l.milli, l.memory_mib, k.device_ids FROM claim l JOIN capacity k ON k.id = l.capacity_id
         WHERE l.allocation_id = m.allocation_id AND l.member_index = m.index AND k.kind <> 'host'
         ORDER BY l.released_at DESC NULLS FIRST, l.id DESC LIMIT 1) l ON true
-    LEFT JOIN capacity c ON c.id = l.capacity_id
+    LEFT JOIN LATERAL (
+        SELECT array_agg(d.id ORDER BY at) AS ids, array_agg(d.ref ORDER BY at) AS refs
+        FROM unnest(l.positions) WITH ORDINALITY p (place, at) JOIN device d ON d.id = l.device_ids[p.place]) d ON true
 WHERE m.allocation_id = ANY(%s) ORDER BY m.allocation_id, m.index
 """
 _POSITIONS: Final = """

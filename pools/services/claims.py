@@ -4,8 +4,10 @@ Read without locks, plan, write under guards; what somebody else was quicker at 
 of one.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from pools.domain import choices, waiting
@@ -21,6 +23,9 @@ from pools.services.batches import Answer as Answer
 from pools.services.batches import Batch, reason_to_wait
 from pools.services.batches import Made as Made
 from pools.services.claiming import Asked
+
+_TURN_SECONDS: Final = 10
+_many = threading.Lock()
 
 
 def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> list[Answer]:
@@ -48,6 +53,19 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     fresh = [each.wanted for each in asked if not each.is_waiting]
     packing_prices.note((choices.kind(wanted, known, scores.chips) for wanted in fresh), now=now)
     return [answers[each.id] for each in everybody]
+
+
+def submit_many(asked: Sequence[Asked], *, now: datetime) -> list[Answer]:
+    """As ``submit``, for so many that a second one at the same moment would find the rows of the first one locked.
+
+    They take turns, in this process and for a moment: one that waits for somebody holds up nobody.
+    """
+    is_turn = _many.acquire(timeout=_TURN_SECONDS)
+    try:
+        return submit(asked, now=now)
+    finally:
+        if is_turn:
+            _many.release()
 
 
 def _begins_later(asked: Asked) -> bool:

@@ -1,13 +1,16 @@
 """The answers that Idempotency-Keys stand for: each committed with the write it tells of, and kept for a day."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from django.db.transaction import atomic
 from django.db.utils import OperationalError
 from psycopg.errors import LockNotAvailable
 
@@ -20,13 +23,14 @@ KEPT_FOR: Final = timedelta(hours=24)
 BODY_MOST_BYTES: Final = 64 * 1024
 _WAITS: Final = "10s"
 _SWEPT_AT_ONCE: Final = 10_000
+_LOCK_SEED: Final = 50  # other locks of the session have others
 
 # Waits while another transaction holds the same key. A key whose day is over but which nobody swept yet is a new one.
 _CLAIM: Final = """
 INSERT INTO idempotency_key AS kept (user_id, key, fingerprint, headers, object_ids, created_at)
-VALUES (%(user_id)s, %(key)s, %(fingerprint)s, '{}', '{}', %(now)s)
+VALUES (%(user_id)s, %(key)s, %(fingerprint)s, '{}', %(object_ids)s::uuid[], %(now)s)
 ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = NULL, headers = '{}',
-    body = NULL, object_ids = '{}', created_at = excluded.created_at
+    body = NULL, object_ids = excluded.object_ids, created_at = excluded.created_at
 WHERE kept.created_at <= %(old)s
 RETURNING id
 """
@@ -40,6 +44,14 @@ class Kept:
     headers: Mapping[str, str]
     body: bytes | None
     object_ids: Collection[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A write that goes on in pieces: the ids of what it makes, and whether somebody was at it before and died."""
+
+    object_ids: tuple[UUID, ...]
+    is_again: bool
 
 
 _TAKE: Final = """
@@ -125,24 +137,72 @@ def claim(*, user_id: UUID, key: str, fingerprint: bytes, now: datetime) -> Kept
 
     Raises KeyInProgress when another one takes longer than 10 s, KeyReused when the key was for another request.
     """
-    params: dict[str, Any] = {"user_id": user_id, "key": key, "fingerprint": fingerprint}
-    params |= {"now": now, "old": now - KEPT_FOR}
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{_WAITS}'")
-        try:
-            cursor.execute(_CLAIM, params)
-        except OperationalError as error:
-            if isinstance(error.__cause__, LockNotAvailable):
-                raise KeyInProgress from None
-            raise
-        is_new = cursor.fetchone() is not None
-        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    with connection.cursor() as cursor, _briefly(cursor):
+        is_new = _insert(cursor, user_id, key, fingerprint, (), now)
     if is_new:
         return None
-    row = IdempotencyKey.objects.get(user=user_id, key=key)
-    if bytes(row.fingerprint) != fingerprint or row.status is None:
+    row = _row(user_id, key, fingerprint)
+    if row.status is None:
         raise KeyReused
-    return Kept(row.status, row.headers, None if row.body is None else bytes(row.body), row.object_ids)
+    return _kept(row, row.status)
+
+
+@contextmanager
+def in_pieces(
+    *, user_id: UUID, key: str, fingerprint: bytes, object_ids: Sequence[UUID], now: datetime
+) -> Iterator[Kept | Begun]:
+    """Hold a key while a write of many transactions goes on; yield its answer if it was given before.
+
+    The write makes objects of the ids that are yielded, so that whoever repeats it knows what is made already: those of
+    ``object_ids``, or of the process that died in it. Nobody else has the key meanwhile. Raises as ``claim`` does.
+    """
+    with connection.cursor() as cursor:
+        words: list[str | int] = [f"{user_id} {key}", _LOCK_SEED]
+        with atomic(), _briefly(cursor):
+            cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, %s))", words)  # of the session
+        try:
+            with atomic(), _briefly(cursor):
+                is_new = _insert(cursor, user_id, key, fingerprint, object_ids, now)
+            row = None if is_new else _row(user_id, key, fingerprint)
+            if row is not None and row.status is not None:
+                yield _kept(row, row.status)
+            else:
+                yield Begun(tuple(row.object_ids) if row else tuple(object_ids), is_again=row is not None)
+        finally:
+            if connection.is_usable():
+                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, %s))", words)
+
+
+@contextmanager
+def _briefly(cursor: CursorWrapper) -> Iterator[None]:
+    """Wait for locks of the transaction's statements for some time only. Raises KeyInProgress."""
+    cursor.execute(f"SET LOCAL lock_timeout = '{_WAITS}'")
+    try:
+        yield
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise KeyInProgress from None
+        raise
+    cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+
+
+def _insert(
+    cursor: CursorWrapper, user_id: UUID, key: str, fingerprint: bytes, object_ids: Sequence[UUID], now: datetime
+) -> bool:
+    params: dict[str, Any] = {"user_id": user_id, "key": key, "fingerprint": fingerprint}
+    cursor.execute(_CLAIM, params | {"object_ids": list(object_ids), "now": now, "old": now - KEPT_FOR})
+    return cursor.fetchone() is not None
+
+
+def _row(user_id: UUID, key: str, fingerprint: bytes) -> IdempotencyKey:
+    row = IdempotencyKey.objects.get(user=user_id, key=key)
+    if bytes(row.fingerprint) != fingerprint:
+        raise KeyReused
+    return row
+
+
+def _kept(row: IdempotencyKey, status: int) -> Kept:
+    return Kept(status, row.headers, None if row.body is None else bytes(row.body), row.object_ids)
 
 
 def keep(*, user_id: UUID, key: str, answer: Kept) -> None:

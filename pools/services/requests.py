@@ -37,22 +37,37 @@ class _Project(NamedTuple):
     suspended: str | None
 
 
-def read_all(bodies: Sequence[Any], *, actor: Actor, now: datetime, verb: str = "create") -> list[Asked | DomainError]:
+def read_all(
+    bodies: Sequence[Any],
+    *,
+    actor: Actor,
+    now: datetime,
+    verb: str = "create",
+    allocation_ids: Sequence[UUID] | None = None,
+) -> list[Asked | DomainError]:
     """Return a request for each body, or what is wrong with it. The number of queries is the same for one and many.
 
-    Whoever asks needs the right (``verb`` of allocations) in the project of each. What is wrong is Invalid with all
-    mistakes, Denied, or ProjectSuspended.
+    They get new ids or, in their order, those that are given. Whoever asks needs the right (``verb`` of allocations) in
+    the project of each. What is wrong is Invalid with all mistakes, Denied, or ProjectSuspended.
     """
-    return read_each([(body, actor) for body in bodies], now=now, verb=verb)
+    asking = [(body, actor) for body in bodies]
+    return read_each(asking, now=now, verb=verb, allocation_ids=allocation_ids)
 
 
-def read_each(asking: Sequence[tuple[Any, Actor]], *, now: datetime, verb: str = "create") -> list[Asked | DomainError]:
+def read_each(
+    asking: Sequence[tuple[Any, Actor]],
+    *,
+    now: datetime,
+    verb: str = "create",
+    allocation_ids: Sequence[UUID] | None = None,
+) -> list[Asked | DomainError]:
     """As ``read_all``, for the bodies of many people."""
     known = _Known([body for body, _ in asking])
+    given = allocation_ids if allocation_ids is not None else [ids.new_id() for _ in asking]
     found: list[Asked | DomainError] = []
-    for body, actor in asking:
+    for id, (body, actor) in zip(given, asking, strict=True):
         try:
-            found.append(known.asked(body, actor, now, verb))
+            found.append(known.asked(id, body, actor, now, verb))
         except DomainError as error:
             found.append(error)
     return found
@@ -75,7 +90,7 @@ class _Known:
         self._projects = _projects({_text(body, "project") for body in given})
         self._alike: dict[bytes, Wanted] = {}
 
-    def asked(self, body: Any, actor: Actor, now: datetime, verb: str) -> Asked:
+    def asked(self, id: UUID, body: Any, actor: Actor, now: datetime, verb: str) -> Asked:
         wanted = self._wanted(body, now)
         project = self._projects.get(wanted.project)
         if project is None or not actor.access.within("project", "read", project.lineage):
@@ -85,7 +100,7 @@ class _Known:
             raise Denied
         if project.suspended is not None:
             raise ProjectSuspended(path=project.suspended)
-        return Asked(id=ids.new_id(), wanted=wanted, project_id=project.id, lineage=tuple(project.lineage), actor=actor)
+        return Asked(id=id, wanted=wanted, project_id=project.id, lineage=tuple(project.lineage), actor=actor)
 
     def _wanted(self, body: Any, now: datetime) -> Wanted:
         """Read a body. Most of a bulk differ in project and name alone, of which the rest is looked at once."""

@@ -153,9 +153,10 @@ def _work(own: _Ticket) -> None:
 
 def _submitted(batch: Sequence[_Ticket], *, is_brief: bool = False) -> list[Answer]:
     now = max(ticket.now for ticket in batch)
-    read = requests.read_each([(ticket.body, ticket.actor) for ticket in batch], now=now)
+    asking = [(ticket.body, ticket.actor) for ticket in batch]
+    read = requests.read_each(asking, now=now, allocation_ids=[ticket.id for ticket in batch])
     asked = [
-        each if isinstance(each, DomainError) else replace(each, id=ticket.id, once=ticket.once)
+        each if isinstance(each, DomainError) else replace(each, once=ticket.once)
         for ticket, each in zip(batch, read, strict=True)
     ]
     fine = [each for each in asked if isinstance(each, Asked)]

@@ -1,4 +1,4 @@
-"""A REST request whose process is killed: `python -m tests.api.dying DATABASE TOKEN KEY POINT`."""
+"""A REST request whose process is killed: `python -m tests.api.dying DATABASE TOKEN KEY POINT [PATH BODY]`."""
 
 import json
 import os
@@ -9,25 +9,31 @@ from typing import Any
 import django
 
 
-def main(database: str, token: str, key: str, point: str) -> None:
-    """Register a pool named after the key, and die at the point: "before the commit" or "before the answer"."""
+def main(database: str, token: str, key: str, point: str, path: str = "/pools", body: str = "") -> None:
+    """Register a pool named after the key, or post something else, and die at the point.
+
+    "before the commit", "before the answer", or "in the middle" of a write that commits piece by piece.
+    """
     django.setup()
     from django.db import connection
     from django.test import Client
     from django.test.utils import setup_test_environment
 
     from pools.api import idempotency as edge
-    from pools.services import idempotency
+    from pools.services import claiming, idempotency
 
     setup_test_environment()
     connection.settings_dict["NAME"] = database
     if point == "before the commit":
         idempotency.keep = _dying_after(idempotency.keep)
+    elif point == "in the middle":
+        claiming.attempt = _dying_after(claiming.attempt)
     else:
         edge.once = _dying_after(edge.once)
+        edge.in_pieces = _dying_after(edge.in_pieces)
     Client().post(
-        "/api/v1/pools",
-        json.dumps({"name": key, "kind": "simulated", "credential": {"token": "any"}}),
+        f"/api/v1{path}",
+        body or json.dumps({"name": key, "kind": "simulated", "credential": {"token": "any"}}),
         content_type="application/json",
         headers={"Authorization": f"Bearer {token}", "Idempotency-Key": key},
     )

@@ -278,8 +278,8 @@ def at_once(calls):
         thread.join()
 
 
-def killed(point, token):
-    """Run a request in a process of its own that dies there."""
-    words = [sys.executable, "-m", "tests.api.dying", connection.settings_dict["NAME"], token, "killed", point]
+def killed(point, token, *other):
+    """Run a request in a process of its own that dies there: to register a pool, or of another path and body."""
+    words = [sys.executable, "-m", "tests.api.dying", connection.settings_dict["NAME"], token, "killed", point, *other]
     ended = subprocess.run(words, cwd=CHECKOUT, capture_output=True, timeout=60)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
