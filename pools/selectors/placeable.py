@@ -1,7 +1,7 @@
 """The pools as placement sees them: which are open, what they cost, who may use them, and what is free in sums."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -24,12 +24,13 @@ _POOLS: Final = f"""
 SELECT pool.id, pool.name, pool.kind, pool.grain, pool.region, pool.labels, pool.state, s.health, s.observed_at,
     pool.sync_interval_seconds, pool.mode, {DONE_AT_ONCE}, coalesce(g.project_ids, '{{}}')
 FROM pool JOIN pool_sync s ON s.pool_id = pool.id LEFT JOIN (
-    SELECT g.pool_id, array_agg(g.project_id) AS project_ids FROM pool_grant g JOIN project t ON t.id = g.project_id
-    WHERE t.state <> 'archived' GROUP BY g.pool_id) g ON g.pool_id = pool.id
+    SELECT g.pool_id, array_agg(g.project_id ORDER BY g.project_id)::text AS project_ids
+    FROM pool_grant g JOIN project t ON t.id = g.project_id WHERE t.state <> 'archived' GROUP BY g.pool_id
+    ) g ON g.pool_id = pool.id
 WHERE pool.removed_at IS NULL AND pool.state <> 'registering' ORDER BY pool.name
 """
 _ROOM: Final = """
-SELECT r.pool_id, r.model_id, m.slug, sum(r.free_milli), sum(r.free_whole)
+SELECT r.pool_id, r.model_id, m.slug, sum(r.free_milli)::bigint, sum(r.free_whole)::bigint
 FROM capacity_rollup r JOIN chip_model m ON m.id = r.model_id
 WHERE r.pool_id = ANY(%s) AND r.total_milli > 0 GROUP BY r.pool_id, r.model_id, m.slug ORDER BY m.slug, r.pool_id
 """
@@ -54,16 +55,14 @@ class Room:
 class Fleet:
     """All pools of one moment, and what each has of which model. Remembers who may use which."""
 
-    def __init__(
-        self, pools: tuple[PoolView, ...], granted: Mapping[UUID, frozenset[UUID]], room: Sequence[Room]
-    ) -> None:
-        """``granted`` are the projects to which each pool was granted."""
+    def __init__(self, pools: tuple[PoolView, ...], granted: Sequence[frozenset[UUID]], room: Sequence[Room]) -> None:
+        """``granted`` are the projects to which each pool was granted, in the order of the pools."""
         self.pools, self.room = pools, room
         self.room_of: dict[str, list[Room]] = {}
         for pair in room:
             self.room_of.setdefault(pair.model, []).append(pair)
         self._granted = granted
-        self._projects = frozenset().union(*granted.values()) if granted else frozenset()
+        self._projects = frozenset().union(*set(granted))
         self._usable: dict[tuple[UUID, ...], tuple[PoolView, ...]] = {}
 
     def usable(self, lineage: tuple[UUID, ...]) -> tuple[PoolView, ...]:
@@ -71,7 +70,8 @@ class Fleet:
         through = tuple(project_id for project_id in lineage if project_id in self._projects)
         known = self._usable.get(through)
         if known is None:
-            found = tuple(pool for pool in self.pools if not self._granted[pool.id].isdisjoint(through))
+            may = {granted for granted in set(self._granted) if not granted.isdisjoint(through)}
+            found = tuple(pool for pool, granted in zip(self.pools, self._granted, strict=True) if granted in may)
             # Equal ones are the same object, by which batches tell who chooses from one read.
             known = next((other for other in self._usable.values() if other == found), found)
             self._usable[through] = known
@@ -115,14 +115,19 @@ def fleet(now: datetime) -> Fleet:
         cursor.execute(_POOLS)
         rows = cursor.fetchall()
         cursor.execute(_ROOM, [[row[0] for row in rows]])
-        room = [
-            Room(pool, model, slug, int(milli), int(whole)) for pool, model, slug, milli, whole in cursor.fetchall()
-        ]
+        room = [Room(*row) for row in cursor.fetchall()]
+    # Most pools are granted to the same projects, which are read once.
+    granted = {told: frozenset(_ids(told)) for told in {row[12] for row in rows}}
     return Fleet(
         pools=tuple(_pool(row, prices, now) for row in rows),
-        granted={row[0]: frozenset(row[12]) for row in rows},
+        granted=[granted[row[12]] for row in rows],
         room=room,
     )
+
+
+def _ids(told: str) -> list[UUID]:
+    """Return the ids of an array as PostgreSQL tells it."""
+    return [UUID(word) for word in told.strip("{}").split(",") if word]
 
 
 @cache
