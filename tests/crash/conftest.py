@@ -1,12 +1,15 @@
 """A site that may be broken, and this process's Django on it."""
 
 import pytest
+from celery import Celery
 from django.conf import settings
 from django.db import connection, connections
 
 from ocenter import addresses
 from ocenter.settings import _database
+from pools import dispatch
 from pools.models import Pool
+from tests.crash.life import Life
 from tests.crash.site import Site
 
 
@@ -48,6 +51,20 @@ def folder(site):
     for left in folder.iterdir():
         left.unlink()
     return folder
+
+
+@pytest.fixture
+def mode():
+    return "device"
+
+
+@pytest.fixture
+def life(site, folder, mode, monkeypatch):
+    """What this process tells workers goes to the site's broker."""
+    app = Celery("tests", broker=site.environment["OCENTER_BROKER_URL"], set_as_current=False)
+    monkeypatch.setattr(dispatch, "current_app", app)
+    yield Life(site, folder, mode)
+    app.close()
 
 
 def _empty():
