@@ -3,10 +3,10 @@
 from collections import Counter
 from uuid import UUID
 
-from django.db import connection
 from msgspec.structs import replace
 
 from pools.domain.candidates import View
+from pools.selectors import prepared
 
 _COUNTS = """
 SELECT p.pool_id, p.model_id, c.state_key, count(*)
@@ -24,7 +24,7 @@ def counted(view: View, models: dict[str, UUID]) -> View:
     read = Counter((row.pool_id, row.model or "", row.state_key) for row in view.candidates if row.node_id)
     pairs = sorted({(pool_id, models[model]) for pool_id, model, _ in read if model}, key=str)
     slugs = {id: slug for slug, id in models.items()}
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(_COUNTS, [[pool for pool, _ in pairs], [model for _, model in pairs]])
         there = {(pool, slugs[model], key): count for pool, model, key, count in cursor.fetchall()}
     candidates = []

@@ -12,7 +12,7 @@ from pools.domain import waiting
 from pools.domain.candidates import End, PoolView, View
 from pools.domain.profiles import Piece
 from pools.domain.request import Wanted
-from pools.selectors import candidates
+from pools.selectors import candidates, prepared
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 
@@ -20,16 +20,20 @@ MOST: Final = 256
 INSTANTS_MOST: Final = 1_024
 _LOOKED_AT: Final = 2_000
 _SEARCHED: Final = 20_000
-# Of the leases that end soonest (index allocation_end_due), those that have something of these pools and models.
+# Of the leases that end soonest (index allocation_end_due), those that have something of these pools and models. Each
+# one's claims are looked up by its id, whatever statistics say.
 _ENDS: Final = """
 WITH soon AS MATERIALIZED (
     SELECT id, project_id, pool_id, model_id, end_at FROM allocation
     WHERE end_at > %(now)s AND ended_at IS NULL AND end_at IS NOT NULL ORDER BY end_at LIMIT %(looked_at)s)
 SELECT l.capacity_id, s.end_at, l.positions, l.milli, l.memory_mib, l.profile, l.starts, c.kind
-FROM soon s JOIN project p ON p.id = s.project_id
-    JOIN claim l ON l.allocation_id = s.id AND l.released_at IS NULL JOIN capacity c ON c.id = l.capacity_id
-WHERE s.pool_id = ANY(%(pools)s) AND (s.model_id = ANY(%(models)s) OR s.model_id IS NULL)
-    AND (%(tenant)s::uuid IS NULL OR p.lineage[1] = %(tenant)s)
+FROM (
+    SELECT s.id, s.end_at FROM soon s JOIN project p ON p.id = s.project_id
+    WHERE s.pool_id = ANY(%(pools)s::uuid[]) AND (s.model_id = ANY(%(models)s::uuid[]) OR s.model_id IS NULL)
+        AND (%(tenant)s::uuid IS NULL OR p.lineage[1] = %(tenant)s::uuid) OFFSET 0) s
+    CROSS JOIN LATERAL (SELECT * FROM claim WHERE allocation_id = s.id OFFSET 0) l
+    CROSS JOIN LATERAL (SELECT kind FROM capacity WHERE id = l.capacity_id OFFSET 0) c
+WHERE l.released_at IS NULL
 ORDER BY s.end_at, l.id LIMIT %(most)s
 """
 # Also the windows of bookings: what comes after them may be free.
@@ -60,7 +64,7 @@ def known(
     Only those of one tenant, or of all (None). Two queries; the soonest ``looked_at`` leases of all are looked at.
     """
     reach = waiting.reach(wanted, read.view.pools, frozenset(scores.chips) | set(read.models), scores.chips)
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(
             _ENDS,
             {
