@@ -21,5 +21,7 @@ options["pool"] = settings.DATABASE_POOL
 # Parallel workers make one answer sooner for more CPU in all, and the console has many at a time to give.
 options["options"] = f"{options.get('options', '')} -c max_parallel_workers_per_gather=0".strip()
 application = get_wsgi_application()
-import_module(settings.ROOT_URLCONF)  # else the first request loads it, with others beside it
+# Else the first requests load them, each of them at once.
+import_module(settings.ROOT_URLCONF)
+import_module("pools.services.models").current()
 structs.learn()
