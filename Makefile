@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest -q
 CHECKED := ocenter pools connectors tests manage.py
 export PYTHON UV_VERSION VENV
+# Else each of the hundreds of processes that tests start compiles all it imports again, 2.5 s of a core.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo clean-demo test test-full fuzz lint lock bench secrets
 .DEFAULT_GOAL := help

@@ -15,6 +15,10 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 django.setup()
+
+from tests import emptying  # noqa: E402
+
+emptying.delete_rows_only()
 # How fast the machine is says nothing about what is tested.
 hypothesis.settings.register_profile("ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("ours")
@@ -26,6 +30,14 @@ def _plain_static_files():
     from django.conf import settings
 
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _passwords_are_hashed_fast():
+    """How slow that is for who guesses is Django's matter, and hundreds of tests log in."""
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost, Argon2PasswordHasher.parallelism = 1, 8, 1
 
 
 @pytest.fixture(autouse=True)

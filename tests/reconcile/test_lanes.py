@@ -145,7 +145,7 @@ class TestAPool:
         monkeypatch.setattr(lanes, "SLOW_SECONDS", 0.3)
         monkeypatch.setattr(due, "is_slow", lambda *_: False)  # it was fast until now
         with lab.store.changing() as state:
-            state.knobs.latency_ms = 2000
+            state.knobs.latency_ms = 700  # before each of four pages: longer than is allowed below
         full = Lane(1)
         forked(full)
         PoolSync.objects.update(next_at=clock())
