@@ -245,20 +245,8 @@ def _form(allocation: dict[str, Any], *, heading: str, **fields: Any) -> Form:
 def _answer(
     request: HttpRequest, form: Form, allocation: dict[str, Any], act: Callable[..., Any], done: str
 ) -> HttpResponse:
-    outcome = forms.NOT_SENT
-    if request.method == "POST":
-        outcome = forms.tried(
-            lambda: act(
-                allocation_id=allocation["id"],
-                generation=forms.generation(request),
-                actor=pages.actor(request),
-                now=pages.now(),
-            )
-        )
-    if not outcome.is_done:
-        return forms.answer(request, form, {}, outcome)
-    messages.success(request, done % {"name": allocation["title"]})
-    return redirect("allocation", allocation_id=allocation["id"])
+    decide = partial(act, allocation_id=allocation["id"], generation=forms.generation(request))
+    return forms.confirmed(request, form, decide, done % {"name": allocation["title"]})
 
 
 def _released(allocation: dict[str, Any]) -> tuple[str, ...]:

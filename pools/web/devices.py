@@ -1,10 +1,9 @@
 """All devices of the fleet, one of them, and hardware that two pools show."""
 
+from functools import partial
 from uuid import UUID
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -87,10 +86,5 @@ def give_out(request: HttpRequest, device_id: UUID) -> HttpResponse:
             _("Nothing changes on the platforms. Whoever uses the card there without ocenter goes on to."),
         ),
     )
-    outcome = forms.NOT_SENT
-    if request.method == "POST":
-        outcome = forms.tried(lambda: giving.give_out(device_id=device_id, actor=pages.actor(request), now=pages.now()))
-    if not outcome.is_done:
-        return forms.answer(request, form, {}, outcome)
-    messages.success(request, _("%(pool)s gives out %(card)s now.") % words)
-    return redirect("twins")
+    done = _("%(pool)s gives out %(card)s now.") % words
+    return forms.confirmed(request, form, partial(giving.give_out, device_id=device_id), done)

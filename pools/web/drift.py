@@ -1,13 +1,11 @@
 """Drift: targets that do not carry on their platforms what they shall, and what people decide about them."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -61,7 +59,8 @@ def repair(request: HttpRequest, drift_id: UUID) -> HttpResponse:
             *_users(row),
         ),
     )
-    return _answer(request, row, form, drift.repair, _("%(target)s is being repaired."))
+    done = _("%(target)s is being repaired.") % {"target": row.target}
+    return forms.confirmed(request, form, partial(drift.repair, drift_id=row.id), done)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -81,7 +80,8 @@ def adopt(request: HttpRequest, drift_id: UUID) -> HttpResponse:
         ),
         is_danger=True,
     )
-    return _answer(request, row, form, drift.adopt, _("%(target)s is taken as it is."))
+    done = _("%(target)s is taken as it is.") % {"target": row.target}
+    return forms.confirmed(request, form, partial(drift.adopt, drift_id=row.id), done)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -98,7 +98,8 @@ def ignore(request: HttpRequest, drift_id: UUID) -> HttpResponse:
             _("When it differs in another way, it is open again. The next change of its orders makes it as ordered."),
         ),
     )
-    return _answer(request, row, form, drift.ignore, _("What differs at %(target)s is ignored."))
+    done = _("What differs at %(target)s is ignored.") % {"target": row.target}
+    return forms.confirmed(request, form, partial(drift.ignore, drift_id=row.id), done)
 
 
 def _users(row: DriftRow) -> tuple[str, ...]:
@@ -123,13 +124,3 @@ def _form(row: DriftRow, *, heading: str, **fields: Any) -> Form:
         here="drift",
         **fields,
     )
-
-
-def _answer(request: HttpRequest, row: DriftRow, form: Form, act: Callable[..., Any], done: str) -> HttpResponse:
-    outcome = forms.NOT_SENT
-    if request.method == "POST":
-        outcome = forms.tried(lambda: act(drift_id=row.id, actor=pages.actor(request), now=pages.now()))
-    if not outcome.is_done:
-        return forms.answer(request, form, {}, outcome)
-    messages.success(request, done % {"target": row.target})
-    return redirect("drift")

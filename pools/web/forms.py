@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from pools.domain.errors import DomainError, FieldError, Invalid
@@ -114,6 +116,17 @@ def answer(request: HttpRequest, form: Form, values: Mapping[str, str], outcome:
         "refused": outcome.refused,
     }
     return pages.page(request, "shared/form.html", context, here=form.here, status=outcome.status)
+
+
+def confirmed(request: HttpRequest, form: Form, act: Callable[..., Any], done: str) -> HttpResponse:
+    """Ask first; when it is confirmed, do it, say that it is done and go back to where the form is reached from."""
+    outcome = NOT_SENT
+    if request.method == "POST":
+        outcome = tried(lambda: act(actor=pages.actor(request), now=pages.now()))
+    if not outcome.is_done:
+        return answer(request, form, {}, outcome)
+    messages.success(request, done)
+    return redirect(form.back)
 
 
 def grouped(

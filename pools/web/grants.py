@@ -1,5 +1,6 @@
 """Which projects may use a pool: the tab of the pool's page, giving and taking a grant."""
 
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -96,17 +97,9 @@ def remove(request: HttpRequest, reference: str, project_id: UUID) -> HttpRespon
         ),
         is_danger=True,
     )
-
-    def write() -> Any:
-        return grants.remove(pool_id=pool["id"], project_id=project.id, actor=pages.actor(request), now=pages.now())
-
-    outcome = forms.tried(write) if request.method == "POST" else forms.NOT_SENT
-    if not outcome.is_done:
-        return forms.answer(request, form, {}, outcome)
-    messages.success(
-        request, _("%(project)s may use %(pool)s no more.") % {"project": project.path, "pool": pool["name"]}
-    )
-    return redirect(form.back)
+    remove_it = partial(grants.remove, pool_id=pool["id"], project_id=project.id)
+    done = _("%(project)s may use %(pool)s no more.") % {"project": project.path, "pool": pool["name"]}
+    return forms.confirmed(request, form, remove_it, done)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -1,13 +1,12 @@
 """Invitations to a project or to the platform: see them, make one, withdraw one."""
 
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -141,15 +140,8 @@ def withdraw(request: HttpRequest, invitation_id: UUID) -> HttpResponse:
         consequences=(_("The link is worthless at once. Nobody is told."),),
         is_danger=True,
     )
-    outcome = forms.NOT_SENT
-    if request.method == "POST":
-        outcome = forms.tried(
-            lambda: invitations.withdraw(invitation_id=invitation_id, actor=pages.actor(request), now=pages.now())
-        )
-    if not outcome.is_done:
-        return forms.answer(request, form, {}, outcome)
-    messages.success(request, _("The invitation is withdrawn."))
-    return redirect(back)
+    withdraw = partial(invitations.withdraw, invitation_id=invitation_id)
+    return forms.confirmed(request, form, withdraw, _("The invitation is withdrawn."))
 
 
 def _invited(request: HttpRequest, form: Form, project_id: UUID | None, role: str) -> HttpResponse:

@@ -1,13 +1,11 @@
 """Orphans and shadow use: what is used on platforms without a claim, and what people decide about it."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -65,7 +63,8 @@ def adopt(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
             _("A worker then makes it carry what was claimed, and nothing else."),
         ),
     )
-    return _answer(request, row, form, orphans.adopt, _("%(marker)s is adopted."))
+    done = _("%(marker)s is adopted.") % {"marker": row.marker}
+    return forms.confirmed(request, form, partial(orphans.adopt, orphan_id=row.id), done)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -90,7 +89,8 @@ def reap(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
         ),
         is_danger=True,
     )
-    return _answer(request, row, form, orphans.reap, _("%(marker)s is being taken away."))
+    done = _("%(marker)s is being taken away.") % {"marker": row.marker}
+    return forms.confirmed(request, form, partial(orphans.reap, orphan_id=row.id), done)
 
 
 def _presented(row: OrphanRow) -> dict[str, Any]:
@@ -115,13 +115,3 @@ def _form(row: OrphanRow, *, heading: str, **fields: Any) -> Form:
         here="orphans",
         **fields,
     )
-
-
-def _answer(request: HttpRequest, row: OrphanRow, form: Form, act: Callable[..., Any], done: str) -> HttpResponse:
-    outcome = forms.NOT_SENT
-    if request.method == "POST":
-        outcome = forms.tried(lambda: act(orphan_id=row.id, actor=pages.actor(request), now=pages.now()))
-    if not outcome.is_done:
-        return forms.answer(request, form, {}, outcome)
-    messages.success(request, done % {"marker": row.marker})
-    return redirect("orphans")
