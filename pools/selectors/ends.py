@@ -21,14 +21,15 @@ INSTANTS_MOST: Final = 1_024
 _LOOKED_AT: Final = 2_000
 _SEARCHED: Final = 20_000
 # Of the leases that end soonest (index allocation_end_due), those that have something of these pools and models. Each
-# one's claims are looked up by its id, whatever statistics say.
+# one's project and claims are looked up by their ids, whatever statistics say.
 _ENDS: Final = """
 WITH soon AS MATERIALIZED (
     SELECT id, project_id, pool_id, model_id, end_at FROM allocation
     WHERE end_at > %(now)s AND ended_at IS NULL AND end_at IS NOT NULL ORDER BY end_at LIMIT %(looked_at)s)
 SELECT l.capacity_id, s.end_at, l.positions, l.milli, l.memory_mib, l.profile, l.starts, c.kind
 FROM (
-    SELECT s.id, s.end_at FROM soon s JOIN project p ON p.id = s.project_id
+    SELECT s.id, s.end_at FROM soon s
+        CROSS JOIN LATERAL (SELECT lineage FROM project WHERE id = s.project_id OFFSET 0) p
     WHERE s.pool_id = ANY(%(pools)s::uuid[]) AND (s.model_id = ANY(%(models)s::uuid[]) OR s.model_id IS NULL)
         AND (%(tenant)s::uuid IS NULL OR p.lineage[1] = %(tenant)s::uuid) OFFSET 0) s
     CROSS JOIN LATERAL (SELECT * FROM claim WHERE allocation_id = s.id OFFSET 0) l
