@@ -24,5 +24,6 @@ members AS (
     FROM wanted w JOIN targets t USING (pool_id, kind, ref)
     WHERE m.allocation_id = w.allocation_id AND m.index = w.index
     RETURNING m.allocation_id, m.index, m.target_id)
-UPDATE operation o SET target_id = m.target_id, changed_at = %(now)s FROM members m
-WHERE o.allocation_id = m.allocation_id AND o.member_index = m.index AND o.action = 'apply' AND o.state = 'planned';
+UPDATE operation o SET target_id = m.target_id, changed_at = %(now)s
+FROM members m CROSS JOIN LATERAL (SELECT * FROM operation WHERE allocation_id = m.allocation_id OFFSET 0) p
+WHERE o.id = p.id AND p.member_index = m.index AND p.action = 'apply' AND p.state = 'planned';
