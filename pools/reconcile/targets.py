@@ -23,7 +23,7 @@ from pools.reconcile.lanes import Lane, NoPlace, OutOfTime
 from pools.reconcile.link import Link, Waiting
 from pools.selectors import due
 from pools.selectors.installation import installation_id
-from pools.services import targets
+from pools.services import binding, targets
 from pools.services.targets import Turn, TurnLost
 
 log = structlog.get_logger(__name__)
@@ -63,14 +63,14 @@ def run(
             turn = targets.take_turn(pool_id=pool_id, installation=installation_id(), now=clock())
             if turn is not None:
                 count += 1
-                is_reached = _take(turn, link, clock, lane)
-                dispatch.advance_allocations()  # now: a run may go on for long
-                if not is_reached:
+                if not _take(turn, link, clock, lane):
                     break
             most = DELIVERIES_AT_ONCE if turn is None else int(count % TURNS_TO_DELIVERY == 0)
             handed = [*takewhile(bool, (deliveries.hand_over(link, clock=clock, lane=lane) for _ in range(most)))]
             if turn is None and not handed:
                 break
+        else:
+            dispatch.advance_allocations()  # which tells of what is left
     return count
 
 
@@ -90,10 +90,19 @@ def _take(turn: Turn, link: Link, clock: Callable[[], datetime], lane: Lane | No
         raise
     if isinstance(outcome, ConnectorError):
         bound.warning("target_not_applied", code=outcome.code, reason=str(outcome))
+    _move_on(turn, outcome, clock)
     if isinstance(outcome, Transient) and not link.is_open:
         targets.postpone(link.pool_id, turn.failures + 1, now=clock())
         return False
     return True
+
+
+def _move_on(turn: Turn, outcome: Outcome | ConnectorError | None, clock: Callable[[], datetime]) -> None:
+    """Let be active at once what waited for this target alone; a hint tells of what else is to be done now."""
+    if isinstance(outcome, Done):
+        binding.activate(now=clock(), target_id=turn.id)
+    if turn.has_old or not isinstance(outcome, Done):
+        dispatch.advance_allocations()
 
 
 def _outcome(

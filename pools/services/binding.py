@@ -32,6 +32,14 @@ SELECT a.id FROM allocation a WHERE a.state = 'binding'
     AND NOT EXISTS (SELECT FROM member m WHERE m.allocation_id = a.id AND m.order_state IS DISTINCT FROM 'carried')
 ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
 """
+# By keys: the others on their way may be thousands, and this is asked after each turn.
+_CARRIED_BY: Final = """
+SELECT a.id FROM (SELECT DISTINCT allocation_id FROM member WHERE target_id = %s AND order_state = 'carried') c
+    JOIN allocation a ON a.id = c.allocation_id
+WHERE a.state = 'binding'
+    AND NOT EXISTS (SELECT FROM member m WHERE m.allocation_id = a.id AND m.order_state IS DISTINCT FROM 'carried')
+ORDER BY a.id LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED
+"""
 _REFUSED: Final = """
 SELECT a.id, t.code, t.class, (
     SELECT count(DISTINCT o.generation) FROM operation o
@@ -73,10 +81,10 @@ def order(*, now: datetime) -> int:
 
 
 @writing.transaction
-def activate(*, now: datetime) -> int:
-    """Let those be active whose platforms confirmed every order; return how many."""
+def activate(*, now: datetime, target_id: UUID | None = None) -> int:
+    """Let those be active whose platforms confirmed every order, all or those of a target; return how many."""
     with prepared.cursor() as cursor:
-        found = _some(cursor, _CARRIED)
+        found = _some(cursor, _CARRIED) if target_id is None else _some(cursor, _CARRIED_BY, target_id)
         if found:
             sql.run(cursor, "allocation_bound", {"ids": found})
             _move(cursor, found, "active", now)
@@ -172,8 +180,8 @@ def retry(*, allocation_id: UUID, generation: int | None = None, actor: Actor, n
     )  # fmt: skip
 
 
-def _some(cursor: Any, due: str) -> list[UUID]:
-    cursor.execute(due, [AT_ONCE])
+def _some(cursor: Any, due: str, *of: UUID) -> list[UUID]:
+    cursor.execute(due, [*of, AT_ONCE])
     return [row[0] for row in cursor.fetchall()]
 
 

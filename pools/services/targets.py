@@ -32,7 +32,8 @@ class TurnLost(Exception):
 class Turn:
     """The right to change one target until it is lost; the target and all orders that it shall carry.
 
-    ``has_new``: some of the orders were never confirmed. ``is_unknown``: ask what is there before anything is sent.
+    ``has_new``: some of the orders were never confirmed. ``has_old``: others are to be taken off. ``is_unknown``: ask
+    what is there before anything is sent.
     """
 
     id: UUID
@@ -40,6 +41,7 @@ class Turn:
     target: Target
     orders: tuple[Order, ...]
     has_new: bool
+    has_old: bool
     is_unknown: bool
     failures: int
 
@@ -63,7 +65,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
         row = cursor.fetchone()
         if row is None:
             return None
-        id, kind, ref, generation, mode, is_tenants, is_unknown, failures, node_ref, project, has_new = row
+        id, kind, ref, generation, mode, is_tenants, is_unknown, failures, node_ref, project, has_new, has_old = row
     return Turn(
         id=id,
         token=token,
@@ -78,6 +80,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
         ),
         orders=carried.orders(id, installation),
         has_new=has_new,
+        has_old=has_old,
         is_unknown=is_unknown,
         failures=failures,
     )

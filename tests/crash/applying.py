@@ -29,7 +29,6 @@ def main(pool_id: str, point: str) -> None:
     django.setup()
     from django.utils import timezone
 
-    from pools import dispatch
     from pools.reconcile import allocations, targets
     from pools.reconcile.link import Link
     from pools.services import sql
@@ -48,7 +47,7 @@ def main(pool_id: str, point: str) -> None:
     elif point == "before the outcome commits":
         turns._finish = _then_dying(turns._finish)
     elif point == "after the outcome":
-        dispatch.advance_allocations = _dying
+        targets._move_on = _dying
     elif point == "before the allocation moves":
         sql.run = _dying_at("allocation_bound", "claim_free", real=sql.run)
     allocations.advance(clock=timezone.now)
