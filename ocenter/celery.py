@@ -25,8 +25,9 @@ from pools.domain import queues
 
 TASK_SECONDS = 600
 """For tasks that bring no limit of their own."""
-CONNECTION_SECONDS = 60
-"""So long a process keeps its connection to the database: it plans its statements once a connection."""
+CONNECTION_SECONDS = 10
+"""So long a process keeps its connection to the database, which plans its statements once. No longer: a plan that was
+made for a small table stays with the connection when the table has grown."""
 LONGEST_TASK_SECONDS = max(TASK_SECONDS, *(limits["time_limit"] for limits in queues.TIME_LIMITS.values()))
 
 app = Celery("ocenter", broker=settings.BROKER_URL)
