@@ -68,19 +68,24 @@ FROM allocation a JOIN project p ON p.id = a.project_id LEFT JOIN pool ON pool.i
     LEFT JOIN chip_model m ON m.id = a.model_id LEFT JOIN app_user u ON u.id = a.asked_by_id
 WHERE a.id = ANY(%s)
 """
-# What each member has of devices: the claims that are live, or were when it ended.
+# What each member has of devices: the claims that are live, or were when it ended. Each row is looked up by its key,
+# whatever the statistics were when the statement was planned.
 _MEMBERS: Final = """
 SELECT m.allocation_id, m.index, n.id, n.name, m.binding, m.order_state, m.trouble::text, l.milli, l.memory_mib,
     coalesce(d.ids, '{}'), coalesce(d.refs, '{}'), cardinality(l.positions)
-FROM member m LEFT JOIN node n ON n.id = m.node_id
+FROM unnest(%s::uuid[]) asked (id)
+    CROSS JOIN LATERAL (SELECT * FROM member WHERE allocation_id = asked.id OFFSET 0) m
+    LEFT JOIN LATERAL (SELECT id, name FROM node WHERE id = m.node_id OFFSET 0) n ON true
     LEFT JOIN LATERAL (
-        SELECT l.positions, l.milli, l.memory_mib, k.device_ids FROM claim l JOIN capacity k ON k.id = l.capacity_id
-        WHERE l.allocation_id = m.allocation_id AND l.member_index = m.index AND k.kind <> 'host'
-        ORDER BY l.released_at DESC NULLS FIRST, l.id DESC LIMIT 1) l ON true
+        SELECT l.positions, l.milli, l.memory_mib, k.device_ids
+        FROM (SELECT * FROM claim WHERE allocation_id = m.allocation_id AND member_index = m.index OFFSET 0) l
+            CROSS JOIN LATERAL (SELECT kind, device_ids FROM capacity WHERE id = l.capacity_id OFFSET 0) k
+        WHERE k.kind <> 'host' ORDER BY l.released_at DESC NULLS FIRST, l.id DESC LIMIT 1) l ON true
     LEFT JOIN LATERAL (
         SELECT array_agg(d.id ORDER BY at) AS ids, array_agg(d.ref ORDER BY at) AS refs
-        FROM unnest(l.positions) WITH ORDINALITY p (place, at) JOIN device d ON d.id = l.device_ids[p.place]) d ON true
-WHERE m.allocation_id = ANY(%s) ORDER BY m.allocation_id, m.index
+        FROM unnest(l.positions) WITH ORDINALITY p (place, at)
+            CROSS JOIN LATERAL (SELECT id, ref FROM device WHERE id = l.device_ids[p.place] OFFSET 0) d) d ON true
+ORDER BY m.allocation_id, m.index
 """
 _POSITIONS: Final = """
 SELECT id, place, (SELECT min(b.start_at) FROM booking b WHERE b.allocation_id = queue.id) FROM (
