@@ -33,14 +33,15 @@ class OrphanRow(msgspec.Struct, frozen=True, kw_only=True):
     """Something on a platform that carries our marker and belongs to no claim that lives.
 
     ``holder`` is its name on the platform, ``places`` [{node, device}] where it was seen. ``allocation`` had the marker
-    last. ``origin`` is seen (by a sync) or left (of a removed pool). It may be reaped from ``reapable_at`` on;
-    ``trouble`` {code, message, words, class} is what stands in the way of that. ``outcome`` is gone, claimed, reaped or
-    adopted.
+    last. ``origin`` is seen (by a sync) or left (of a removed pool; ``is_pool_removed`` until another one has it). It
+    may be reaped from ``reapable_at`` on; ``trouble`` {code, message, words, class} is what stands in the way of that.
+    ``outcome`` is gone, claimed, reaped or adopted.
     """
 
     id: UUID
     pool: str
     pool_id: UUID
+    is_pool_removed: bool
     marker: str
     holder: str
     milli: int
@@ -94,6 +95,7 @@ def _columns(query: QuerySet[Orphan]) -> QuerySet[Any, Any]:
         *("id", "pool_id", "marker", "holder", "milli", "memory_mib", "places", "origin", "outcome", "opened_at"),
         *("reap_asked_at", "closed_at", "of_allocation", "allocation_name", "allocation_state", "of_project"),
         pool_name=F("pool__name"),
+        is_pool_removed=Q(pool__removed_at__isnull=False),
         trouble=F("target__trouble"),
     )
     return rows

@@ -115,17 +115,26 @@ def reap(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
 
 
 def _target_of(orphan: Orphan) -> dict[str, Any]:
-    """Return {kind, ref, node, mode} of what carries it: as recorded, else as its mode names it."""
-    pool = Pool.objects.get(id=orphan.pool_id)
+    """Return {kind, ref, node, mode} of what carries it: as recorded, else as its mode names it.
+
+    What a removed pool left keeps the name that it had there, which may be made of that pool's id.
+    """
+    pool, node_ref = orphan.pool, orphan.node.ref if orphan.node else None
+    manifest = catalog.manifest(pool.kind)
+    params: dict[str, Any] = {"pool": pool.pk, "marker": orphan.marker, "node": node_ref}
     with connection.cursor() as cursor:
-        cursor.execute(_OF_MARKER, {"pool": orphan.pool_id, "marker": orphan.marker})
+        sql.run(cursor, "orphan_carrier", params)
+        known = cursor.fetchone()
+        cursor.execute(_OF_MARKER, params)
         found = cursor.fetchone()
-    known = Target.objects.filter(id=found[2]).first() if found and found[2] else None
     if known is not None:
-        return {"kind": known.kind, "ref": known.ref, "node": known.node_id, "mode": known.mode}
-    mode = targets.mode_of(catalog.manifest(pool.kind), pool.mode)
-    if mode.per == "node" and orphan.node is not None:
-        ref = markers.of_key(installation_id(), f"{pool.pk}/{orphan.node.ref}")
+        kind, ref, mode_name, carried_on, node_id = known
+        # On another node it is another host's: somebody moved what is here.
+        if node_ref in (None, carried_on) or targets.mode_of(manifest, mode_name).per != "node":
+            return {"kind": kind, "ref": ref, "node": node_id or orphan.node_id, "mode": mode_name}
+    mode = targets.mode_of(manifest, pool.mode)
+    if mode.per == "node" and node_ref is not None:
+        ref = markers.of_key(installation_id(), f"{pool.pk}/{node_ref}")
     elif mode.per == "allocation" and found:
         ref = markers.of_key(installation_id(), str(found[0]))
     else:

@@ -1,4 +1,5 @@
--- Opens an orphan for each marker of the pool's recorded uses that no claim explains, or tells anew what it uses.
+-- Opens an orphan for each marker of the pool's recorded uses that no claim explains, or tells anew what it uses. A
+-- quota that a removed pool left stays that one: see orphans_over.
 WITH used AS (
     SELECT u ->> 'marker' AS marker, u ->> 'holder' AS holder, n.id AS node_id, n.name AS node, d.ref AS device,
         (u ->> 'milli')::bigint AS milli, coalesce((u ->> 'memory_mib')::bigint, 0) AS mib
@@ -21,6 +22,8 @@ SELECT new_id(), %(pool)s, marker, left(min(holder), 255), (array_agg(node_id OR
     %(now)s
 FROM numbered GROUP BY marker
 ON CONFLICT (pool_id, marker) WHERE closed_at IS NULL DO UPDATE SET holder = excluded.holder, node_id = excluded.node_id,
-    milli = excluded.milli, memory_mib = excluded.memory_mib, places = excluded.places, origin = 'seen'
-WHERE (o.holder, o.milli, o.memory_mib, o.places, o.origin)
-    IS DISTINCT FROM (excluded.holder, excluded.milli, excluded.memory_mib, excluded.places, 'seen');
+    milli = excluded.milli, memory_mib = excluded.memory_mib, places = excluded.places,
+    origin = CASE WHEN (SELECT grain FROM pool WHERE id = o.pool_id) = 'pool' THEN o.origin ELSE 'seen' END
+WHERE (o.holder, o.milli, o.memory_mib, o.places) IS DISTINCT FROM
+        (excluded.holder, excluded.milli, excluded.memory_mib, excluded.places)
+    OR o.origin <> 'seen' AND (SELECT grain FROM pool WHERE id = o.pool_id) <> 'pool';

@@ -57,7 +57,7 @@ def adopt(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
             _("Its pool was removed: it goes over to the pool that stands for the same platform now."),
             _("The first sync of that pool sees whether it is still there."),
         )
-        if row.origin == "left"
+        if row.is_pool_removed
         else (
             _("It belongs to the allocation whose marker it carries, if that holds its claim in this pool."),
             _("A worker then makes it carry what was claimed, and nothing else."),
@@ -80,7 +80,7 @@ def reap(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
             _("Its pool was removed, so ocenter does nothing there: you say that it is gone."),
             _("If it is not, it uses devices that ocenter takes for free. It cannot be undone."),
         )
-        if row.origin == "left"
+        if row.is_pool_removed
         else (
             _("A worker takes it off the platform; whoever uses it loses it."),
             _("What else the same object of the platform carries for live claims stays."),

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from pools.models import Orphan, Target
+from pools.models import Orphan, Pool, Target
 from tests import factories
 from tests.factories import Clock, Shows, device, holding, use
 
@@ -35,6 +35,17 @@ class TestThePage:
 
         assert "oc-left is being taken away." in answer
         assert Target.objects.get().ref == "oc-left"
+
+    def test_says_of_what_a_removed_pool_left_that_nobody_works_there_until_another_has_it(self, console, orphan):
+        Orphan.objects.update(origin="left")
+        pages = [f"/orphans/{orphan.id}/reap/", f"/orphans/{orphan.id}/adopt/"]
+        of_a_live_pool = [console.get(page).content.decode() for page in pages]
+
+        Pool.objects.update(state="removed", removed_at=timezone.now())
+
+        assert all("Its pool was removed" in console.get(page).content.decode() for page in pages)
+        assert not any("Its pool was removed" in text for text in of_a_live_pool)
+        assert "may be left of a removed pool" in console.get("/orphans/").content.decode()
 
     def test_says_why_it_cannot_be_adopted(self, console, orphan):
         answer = console.post(f"/orphans/{orphan.id}/adopt/")
