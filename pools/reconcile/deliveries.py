@@ -36,7 +36,7 @@ def hand_over(link: Link, *, clock: Callable[[], datetime], lane: Lane | None) -
         return False
     bound = log.bind(target=wanted.target.ref, allocation=str(wanted.allocation_id))
     try:
-        answer = _asked(wanted, link, partial(lanes.patience, lane, time.monotonic() + CALL_SECONDS))
+        answer = _asked(wanted, link, partial(lanes.patience, lane, lanes.until(time.monotonic() + CALL_SECONDS)))
         if not deliveries.fill(wanted, answer, now=clock()):
             bound.info("delivery_not_wanted_any_more")
         return True

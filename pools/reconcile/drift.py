@@ -45,7 +45,7 @@ def run(
     with lanes.place(lane, is_needed=is_slow) as may_begin, alone(pool_id, _LOCK_SEED) as is_alone:
         if not may_begin or not is_alone:
             return 0
-        waiting = partial(lanes.patience, lane, ends_at)
+        waiting = partial(lanes.patience, lane, lanes.until(ends_at))
         with Link(pool_id) as link:
             while count < COMPARED_AT_ONCE and time.monotonic() < ends_at and not should_stop():
                 compared = drift.next_target(pool_id=pool_id, installation=installation_id(), now=clock())

@@ -84,7 +84,7 @@ def _end_of(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], 
     """Observe under the turn and see to it that the run ends, whatever happens."""
     bound = log.bind(pool=turn.pool_name, run=str(turn.run_id))
     try:
-        with Heartbeat(turn, clock=clock):
+        with Heartbeat(partial(_keep, turn, clock)):
             _run(turn, clock, go_on, lane)
     except TurnLost:
         bound.warning("run_ended_without_turn")
@@ -112,6 +112,16 @@ def _end_of(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], 
         raise
 
 
+def _keep(turn: Turn, clock: Callable[[], datetime]) -> bool:
+    """Make the turn last longer; return whether it is still ours."""
+    try:
+        turns.keep(turn, now=clock())
+    except TurnLost:
+        log.warning("turn_lost", pool=turn.pool_name, run=str(turn.run_id))
+        return False
+    return True
+
+
 def _too_slow(observe_seconds: int) -> Transient:
     return Transient(
         f"The pool could not be read in {observe_seconds} s. What was merged is kept. Look at how loaded the platform "
@@ -129,7 +139,7 @@ def _run(turn: Turn, clock: Callable[[], datetime], go_on: Callable[[float], Non
     ends_at = _ends_at(turn)
     secret, installation = credentials.of_pool(turn.pool_id), installation_id()
     with ExitStack() as opened:
-        with lanes.patience(lane, ends_at):
+        with lanes.patience(lane, lanes.until(ends_at)):
             connector = opened.enter_context(
                 session.connect(
                     turn.kind,

@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -79,10 +79,11 @@ def place(lane: Lane | None, *, is_needed: bool) -> Iterator[bool]:
 
 
 @contextmanager
-def patience(lane: Lane | None, ends_at: float) -> Iterator[None]:
+def patience(lane: Lane | None, left: Callable[[], float]) -> Iterator[None]:
     """Wait for a platform within; after SLOW_SECONDS the process needs a place in the lane. Raises NoPlace.
 
-    Raises OutOfTime at ``ends_at`` of the monotonic clock: Celery's limit would come later and look like a bug.
+    Raises OutOfTime when no seconds are ``left``: Celery's limit would come later and look like a bug. They may become
+    more while it waits.
     Within is only what talks to a platform: an alarm in the middle of a query would leave the connection to the
     database in the middle of it too, for all that the process does afterwards.
 
@@ -93,22 +94,21 @@ def patience(lane: Lane | None, ends_at: float) -> Iterator[None]:
         yield
         return
 
-    def left_seconds() -> float:
-        return max(0.001, ends_at - time.monotonic())  # zero would turn the alarm off
-
     is_over = False
 
     def move_over(_signal: int, _frame: object) -> None:
         if is_over:
             return  # it was on its way when the wait ended
-        if time.monotonic() >= ends_at:
+        if (seconds := left()) <= 0:
             raise OutOfTime
         if not lane.enter():
             raise NoPlace
-        signal.setitimer(signal.ITIMER_REAL, left_seconds())
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
+    if (seconds := left()) <= 0:
+        raise OutOfTime
     before = signal.signal(signal.SIGALRM, move_over)
-    signal.setitimer(signal.ITIMER_REAL, min(SLOW_SECONDS, left_seconds()))
+    signal.setitimer(signal.ITIMER_REAL, min(SLOW_SECONDS, seconds))
     try:
         try:
             yield
@@ -120,10 +120,15 @@ def patience(lane: Lane | None, ends_at: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def until(ends_at: float) -> Callable[[], float]:
+    """Return what tells how many seconds are left until an instant of the monotonic clock."""
+    return lambda: ends_at - time.monotonic()
+
+
 def patiently(lane: Lane | None, pages: Iterator[Page], ends_at: float) -> Iterator[Page]:
     """Yield the pages, each waited for with patience. Raises NoPlace, OutOfTime."""
     while True:
-        with patience(lane, ends_at):
+        with patience(lane, until(ends_at)):
             page = next(pages, None)
         if page is None:
             return

@@ -19,6 +19,7 @@ from pools.domain.errors import DomainError
 from pools.reconcile import deliveries, lanes
 from pools.reconcile.allocations import APPLIES_AT_ONCE
 from pools.reconcile.alone import alone
+from pools.reconcile.holding import Holding, holding
 from pools.reconcile.lanes import Lane, NoPlace, OutOfTime
 from pools.reconcile.link import Link, Waiting
 from pools.selectors import due
@@ -109,8 +110,10 @@ def _outcome(
     turn: Turn, link: Link, clock: Callable[[], datetime], lane: Lane | None
 ) -> Outcome | ConnectorError | None:
     """Return what came of it; None when the turn was given back on the way. Raises TurnLost."""
+    calls_left = lanes.until(time.monotonic() + CALLS_SECONDS)
     try:
-        return _carry(turn, link, partial(lanes.patience, lane, time.monotonic() + CALLS_SECONDS), clock)
+        with holding(turn, clock, calls_left) as held:
+            return _carry(turn, held, link, partial(lanes.patience, lane, held.left_seconds), clock)
     except ConnectorError as error:
         return error
     except (NoPlace, OutOfTime, SoftTimeLimitExceeded):
@@ -119,7 +122,7 @@ def _outcome(
         return Transient(str(error), code="invalid_settings")
 
 
-def _carry(turn: Turn, link: Link, waiting: Waiting, clock: Callable[[], datetime]) -> Outcome | None:
+def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Callable[[], datetime]) -> Outcome | None:
     """Ask what is there if nobody knows, write down what will be sent, and send it. Raises ConnectorError, TurnLost.
 
     Only the platform is waited for with patience, never the database: see ``lanes.patience``.
@@ -133,7 +136,7 @@ def _carry(turn: Turn, link: Link, waiting: Waiting, clock: Callable[[], datetim
             return None
     with waiting():
         planned = connector.plan(turn.target, turn.orders)
-    targets.note_sending(turn, planned, now=clock())
+    held.until = targets.note_sending(turn, planned, now=clock())
     with waiting():
         outcome = connector.apply(turn.target, turn.orders)
     if isinstance(outcome, Done) and not rules.is_carried(turn.orders, outcome.found):

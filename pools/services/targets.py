@@ -12,15 +12,19 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection
+from django.db.models import Value
+from django.db.models.functions import Greatest
 
 from connectors.contract import ConnectorError, Done, Found, Order, Pending, Plan, Target
 from pools.domain import ids, states
 from pools.domain import targets as rules
+from pools.models import Target as TargetRow
 from pools.selectors import prepared
 from pools.selectors import targets as carried
 from pools.services import arrays, sql, writing
 
-TURN_SECONDS: Final = 180
+TURN_SECONDS: Final = 45
+"""So long nobody else takes a target whose worker was killed: whoever lives keeps its turn while it waits."""
 _json = msgspec.json.Encoder()
 
 
@@ -33,11 +37,12 @@ class Turn:
     """The right to change one target until it is lost; the target and all orders that it shall carry.
 
     ``has_new``: some of the orders were never confirmed. ``has_old``: others are to be taken off. ``is_unknown``: ask
-    what is there before anything is sent.
+    what is there before anything is sent. ``until`` is when it runs out, unless it is kept.
     """
 
     id: UUID
     token: UUID
+    until: datetime
     target: Target
     orders: tuple[Order, ...]
     has_new: bool
@@ -49,7 +54,7 @@ class Turn:
 @writing.transaction
 def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None:
     """Take the turn of the pool's target that is due for longest. None: nothing is due, or others are at it."""
-    token = ids.new_id()
+    token, until = ids.new_id(), _until(now)
     with prepared.cursor() as cursor:
         sql.run(
             cursor,
@@ -58,7 +63,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
                 "pool": pool_id,
                 "token": token,
                 "now": now,
-                "until": now + timedelta(seconds=TURN_SECONDS),
+                "until": until,
                 "states": list(states.POOL_STATES_SYNCED),
             },
         )
@@ -69,6 +74,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
     return Turn(
         id=id,
         token=token,
+        until=until,
         target=Target(
             kind=kind,
             ref=ref,
@@ -87,13 +93,23 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
 
 
 @writing.transaction
-def note_sending(turn: Turn, plan: Plan, *, now: datetime) -> None:
-    """Write down what is about to be sent, before it is. Raises TurnLost."""
+def note_sending(turn: Turn, plan: Plan, *, now: datetime) -> datetime:
+    """Write down what is about to be sent, before it is, and return when the turn runs out now. Raises TurnLost."""
+    until = _until(now)
     with prepared.cursor() as cursor:
-        params = {"calls": _text(plan.calls), "until": now + timedelta(seconds=TURN_SECONDS)}
-        sql.run(cursor, "target_sent", _params(turn, now) | params)
+        sql.run(cursor, "target_sent", _params(turn, now) | {"calls": _text(plan.calls), "until": until})
         if cursor.fetchone()[0] == 0:
             raise TurnLost
+    return until
+
+
+def keep(turn: Turn, *, now: datetime) -> datetime:
+    """Make the turn last longer, and return when it runs out now. Raises TurnLost."""
+    until = _until(now)
+    ours = TargetRow.objects.filter(id=turn.id, turn_token=turn.token)
+    if not ours.update(turn_until=Greatest("turn_until", Value(until))):  # a beat may come late
+        raise TurnLost
+    return until
 
 
 @writing.transaction
@@ -133,6 +149,10 @@ def postpone(pool_id: UUID, failures: int, *, now: datetime) -> None:
     with connection.cursor() as cursor:
         due = rules.next_try(now, failures, pool_id)
         cursor.execute("UPDATE target SET due_at = %s WHERE pool_id = %s AND due_at <= %s", [due, pool_id, now])
+
+
+def _until(now: datetime) -> datetime:
+    return now + timedelta(seconds=TURN_SECONDS)
 
 
 def _finish(name: str, turn: Turn, now: datetime, params: dict[str, Any]) -> None:

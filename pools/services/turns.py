@@ -13,7 +13,6 @@ from pools.models import Pool, PoolSync, SyncRun
 from pools.services import audit, writing
 
 TURN_SECONDS: Final = 45
-BEAT_SECONDS: Final = 10
 WATCH_RUN_SECONDS: Final = 3600
 
 

@@ -1,6 +1,7 @@
 -- Says before anything is sent that it may have been: who dies now leaves that to be found out.
 WITH ours AS (
-    UPDATE target SET is_unknown = true, turn_until = %(until)s WHERE id = %(target)s AND turn_token = %(token)s
+    UPDATE target SET is_unknown = true, turn_until = greatest(turn_until, %(until)s::timestamptz)
+    WHERE id = %(target)s AND turn_token = %(token)s
     RETURNING id),
 operations AS (
     UPDATE operation o SET state = 'sent', target_id = m.target_id, generation = %(generation)s, calls = %(calls)s,

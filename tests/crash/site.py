@@ -127,6 +127,9 @@ class Process:
     def ask(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 
+    def is_alive(self) -> bool:
+        return self._popen.poll() is None
+
     def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         return self._popen.wait(seconds)
 
@@ -134,7 +137,7 @@ class Process:
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def end(self) -> None:
-        if self._popen.poll() is None:
+        if self.is_alive():
             os.killpg(self.pid, signal.SIGKILL)
             self._popen.wait()
 

@@ -1,15 +1,21 @@
 """A worker killed at any line while it changes a platform: the next one ends as if nothing had been."""
 
+import os
 import signal
+import time
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from pools.models import Delivery, Operation, Target
+from pools.reconcile import allocations
+from pools.selectors.installation import installation_id
 from pools.services import deliveries
 from pools.services import targets as turns
 from tests.crash.applying import POINTS
+from tests.crash.site import until
+from tests.crash.waiting import TURN_SECONDS
 from tests.reconcile.binding import Lab
 
 pytestmark = pytest.mark.crash
@@ -35,7 +41,7 @@ def die_in_call(site, lab, call, when):
 
 
 def free_the_turn():
-    """Let the turn of a dead worker run out, which it does within minutes."""
+    """Let the turn of a dead worker run out, which it does within a minute."""
     held = Target.objects.filter(turn_until__isnull=False)
     assert all(target.turn_until - timezone.now() <= timedelta(seconds=turns.TURN_SECONDS) for target in held)
     held.update(turn_until=timezone.now())
@@ -130,6 +136,78 @@ class TestAWorkerKilled:
 
         assert lab.state(id) == "released" and lab.there() == {}
         lab.check()
+
+
+class TestATurn:
+    """Of a worker whose platform takes longer to answer than the turn that it took."""
+
+    @pytest.fixture
+    def taken(self, site, lab):
+        """Return a process that is in the middle of an apply."""
+
+        def taken(*words):
+            lab.ask(1)
+            allocations.advance(clock=timezone.now)
+            process = site.run("tests.crash.waiting", str(lab.pool.id), *words)
+            until(lambda: Operation.objects.filter(state="sent").exists())
+            return process
+
+        return taken
+
+    def take(self, lab):
+        return turns.take_turn(pool_id=lab.pool.id, installation=installation_id(), now=timezone.now())
+
+    def test_is_kept_as_long_as_its_worker_lives(self, lab, taken):
+        worker, others = taken(), []
+
+        while worker.is_alive():
+            others.append(self.take(lab))
+            time.sleep(0.1)
+
+        assert worker.wait() == 0, worker.said()
+        assert not any(others) and len(others) > 40, "it outlived the turn that it took"
+        assert Operation.objects.get().state == "confirmed" and Target.objects.get().turn_token is None
+
+    def test_of_a_worker_killed_is_free_within_seconds(self, lab, taken):
+        worker = taken()
+        time.sleep(1)
+        assert self.take(lab) is None
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+        until(lambda: self.take(lab) is not None, seconds=TURN_SECONDS + 1)
+
+        assert Target.objects.get().is_unknown, "what came of it is asked first"
+        assert turns.TURN_SECONDS <= 60, "in earnest"
+
+    def test_of_a_worker_that_stands_still_is_lost_and_it_writes_nothing_more(self, lab, taken):
+        worker = taken()
+        os.kill(worker.pid, signal.SIGSTOP)
+        until(lambda: self.take(lab) is not None, seconds=TURN_SECONDS + 1)
+        before = Target.objects.values().get()
+
+        os.kill(worker.pid, signal.SIGCONT)
+
+        assert worker.wait() == 0 and "target_turn_lost" in worker.said()
+        assert Target.objects.values().get() == before and Operation.objects.get().state == "sent"
+
+    def test_of_a_worker_that_does_not_come_back_from_a_call_is_not_kept_for_ever(self, lab, taken):
+        worker = taken("deaf")
+
+        until(lambda: self.take(lab) is not None, seconds=TURN_SECONDS + 3)
+
+        assert worker.is_alive() and worker.wait() == 0 and "target_turn_lost" in worker.said()
+        assert Operation.objects.get().state == "sent"
+
+    def test_that_cannot_be_kept_is_let_go_before_another_one_may_have_it(self, lab, taken):
+        worker, others = taken("cut-off"), []
+
+        while worker.is_alive():
+            others.append(self.take(lab))
+            time.sleep(0.1)
+
+        assert worker.wait() == 0, worker.said()
+        assert not any(others) and Target.objects.get().trouble["code"] == "timeout"
 
 
 class TestTwoProcesses:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.crash
 
 
 def free_the_turns():
-    """Let the turns of those who are gone run out, which they do within minutes."""
+    """Let the turns of those who are gone run out, which they do within a minute."""
     held = Target.objects.filter(turn_until__isnull=False)
     assert all(each.turn_until - timezone.now() <= timedelta(seconds=turns.TURN_SECONDS) for each in held)
     held.update(turn_until=timezone.now())

@@ -13,7 +13,7 @@ from pools.domain import schedule
 from pools.domain.errors import PoolMissing, PoolNotSynced, RunNotHeld
 from pools.domain.observation import Sight
 from pools.models import AuditEvent, InventoryChange, Node, PoolSync, SyncRun
-from pools.reconcile import inventory, sweep
+from pools.reconcile import heartbeat, inventory, sweep
 from pools.selectors import due
 from pools.services import pools, sync_runs, turns
 from pools.services.inventory import Merge
@@ -273,7 +273,7 @@ class TestATurn:
 
     def test_is_kept_by_heartbeats_while_a_platform_is_slow(self, lab, monkeypatch):
         monkeypatch.setattr(turns, "TURN_SECONDS", 1.0)
-        monkeypatch.setattr(turns, "BEAT_SECONDS", 0.1)
+        monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.1)
         lab.knobs(latency_ms=500)  # before each of four pages
         began = time.monotonic()
         running = threading.Thread(
