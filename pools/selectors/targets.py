@@ -13,7 +13,8 @@ from pools.selectors import prepared
 
 # Of whole devices and shares the platform is told which, where it keeps to the device that we choose.
 # Hosts may tell one model by several names, so the name is that of the member's own node.
-_ORDERS: Final = """
+# The states of those that are present are written out, since only so the index of them is used.
+_ORDERS: Final = f"""
 SELECT m.allocation_id, m.index, a.profile, coalesce(c.model_text, chip.name, ''), a.end_at,
     a.spec -> 'access' -> 'ssh_keys', c.resource, c.devices, c.milli, c.mib, c.cpu_milli, c.host_mib
 FROM member m JOIN allocation a ON a.id = m.allocation_id JOIN pool p ON p.id = m.pool_id
@@ -41,7 +42,7 @@ FROM member m JOIN allocation a ON a.id = m.allocation_id JOIN pool p ON p.id = 
         FROM claim l JOIN capacity k ON k.id = l.capacity_id
         WHERE l.allocation_id = m.allocation_id AND l.member_index = m.index AND l.released_at IS NULL
             AND NOT l.is_held) c
-WHERE m.target_id = %s AND m.order_state = ANY(%s) AND (%s::uuid IS NULL OR m.allocation_id = %s)
+WHERE m.target_id = %s AND m.order_state IN {states.ORDER_PRESENT} AND m.order_state = ANY(%s) AND (%s::uuid IS NULL OR m.allocation_id = %s)
 ORDER BY m.allocation_id, m.index
 """
 _DUE: Final = """
