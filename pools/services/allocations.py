@@ -71,7 +71,7 @@ deliveries AS (
     DELETE FROM delivery WHERE allocation_id = ANY(%(ids)s))
 UPDATE operation o SET state = CASE o.action WHEN 'release' THEN 'confirmed' ELSE 'failed' END, ended_at = %(now)s,
     changed_at = %(now)s
-FROM ended WHERE o.allocation_id = ended.id AND o.state IN ('planned', 'sent', 'unknown')
+FROM ended WHERE o.allocation_id = ended.id AND o.state NOT IN ('confirmed', 'failed')
 """
 # As Locked.before_end says it, of many.
 _LEFT: Final = """
@@ -412,7 +412,7 @@ def _intend_release(cursor: Any, given: Sequence[Locked], now: datetime) -> None
         WHERE NOT EXISTS (
             SELECT FROM (SELECT * FROM operation WHERE allocation_id = o.allocation_id OFFSET 0) r
             WHERE r.member_index = o.member_index AND r.action = 'release'
-                AND r.state IN ('planned', 'sent', 'unknown'))
+                AND r.state NOT IN ('confirmed', 'failed'))
         """,
         {
             "ids": [each.id for each in given],

@@ -28,4 +28,4 @@ UPDATE member SET order_state = 'gone', trouble = %(trouble)s
 WHERE allocation_id = ANY(%(ids)s::uuid[]) AND pool_id = %(pool)s AND order_state IN ('wanted', 'carried', 'leaving');
 
 UPDATE operation SET state = 'failed', trouble = %(trouble)s, ended_at = %(now)s, changed_at = %(now)s
-WHERE allocation_id = ANY(%(ids)s::uuid[]) AND state IN ('planned', 'sent', 'unknown');
+WHERE allocation_id = ANY(%(ids)s::uuid[]) AND state NOT IN ('confirmed', 'failed');

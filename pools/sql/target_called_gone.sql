@@ -12,7 +12,7 @@ WITH gone AS (
 operations AS (
     UPDATE operation o SET state = 'failed', ended_at = %(now)s, changed_at = %(now)s FROM gone g
     WHERE o.allocation_id = g.allocation_id AND o.member_index = g.index AND o.action = 'release'
-        AND o.state IN ('planned', 'sent', 'unknown')),
+        AND o.state NOT IN ('confirmed', 'failed')),
 targets AS (
     -- Nobody asks for what nobody wants.
     UPDATE target t SET due_at = NULL FROM gone g WHERE t.id = g.target_id AND NOT EXISTS (

@@ -18,7 +18,7 @@ confirmed AS (
     UPDATE operation o SET state = 'confirmed', trouble = NULL, ended_at = %(now)s, changed_at = %(now)s FROM settled s
     WHERE o.allocation_id = s.allocation_id AND o.member_index = s.index
         AND o.action = CASE s.order_state WHEN 'carried' THEN 'apply' ELSE 'release' END
-        AND o.state IN ('planned', 'sent', 'unknown'))
+        AND o.state NOT IN ('confirmed', 'failed'))
 INSERT INTO delivery (id, pool_id, allocation_id, target_id, kind, facts, ciphertext, key_id, secret_names, due_at,
                       failures)
 SELECT new_id(), s.*, '', '{}', '', '', '[]', %(now)s, 0 FROM (

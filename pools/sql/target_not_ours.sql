@@ -29,7 +29,7 @@ told AS (
         state = CASE WHEN l.order_state = 'gone' THEN 'confirmed' WHEN o.state = 'sent' THEN 'unknown' ELSE o.state END,
         ended_at = CASE WHEN l.order_state = 'gone' THEN %(now)s::timestamptz END
     FROM left_over l WHERE o.allocation_id = l.allocation_id AND o.member_index = l.index AND o.action = 'release'
-        AND o.state IN ('planned', 'sent', 'unknown'))
+        AND o.state NOT IN ('confirmed', 'failed'))
 SELECT id FROM settled;
 
 -- What is gone is handed over to nobody any more.

@@ -12,4 +12,4 @@ WITH refused AS (
 UPDATE operation o SET state = 'failed', target_id = r.target_id, generation = coalesce(o.generation, r.order_generation),
     trouble = %(trouble)s::jsonb || jsonb_build_object('node_id', r.node_id), ended_at = %(now)s, changed_at = %(now)s
 FROM refused r WHERE o.allocation_id = r.allocation_id AND o.member_index = r.index AND o.action = 'apply'
-    AND o.state IN ('planned', 'sent', 'unknown');
+    AND o.state NOT IN ('confirmed', 'failed');

@@ -9,4 +9,4 @@ UPDATE operation o SET state = CASE o.state WHEN 'sent' THEN 'unknown' ELSE o.st
 FROM member m WHERE m.target_id = %(target)s AND m.order_generation <= %(generation)s
     AND m.order_state IN ('wanted', 'leaving') AND o.allocation_id = m.allocation_id AND o.member_index = m.index
     AND o.action = CASE m.order_state WHEN 'wanted' THEN 'apply' ELSE 'release' END
-    AND o.state IN ('planned', 'sent', 'unknown');
+    AND o.state NOT IN ('confirmed', 'failed');
