@@ -65,7 +65,7 @@ class Allocations(base.View):
             raise made
         return self._answered(request, seen.one(made.allocation_id))
 
-    def together(self, request: Request) -> Response | None:
+    def commits_itself(self, request: Request) -> Response | None:
         """As ``post``, committed with those who ask at the same moment. A key that was used before is told there."""
         now, answer = timezone.now(), _Answers(partial(self._answered, request))
         body, once = parsing.mapping(request), idempotency.ticket(request, answer)
@@ -115,7 +115,7 @@ class Bulk(base.View):
         items = self._items(request)
         return self._answered(request, items, Begun(tuple(ids.new_id() for _ in items), is_again=False))
 
-    def together(self, request: Request) -> Response | None:
+    def commits_itself(self, request: Request) -> Response | None:
         """As ``post``, committed in pieces: a thousand must not wait for others with what some of them have."""
         items = self._items(request)
         return idempotency.in_pieces(request, len(items), partial(self._answered, request, items))

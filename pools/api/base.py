@@ -103,13 +103,13 @@ class View(APIView):
             parsing.only_queries(request, {*self.described.queries, "dry_run"})
         request.ocenter_reason = parsing.reason(request)  # type: ignore[attr-defined]  # for auth.actor
         if request.method == "POST" and not parsing.flag(request, "dry_run"):
-            answered = self.together(request)
+            answered = self.commits_itself(request)
             if answered is not None:
                 return answered
         return idempotency.once(request, handle, self.shown_once)
 
-    def together(self, request: Request) -> Response | None:
-        """Answer a POST whose write commits with those of other requests; None: it is one of its own."""
+    def commits_itself(self, request: Request) -> Response | None:
+        """Answer a POST that commits with other requests, or in pieces; None: it is one transaction."""
         return None
 
     def perform_authentication(self, request: Request) -> None:
