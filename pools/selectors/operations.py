@@ -12,12 +12,18 @@ from uuid import UUID
 import msgspec
 from django.db.models import F
 
-from pools.domain import states
+from pools.domain import filters, states
 from pools.domain.access import Access
-from pools.models import Operation
-from pools.selectors import pages
+from pools.models import Operation, Project
+from pools.selectors import access as rights
+from pools.selectors import pages, references
 from pools.selectors.pages import Page
 
+FILTERS: Final = {
+    "pool": filters.words,
+    "state": filters.some_of(states.OPERATION_STATES),
+    "action": filters.some_of(states.OPERATION_ACTIONS),
+}
 _NEWEST_FIRST: Final = pages.Order(("id",), tuple[UUID], is_descending=True)
 _BY_MEMBER: Final = pages.Order(("member_index",), tuple[pages.Number])
 _TARGET: Final = ("kind", "ref", "project_id", "generation", "due_at")
@@ -100,6 +106,15 @@ class OperationRow(_Work, frozen=True, kw_only=True):
     ended_at: datetime | None
 
 
+class AllocationOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation among those of all allocations, and whose it is."""
+
+    operation: OperationRow
+    allocation_id: UUID
+    allocation: str
+    project: str
+
+
 class PlanStep(_Work, frozen=True, kw_only=True):
     """What a member's order comes to on its platform: the calls of its latest operation.
 
@@ -121,6 +136,35 @@ def page(*, allocation_id: UUID, cursor: str | None, limit: int, access: Access)
     return pages.mapped(
         pages.cut(query.values(*_COLUMNS, **_names()), _NEWEST_FIRST, cursor, limit),
         lambda found: _operation(found, sees_all=sees_all),
+    )
+
+
+def recent(*, params: Mapping[str, str], cursor: str | None, limit: int, access: Access) -> Page[AllocationOperation]:
+    """Return the operations of all allocations that one may read, the newest first. Raises Invalid.
+
+    One query, one more by names of pools.
+    """
+    wanted = filters.read(params, FILTERS)
+    query = Operation.objects.all()
+    if not access.everywhere("allocation", "read"):
+        mine = Project.objects.filter(rights.projects(access, "allocation"))
+        query = query.filter(allocation__project__in=mine)
+    if "pool" in wanted:
+        query = query.filter(pool__in=references.pool_ids(wanted["pool"], access))
+    if "state" in wanted:
+        query = query.filter(state__in=wanted["state"])
+    if "action" in wanted:
+        query = query.filter(action__in=wanted["action"])
+    whose = {"its_name": F("allocation__name"), "its_path": F("allocation__project__path")}
+    sees_all = access.everywhere("node", "read")
+    return pages.mapped(
+        pages.cut(query.values(*_COLUMNS, "allocation_id", **_names(), **whose), _NEWEST_FIRST, cursor, limit),
+        lambda found: AllocationOperation(
+            operation=_operation(found, sees_all=sees_all),
+            allocation_id=found["allocation_id"],
+            allocation=found["its_name"],
+            project=found["its_path"],
+        ),
     )
 
 

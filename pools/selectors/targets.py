@@ -42,7 +42,8 @@ FROM member m JOIN allocation a ON a.id = m.allocation_id JOIN pool p ON p.id = 
         FROM claim l JOIN capacity k ON k.id = l.capacity_id
         WHERE l.allocation_id = m.allocation_id AND l.member_index = m.index AND l.released_at IS NULL
             AND NOT l.is_held) c
-WHERE m.target_id = %s AND m.order_state IN {states.ORDER_PRESENT} AND m.order_state = ANY(%s) AND (%s::uuid IS NULL OR m.allocation_id = %s)
+WHERE m.target_id = %s AND m.order_state IN {states.ORDER_PRESENT} AND m.order_state = ANY(%s)
+    AND (%s::uuid IS NULL OR m.allocation_id = %s)
 ORDER BY m.allocation_id, m.index
 """
 _DUE: Final = """

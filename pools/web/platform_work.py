@@ -5,13 +5,22 @@ from typing import Any
 
 import msgspec
 
-from pools.selectors.operations import OperationRow, PlanStep, PlatformCall
+from pools.selectors.operations import AllocationOperation, OperationRow, PlanStep, PlatformCall
 
 
 def operation(row: OperationRow) -> dict[str, Any]:
     """Return an operation. ``trouble`` is {code, message, words} or None, ``calls`` are [{name, body}] or None."""
     shown = msgspec.structs.asdict(row)
     return shown | {"trouble": msgspec.structs.asdict(row.trouble) if row.trouble else None, "calls": _calls(row.calls)}
+
+
+def of_allocation(row: AllocationOperation) -> dict[str, Any]:
+    """Return an operation as above, with ``allocation``, ``allocation_id`` and ``project`` of whose it is."""
+    return operation(row.operation) | {
+        "allocation": row.allocation or str(row.allocation_id),
+        "allocation_id": row.allocation_id,
+        "project": row.project,
+    }
 
 
 def step(row: PlanStep) -> dict[str, Any]:

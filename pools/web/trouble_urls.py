@@ -1,10 +1,11 @@
-"""Addresses of what is not as it should be on platforms."""
+"""Addresses of what is done on platforms, and of what is not as it should be there."""
 
 from django.urls import path
 
-from pools.web import drift, orphans
+from pools.web import drift, operations, orphans
 
 urlpatterns = [
+    path("operations/", operations.index, name="operations"),
     path("drift/", drift.index, name="drift"),
     path("drift/<uuid:drift_id>/repair/", drift.repair, name="drift-repair"),
     path("drift/<uuid:drift_id>/adopt/", drift.adopt, name="drift-adopt"),
