@@ -1,7 +1,7 @@
 """How a simulated platform carries out orders: where they are put, and which calls lead there."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.contract import Call, CounterFact, DeviceFact, NoCapacity, NodeFact, Order, Permanent, Target
 from connectors.simulated.fleet import Spec
@@ -69,7 +69,7 @@ class _Room:
         others = {
             ref: other
             for ref, other in state.targets.items()
-            if ref != target.ref and (target.node_ref is None or _is_on(other, target.node_ref))
+            if ref != target.ref and (target.node_ref is None or _is_on(other, target.node_ref, state.world.moved))
         }
         self._view = View(spec, State(knobs=state.knobs, world=state.world, targets=others), installation)
         self._target = target
@@ -139,9 +139,10 @@ class _Room:
         return None
 
 
-def _is_on(target: TargetState, node_ref: str) -> bool:
-    begin = f"{node_ref}/"
-    return any(placed.path.startswith(begin) for places in target.placed.values() for placed in places)
+def _is_on(target: TargetState, node_ref: str, moved: Mapping[str, str]) -> bool:
+    """Whether it has a device that is on the node now, or was at first."""
+    paths = [placed.path for places in target.placed.values() for placed in places]
+    return any(path.startswith(f"{node_ref}/") or moved.get(path) == node_ref for path in paths)
 
 
 def _placed(path: str, device: DeviceFact, milli: int) -> Placed:

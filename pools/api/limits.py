@@ -64,14 +64,14 @@ class _Counter:
     def __init__(self) -> None:
         self._asked_again_at = 0.0
         self._is_away = False
-        self._minute = 0
-        self._ahead: dict[str, deque[int]] = {}
+        self._ahead: tuple[int, dict[str, deque[int]]] = (0, {})  # of one minute
 
     def add(self, who: str, minute: int, *, ahead: int) -> int | None:
         """Return which request of the minute this one is; None while nothing is counted."""
-        if minute != self._minute:
-            self._minute, self._ahead = minute, {}
-        counted = self._ahead.setdefault(who, deque())
+        ahead_of = self._ahead
+        if ahead_of[0] != minute:
+            ahead_of = self._ahead = (minute, {})
+        counted = ahead_of[1].setdefault(who, deque())
         with suppress(IndexError):
             return counted.popleft()
         if time.monotonic() < self._asked_again_at:

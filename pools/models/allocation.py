@@ -223,6 +223,8 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["allocation", "id"], name="operation_allocation"),
             models.Index(fields=["pool", "id"], condition=Q(state__in=states.OPERATION_OPEN), name="operation_open"),
+            # Few of all, of which people look for the newest.
+            models.Index(fields=["id"], condition=~Q(state="confirmed"), name="operation_not_confirmed"),
             models.Index(fields=["target_ref"], condition=Q(action="apply"), name="operation_marker"),
             models.Index(fields=["pool", "sent_at"], condition=Q(sent_at__isnull=False), name="operation_sent"),
         ]

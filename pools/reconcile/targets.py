@@ -100,9 +100,8 @@ def _take(turn: Turn, link: Link, clock: Callable[[], datetime], lane: Lane | No
 
 def _move_on(turn: Turn, outcome: Outcome | ConnectorError | None, clock: Callable[[], datetime]) -> None:
     """Let be active at once what waited for this target alone; a hint tells of what else is to be done now."""
-    if isinstance(outcome, Done):
-        binding.activate(now=clock(), target_id=turn.id)
-    if turn.has_old or not isinstance(outcome, Done):
+    is_all = isinstance(outcome, Done) and (binding.activate(now=clock(), target_id=turn.id) > 0 or not turn.has_new)
+    if turn.has_old or not is_all:
         dispatch.advance_allocations()
 
 

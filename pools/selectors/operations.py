@@ -14,8 +14,7 @@ from django.db.models import F
 
 from pools.domain import filters, states
 from pools.domain.access import Access
-from pools.models import Operation, Project
-from pools.selectors import access as rights
+from pools.models import Operation
 from pools.selectors import pages, references
 from pools.selectors.pages import Page
 
@@ -113,6 +112,7 @@ class AllocationOperation(msgspec.Struct, frozen=True, kw_only=True):
     allocation_id: UUID
     allocation: str
     project: str
+    is_pool_removed: bool
 
 
 class PlanStep(_Work, frozen=True, kw_only=True):
@@ -140,22 +140,23 @@ def page(*, allocation_id: UUID, cursor: str | None, limit: int, access: Access)
 
 
 def recent(*, params: Mapping[str, str], cursor: str | None, limit: int, access: Access) -> Page[AllocationOperation]:
-    """Return the operations of all allocations that one may read, the newest first. Raises Invalid.
+    """Return the operations of all projects, the newest first, for those who may see them all. Raises Invalid.
 
     One query, one more by names of pools.
     """
     wanted = filters.read(params, FILTERS)
     query = Operation.objects.all()
-    if not access.everywhere("allocation", "read"):
-        mine = Project.objects.filter(rights.projects(access, "allocation"))
-        query = query.filter(allocation__project__in=mine)
     if "pool" in wanted:
         query = query.filter(pool__in=references.pool_ids(wanted["pool"], access))
     if "state" in wanted:
         query = query.filter(state__in=wanted["state"])
     if "action" in wanted:
         query = query.filter(action__in=wanted["action"])
-    whose = {"its_name": F("allocation__name"), "its_path": F("allocation__project__path")}
+    whose = {
+        "its_name": F("allocation__name"),
+        "its_path": F("allocation__project__path"),
+        "pool_removed_at": F("pool__removed_at"),
+    }
     sees_all = access.everywhere("node", "read")
     return pages.mapped(
         pages.cut(query.values(*_COLUMNS, "allocation_id", **_names(), **whose), _NEWEST_FIRST, cursor, limit),
@@ -164,6 +165,7 @@ def recent(*, params: Mapping[str, str], cursor: str | None, limit: int, access:
             allocation_id=found["allocation_id"],
             allocation=found["its_name"],
             project=found["its_path"],
+            is_pool_removed=found["pool_removed_at"] is not None,
         ),
     )
 

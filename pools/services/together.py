@@ -3,7 +3,8 @@
 Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Alone, a request
 is a batch of one at once. Between two batches there is a moment for company: those who were answered just now tend to
 ask again, and without it two groups of them take turns, one of many and one of few, of which each costs the statements
-of a whole batch. What makes a batch fail is found by running each of it alone, out of line; so is who waits for a quota
+of a whole batch. So whoever asks right after many others may wait for company that does not come, a tenth of a second
+at most. What makes a batch fail is found by running each of it alone, out of line; so is who waits for a quota
 that somebody has locked, for the others have nothing to do with it.
 """
 

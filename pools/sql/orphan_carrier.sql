@@ -10,4 +10,4 @@ carriers AS (
 SELECT t.kind, t.ref, t.mode, n.ref,
     (SELECT h.id FROM node h WHERE h.pool_id = %(pool)s AND h.ref = n.ref AND h.retired_at IS NULL)
 FROM carriers c JOIN target t ON t.id = c.id JOIN far ON far.id = t.pool_id LEFT JOIN node n ON n.id = t.node_id
-ORDER BY n.ref IS NOT DISTINCT FROM %(node)s DESC, c.operation_id DESC NULLS LAST LIMIT 1;
+ORDER BY n.ref = %(node)s::text DESC NULLS LAST, c.operation_id DESC NULLS LAST LIMIT 1;

@@ -18,19 +18,13 @@ _FILTERS: Final = (
 
 
 @require_safe
-@pages.allowed("allocation")
+@pages.on_platform("allocation")
 def index(request: HttpRequest) -> HttpResponse:
-    """Those of allocations that one may read, the newest first."""
+    """Those of all projects, the newest first."""
     access = pages.access(request)
     found = listing.read(
         request,
         _FILTERS,
         lambda params, cursor: operations.recent(params=params, cursor=cursor, limit=listing.PAGE_ROWS, access=access),
     )
-    context = {"sees_pools": access.everywhere("pool", "read")}
-    return pages.page(
-        request,
-        "operations/list.html",
-        {**found.context(platform_work.of_allocation), **context},
-        here="operations",
-    )
+    return pages.page(request, "operations/list.html", found.context(platform_work.of_allocation), here="operations")

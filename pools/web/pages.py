@@ -45,7 +45,7 @@ NAVIGATION: Final = (
     None,
     ("models", "model", _("Chip models"), "model", False),
     ("twins", "twin", _("Seen twice"), "device", True),
-    ("operations", "play", _("Operations"), "allocation", False),
+    ("operations", "play", _("Operations"), "allocation", True),
     ("drift", "edit", _("Drift"), "drift", True),
     ("orphans", "warn", _("Orphans"), "orphan", True),
     ("system", "system", _("System"), "system", True),

@@ -15,11 +15,12 @@ def operation(row: OperationRow) -> dict[str, Any]:
 
 
 def of_allocation(row: AllocationOperation) -> dict[str, Any]:
-    """Return an operation as above, with ``allocation``, ``allocation_id`` and ``project`` of whose it is."""
+    """Return an operation as above, with ``allocation``, ``allocation_id``, ``project`` and ``is_pool_removed``."""
     return operation(row.operation) | {
         "allocation": row.allocation or str(row.allocation_id),
         "allocation_id": row.allocation_id,
         "project": row.project,
+        "is_pool_removed": row.is_pool_removed,
     }
 
 

@@ -185,6 +185,21 @@ class TestWhatARemovedPoolLeft:
             observed_now(heir, clock)
             assert [each.outcome for each in Orphan.objects.all()] == ["reaped"] * 2
 
+    def test_of_a_quota_is_over_when_what_is_called_so_is_somebody_elses(self, clock, tmp_path):
+        bootstrap.load_catalogue()
+        with SITES["simulated pool"](tmp_path) as site:
+            left_behind(site, clock)
+            heir = registered_again(site, clock)
+            with Store(str(tmp_path), "far").changing() as state:
+                for target in state.targets.values():
+                    target.installation, target.orders, target.placed = "somebody's", {}, {}
+
+            reap_all(heir, clock)
+
+            assert all(each.target.trouble["code"] == "not_ours" for each in Orphan.objects.filter(closed_at=None))
+            observed_now(heir, clock)
+            assert [each.outcome for each in Orphan.objects.all()] == ["reaped"] * 2
+
 
 def left_behind(site, clock) -> None:
     """Give out two members through a pool, and remove it by force while it does not answer."""

@@ -51,7 +51,7 @@ _ALLOCATIONS = (
     *_page(f"{_ALLOCATION}release/", "allocation", "project", get="remove", post="remove"),
 )
 _TROUBLE = (
-    *_page("operations/", "allocation", "anywhere"),
+    *_page("operations/", "allocation"),
     *_page("drift/", "drift"),
     *_page("drift/{drift}/repair/", "drift", get="operate", post="operate"),
     *_page("drift/{drift}/adopt/", "drift", get="operate", post="operate"),
