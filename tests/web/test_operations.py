@@ -50,7 +50,7 @@ class TestThePage:
         assert "Nothing was done on a platform yet" in console.get("/operations/").content.decode()
 
     def test_names_a_pool_that_is_gone_without_leading_to_another(self, console, work):
-        Pool.objects.filter(name="lab").update(removed_at=timezone.now())
+        Pool.objects.filter(name="lab").update(state="removed", removed_at=timezone.now())
 
         page = console.get("/operations/").content.decode()
 
