@@ -141,7 +141,7 @@ class Env(BaseSettings):
     """Further host names to answer to, beside localhost and the one in `url`."""
     web_threads: Annotated[int, Field(ge=1, le=256)] = 32
     """Requests that wait for each other's commit are committed together, so threads that wait save work."""
-    worker_processes: Annotated[int, Field(ge=1, le=256)] = 4
+    worker_processes: Annotated[int, Field(ge=1, le=256)] = 5
     """From three on, one is always free for pools that answer soon (pools/reconcile/lanes.py)."""
     worker_queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts), AfterValidator(_queues)] = ()
     """The queues that a worker serves, comma-separated; none: all. Some worker has to serve each, `default` too."""

@@ -25,7 +25,7 @@ DEVICES_PER_NODE = 8
 MODEL = "NVIDIA H100 80GB HBM3"
 WORKERS = 2
 PATIENCE_SECONDS = 300
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.2  # seldom enough to cost nothing of what is measured
 
 
 def fill(frame: Frame, folder: Path, *, pool_count: int, nodes: int) -> World:
