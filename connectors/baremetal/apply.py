@@ -197,12 +197,12 @@ def _of(code: int, told: Refusal, name: str) -> ConnectorError:
     if code == INCOMPLETE and told.error == "busy":
         return Transient(f"Another apply is at work on {name}. ocenter tries again.", code="conflict", **words)
     if code == INCOMPLETE:
-        return Transient(f"{name} could not do all of it: {told.message}. ocenter goes on.", code="incomplete", **words)
+        return Transient(f"{name} could not do all of it. ocenter goes on.", code="incomplete", **words)
     if told.error == "not_ours":
         return _not_ours(name)
     if told.error == "no_capacity":
-        return NoCapacity(f"{name} refuses: {told.message}. Choose other cards.", **words)
-    return Permanent(f"{name} refuses the orders: {told.message}. Correct that.", code="rejected", **words)
+        return NoCapacity(f"{name} refuses for want of free cards. Choose others.", **words)
+    return Permanent(f"{name} refuses the orders. Its words say what to correct.", code="rejected", **words)
 
 
 def _not_ours(name: str) -> Permanent:

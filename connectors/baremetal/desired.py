@@ -114,11 +114,17 @@ def is_carried(order: Order, lease: Lease | None) -> bool:
 def _lease(order: Order, uid: int, known: Mapping[str, Card], there: Lease | None) -> Lease:
     if not order.devices:
         raise Permanent(
-            f"{order.marker} names no card, and a host gives out single cards. Choose its devices.", code="invalid"
+            "An order names no card, and a host gives out single cards. Choose its devices.",
+            code="invalid",
+            platform_words=order.marker,
         )
     missing = [ref for ref in order.devices if ref not in known]
     if missing and not is_carried(order, there):
-        raise NoCapacity(f"The host has no card {missing[0]} for {order.marker}. Choose another; it may be lost.")
+        # All tenants of the host read the sentence, and only the platform's roles the words.
+        raise NoCapacity(
+            "The host has no card that one of its orders names. Choose another; it may be lost.",
+            platform_words=f"{missing[0]} for {order.marker}",
+        )
     # A card that is dead now is still this lease's: others' leases must not wait for it.
     hardware = _hardware([known[ref] for ref in order.devices]) if not missing or there is None else there
     return Lease(

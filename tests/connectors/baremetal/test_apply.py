@@ -347,7 +347,8 @@ class TestADeadCard(Helped):
             connector.apply(target(2), orders[1:])
 
         found = connector.probe(target(2))
-        assert raised.value.code == "incomplete" and f"{CARDS[2]} (oc-second)" in str(raised.value)
+        assert raised.value.code == "incomplete" and f"{CARDS[2]} (oc-second)" in raised.value.platform_words
+        assert "oc-second" not in str(raised.value), "all tenants of the host read the sentence"
         assert found.markers == () and found.detail["leaving"] == [] and list(found.detail["accounts"]) == ["oc-second"]
 
     def test_is_given_to_nobody_anew(self, connector, host, target, orders, both):
