@@ -426,7 +426,8 @@ class TestTheHostItself(OnRealHosts):
             connector.apply(target(2), orders[1:])
 
         found = connector.probe(target(2))
-        assert raised.value.code == "incomplete" and "/dev/nvidia2 (oc-second)" in str(raised.value)
+        assert raised.value.code == "incomplete" and "/dev/nvidia2 (oc-second)" in raised.value.platform_words
+        assert "oc-second" not in str(raised.value), "all tenants of the host read the sentence"
         assert found.markers == () and found.detail["leaving"] == []
         assert real.root("gpu01", "grep ^oc- /etc/passwd").split(":")[0] == "oc-second"
         real.root("gpu01", "mknod -m 666 /dev/nvidia2 c 1 3")
