@@ -136,7 +136,9 @@ class Bulk(base.View):
         answers: dict[UUID, Any] = dict(zip(begun.object_ids, read, strict=True))
         if asked:
             answers |= zip((each.id for each in asked), claims.submit_many(asked, now=now), strict=True)
-        rows |= {row.id: row for row in seen.some([id for id, each in answers.items() if isinstance(each, Made)])}
+        made = {id: each.row for id, each in answers.items() if isinstance(each, Made)}
+        rows |= {id: row for id, row in made.items() if row is not None}
+        rows |= {row.id: row for row in seen.some(made.keys() - rows.keys())}
         request_id = auth.request_id(request)
         return Response(BulkResults([_result(rows.get(id) or answers[id], request_id) for id in begun.object_ids]))
 

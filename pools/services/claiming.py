@@ -22,7 +22,7 @@ from pools.domain.request import Wanted
 from pools.selectors import allocations, candidates, installation, prepared
 from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read
-from pools.services import arrays, bookings, idempotency, leases, quota_use, sql, writing
+from pools.services import arrays, bookings, claimed, idempotency, leases, quota_use, sql, writing
 from pools.services.bookings import Booked
 from pools.services.claim_rows import Holder, Rows
 from pools.services.idempotency import Once
@@ -37,6 +37,7 @@ class Asked:
 
     ``is_waiting``: it is there already and waits. ``is_booked``: it was promised what it asks for, which becomes its
     claim; ``until_at`` is the end that was promised. ``once``: the key with which it came, committed with what it gets.
+    ``shown_as``: the path of its project, where somebody waits to see what it gets.
     """
 
     id: UUID
@@ -49,6 +50,7 @@ class Asked:
     queued_at: datetime | None = None
     until_at: datetime | None = None
     once: Once | None = None
+    shown_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Outcome:
 
     The states of those that got it; ``gone`` wait no longer, the keys of ``repeated`` were
     used before, at ``lost`` somebody else was quicker, ``short`` have no
-    quota. ``rows`` are those that came with a key, as the answers have them that were stored with it.
+    quota. ``rows`` are the new ones that somebody waits to see, as they are committed.
     """
 
     states: dict[UUID, str] = field(default_factory=dict)
@@ -129,9 +131,11 @@ def attempt(
             book.give_back(each.ask)
     got = [pair for pair in got if pair[0].asked.id not in outcome.repeated]
     if got:
-        _write(got, rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now), read, now)
+        outcome.rows = _write(
+            got, rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now), read, now
+        )
         quota_use.store(book)
-        outcome.rows = _keep([each.asked for each, _ in got])
+        _keep([each.asked for each, _ in got], outcome.rows)
     if let_go:
         _promise_again(let_go, {each.asked.id for each, _ in got})
     outcome.states = {each.asked.id: _state(each, read) for each, _ in got}
@@ -161,14 +165,13 @@ def _repeated(asked: Sequence[Asked], now: datetime) -> set[UUID]:
     return {id for id, once in with_key if (once.user_id, once.key) not in taken}
 
 
-def _keep(asked: Sequence[Asked]) -> dict[UUID, AllocationRow]:
-    """Store the answers that keys stand for from now on; return the allocations that they tell of."""
+def _keep(asked: Sequence[Asked], rows: dict[UUID, AllocationRow]) -> None:
+    """Store the answers that keys stand for from now on. Allocations that nobody has at hand are read."""
     onces = {each.id: each.once for each in asked if each.once is not None}
     if not onces:
-        return {}
-    rows = allocations.some(list(onces))
-    idempotency.keep_all([(once, once.answer(row)) for row in rows if (once := onces[row.id])])
-    return {row.id: row for row in rows}
+        return
+    others = {row.id: row for row in allocations.some([id for id in onces if id not in rows])}
+    idempotency.keep_all([(once, once.answer((rows | others)[id])) for id, once in onces.items()])
 
 
 def _waited(
@@ -245,18 +248,42 @@ def _state(each: Planned, read: Read) -> str:
     return "active" if read.pool(each.decision.pool_id).is_done_at_once else "claimed"
 
 
-def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime) -> None:
+def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime) -> dict[UUID, AllocationRow]:
+    """Write all of it; return the new allocations that somebody waits to see."""
     fresh = [pair for pair in got if not pair[0].asked.is_waiting]
     waited = [pair for pair in got if pair[0].asked.is_waiting]
     with prepared.cursor() as cursor:
         sql.run(cursor, "claim_take", rows.taken() | {"now": now})
+        records = [_record(*pair, read, now) for pair in fresh]
         if fresh:
-            sql.run(cursor, "claim_insert", _columns([_record(*pair, read, now) for pair in fresh]) | {"now": now})
+            sql.run(cursor, "claim_insert", _columns(records) | {"now": now})
         if waited:
             move(cursor, waited, read, now)
         if any(_state(each, read) == "claimed" for each, _ in got):
             dispatch.advance_allocations()
         tell(cursor, [(each.asked, f"allocation.{_word(each)}", _told(each, read)) for each, _ in got], now)
+    return _shown([each for each, _ in fresh], records, read, now)
+
+
+def _shown(
+    fresh: Sequence[Planned], records: Sequence[Mapping[str, Any]], read: Read, now: datetime
+) -> dict[UUID, AllocationRow]:
+    pairs = [pair for pair in zip(fresh, records, strict=True) if pair[0].asked.shown_as]
+    there = claimed.devices([each.decision for each, _ in pairs])
+    shown = {}
+    for each, record in pairs:
+        access = each.asked.actor.access
+        shown[each.asked.id] = claimed.row(
+            each.asked.wanted,
+            record,
+            each.decision,
+            there,
+            project=each.asked.shown_as,
+            pool=read.pool(each.decision.pool_id).name,
+            asked_by=access.user_name if access.user_id else None,
+            now=now,
+        )
+    return shown
 
 
 def move(cursor: Any, waited: Sequence[tuple[Planned, Taken]], read: Read, now: datetime) -> None:
@@ -303,7 +330,7 @@ def insert_waiting(asked: Sequence[tuple[Asked, str]], *, now: datetime) -> set[
     with prepared.cursor() as cursor:
         sql.run(cursor, "claim_insert", _columns(records) | {"now": now})
         tell(cursor, [(each, "allocation.queued", {"reason": reason}) for each, reason in asked], now)
-    _keep([each for each, _ in asked])
+    _keep([each for each, _ in asked], {})
     return repeated
 
 
@@ -320,7 +347,7 @@ def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: date
         sql.run(cursor, "claim_insert", _columns([record]) | {"now": now})
         after = _told(each, read) | {"state": "scheduled", "start_at": start_at, "end_at": end_at}
         tell(cursor, [(each.asked, "allocation.scheduled", after)], now)
-    _keep([each.asked])
+    _keep([each.asked], {})
     return True
 
 

@@ -100,7 +100,14 @@ class _Known:
             raise Denied
         if project.suspended is not None:
             raise ProjectSuspended(path=project.suspended)
-        return Asked(id=id, wanted=wanted, project_id=project.id, lineage=tuple(project.lineage), actor=actor)
+        return Asked(
+            id=id,
+            wanted=wanted,
+            project_id=project.id,
+            lineage=tuple(project.lineage),
+            actor=actor,
+            shown_as=project.path,
+        )
 
     def _wanted(self, body: Any, now: datetime) -> Wanted:
         """Read a body. Most of a bulk differ in project and name alone, of which the rest is looked at once."""

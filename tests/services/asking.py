@@ -1,14 +1,19 @@
 """A fleet that somebody may use, and requests for it."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from pools.domain import ids
 from pools.domain.actors import Actor
 from pools.domain.request import Choice, PerMember, Wanted
 from pools.domain.shapes import Shape
 from pools.models import Allocation, Capacity, ChipModel, Claim, PoolSync, Project, Quota
+from pools.selectors import allocations as seen
 from pools.services import claims, packing_prices
+from pools.services.batches import Made
 from pools.services.claiming import Asked
 from tests.factories import ALICE, NOW, Clock, Shows, granted, node, pool, project, synced
 
@@ -57,7 +62,9 @@ class World:
     def submit(self, *asked: Asked) -> list[Any]:
         """What several requests at once are answered."""
         self.observe()
-        return claims.submit(asked, now=self.clock.now)
+        answers = claims.submit(asked, now=self.clock.now)
+        check_rows(answers)
+        return answers
 
     def allocation(self, answer: Any) -> Allocation:
         return Allocation.objects.get(id=answer.allocation_id)
@@ -81,7 +88,17 @@ def asked(of: Project, devices: int = 1, *, actor: Actor = ALICE, **fields: Any)
         project_id=of.id,
         lineage=tuple(of.lineage),
         actor=actor,
+        shown_as=of.path,
     )
+
+
+def check_rows(answers: Iterable[Any]) -> None:
+    """What was answered without another look is what a look finds."""
+    for answer in answers:
+        if isinstance(answer, Made) and answer.row is not None:
+            found = seen.one(answer.allocation_id)
+            assert answer.row == found
+            assert msgspec.json.encode(answer.row) == msgspec.json.encode(found), "the version is of the bytes"
 
 
 def quota(of: Any, model: ChipModel | None, nominal_milli: int, above: Quota | None = None, **fields: Any) -> Quota:

@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from psycopg.errors import DeadlockDetected
 
 from pools.domain.errors import NoCapacity, QuotaExceeded
-from pools.domain.request import Choice, Share
+from pools.domain.request import Access, Avoid, Choice, Level, Share, Topology
 from pools.models import (
     Allocation,
     AuditEvent,
@@ -19,13 +19,12 @@ from pools.models import (
     Operation,
     PoolGrant,
 )
-from pools.services import allocations
+from pools.services import allocations, claims
 from tests.factories import granted, node, project
-from tests.services.asking import H100, PLENTY, World, asked, quota, with_host
+from tests.services.asking import H100, PLENTY, World, asked, check_rows, quota, with_host
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# One of them is the test's own.
 STATEMENTS = 16
 
 
@@ -131,6 +130,19 @@ class TestARequest:
             ("use", 2000, "assigned"), ("use", 8000, "assigned"),
         }  # fmt: skip
 
+    def test_is_shown_as_it_was_written_without_another_look(self):
+        world = World(count=2)
+
+        answer = world.ask(
+            2, members=2, name="größe", labels={"team": "vision", "a": "b", "zeta": "", "ü": "é"}, priority=60,
+            any_of=(Choice(vendor="nvidia", memory_mib_min=1), Choice(model=H100)), lease_seconds=3600,
+            topology=Topology(members=Level(level="rack"), avoid=Avoid(nodes=("n9",))), before_end_seconds=60,
+            access=Access(ssh_keys=("ssh-ed25519 AAAA",)), target={"server": "mine", "x": 1},
+        )  # fmt: skip
+
+        assert [len(member.devices) for member in answer.row.members] == [2, 2]  # world.ask compares it with a look
+        assert answer.row.before_end_state == "pending" and answer.row.labels["ü"] == "é"
+
     def test_on_another_platform_waits_for_it_to_be_done(self):
         world = World(kind="baremetal")
 
@@ -210,9 +222,12 @@ class TestABatch:
         world.ask(1)
         wanted = [world.asked(1, share=Share(milli=100), per_member=with_host(100)) for _ in range(size)]
 
+        world.observe()
+
         with CaptureQueriesContext(connection) as queries:
-            answers = world.submit(*wanted)
+            answers = claims.submit(wanted, now=world.clock.now)
 
         assert {answer.state for answer in answers} == {"active"}
-        assert len(queries) == STATEMENTS, [query["sql"][:80] for query in queries]
+        assert len(queries) == STATEMENTS, [query["sql"] for query in queries]
+        check_rows(answers)
         world.check()
