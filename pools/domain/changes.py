@@ -1,6 +1,6 @@
 """The smallest changes with which a refused request would fit. Each was planned on the same read before it is told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pools.domain import choices, overlays, policies, quotas
-from pools.domain.candidates import View
+from pools.domain.candidates import End, View
 from pools.domain.decisions import Change, Decision
 from pools.domain.planner import Draft
 from pools.domain.policies import Policy
@@ -93,27 +93,37 @@ class _Search:
         yield from self._models()
         yield from self._ends()
 
-    def _plan(self, patch: Mapping[str, Any]) -> Decision | None:
+    def _fits(self, patch: Mapping[str, Any]) -> bool:
         wanted = patched(self._wanted, patch)
+        if self._short is None:
+            return self._draft.fits(wanted, self._policy)
         answer = self._draft.plan(wanted, self._policy)
-        return answer if isinstance(answer, Decision) and self._is_within_quota(answer) else None
+        return isinstance(answer, Decision) and self._is_within_quota(answer, self._short)
 
-    def _is_within_quota(self, decision: Decision) -> bool:
-        if not self._short:
-            return True
+    def _is_within_quota(self, decision: Decision, short: Short) -> bool:
         before = self._draft.plan(self._wanted, self._policy)
-        return isinstance(before, Decision) and self._counted(decision) <= self._counted(before) - self._short.milli
+        return isinstance(before, Decision) and (
+            self._counted(decision, short) <= self._counted(before, short) - short.milli
+        )
 
-    def _counted(self, decision: Decision) -> int:
+    def _counted(self, decision: Decision, short: Short) -> int:
         """What the quota that is missing counts of a decision."""
-        if not (self._short and self._short.is_units):
+        if not short.is_units:
             return decision.milli
         entry = self._view.chips.get(decision.model or "")
         return quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else quotas.UNIT_MILLI)
 
     def _try(self, code: str, detail: str, patch: dict[str, Any]) -> Iterator[Change]:
-        if self._plan(patch) is not None:
+        if self._fits(patch):
             yield Change(code=code, detail=detail, patch=patch)
+
+    def _most(self, bound: int, patch: Callable[[int], Mapping[str, Any]]) -> int:
+        """Return the largest number with whose patch it fits: the bound itself, or found by halving. 0: none does."""
+        fits, refused, middle = 0, bound + 1, bound
+        while refused - fits > 1:
+            fits, refused = (middle, refused) if self._fits(patch(middle)) else (fits, middle)
+            middle = (fits + refused) // 2
+        return fits
 
     def _levels(self) -> Iterator[Change]:
         """A level that is required could be preferred."""
@@ -125,8 +135,8 @@ class _Search:
 
     def _price(self) -> Iterator[Change]:
         if self._wanted.max_price_per_hour is not None:
-            decision = self._plan({"max_price_per_hour": None})
-            if decision is not None and decision.price_per_hour is not None:
+            decision = self._draft.plan(patched(self._wanted, {"max_price_per_hour": None}), self._policy)
+            if isinstance(decision, Decision) and decision.price_per_hour is not None:
                 price = decision.price_per_hour
                 patch = {"max_price_per_hour": str(price)}
                 yield Change(code="price", detail=f"It fits for {price} per hour.", patch=patch)
@@ -141,12 +151,8 @@ class _Search:
                 yield from self._try("selector", f"It fits in other pools: leave out {name}.", {"pools": {name: None}})
 
     def _members(self) -> Iterator[Change]:
-        """Fewer members: as many as fit, found by halving the rest."""
-        fits, refused = 0, self._wanted.members
-        while refused - fits > 1:
-            middle = (fits + refused) // 2
-            fits, refused = (middle, refused) if self._plan({"members": middle}) else (fits, middle)
-        if fits:
+        """Fewer members: as many as fit."""
+        if fits := self._most(self._wanted.members - 1, lambda members: {"members": members}):
             yield Change(
                 code="members", detail=f"{fits} of {self._wanted.members} members fit.", patch={"members": fits}
             )
@@ -154,34 +160,40 @@ class _Search:
     def _devices(self) -> Iterator[Change]:
         """Fewer devices for a member, with more members where that keeps the sum."""
         wanted = self._wanted
-        # Where a member fits, one with fewer devices does: halving finds the most. Of more members none has more.
-        fits, refused = 0, wanted.devices_per_member
-        while refused - fits > 1:
-            middle = (fits + refused) // 2
-            is_fit = self._plan({"devices_per_member": middle}) is not None
-            fits, refused = (middle, refused) if is_fit else (fits, middle)
+        # Where a member fits, one with fewer devices does. Of more members none has more.
+        most = min(wanted.devices_per_member - 1, self._largest())
+        fits = self._most(most, lambda devices: {"devices_per_member": devices})
         for devices in range(fits, 0, -1):
             if wanted.devices % devices == 0:
                 members = wanted.devices // devices
                 patch = {"devices_per_member": devices, "members": members}
-                if self._plan(patch) is not None:
+                if self._fits(patch):
                     yield Change(code="devices", detail=f"{members} members of {devices} devices fit.", patch=patch)
                     return
         if fits:
             detail = f"Members of {fits} devices fit."
             yield Change(code="devices", detail=detail, patch={"devices_per_member": fits})
 
+    def _largest(self) -> int:
+        """More devices no member finds: each takes another card of one row, or at least a milli of a counter."""
+        is_whole = self._wanted.share is None and not any(choice.profile for choice in self._wanted.any_of)
+        most = 0
+        for row in self._view.candidates:
+            if row.kind != "cards":
+                found = sum([card.free_milli for card in row.cards])
+            elif len(row.cards) > most and is_whole:
+                found = sum([card.free_milli == card.total_milli for card in row.cards])
+            else:
+                found = len(row.cards)
+            most = max(most, found)
+        return most
+
     def _share(self) -> Iterator[Change]:
         """A smaller share of a card, its memory in proportion."""
         share = self._wanted.share
         if share is None:
             return
-        fits, refused = 0, share.milli
-        while refused - fits > 1:
-            middle = (fits + refused) // 2
-            is_fit = self._plan({"share": self._shrunk(middle)}) is not None
-            fits, refused = (middle, refused) if is_fit else (fits, middle)
-        if fits:
+        if fits := self._most(share.milli - 1, lambda milli: {"share": self._shrunk(milli)}):
             yield Change(code="share", detail=f"{fits} milli of a card fit.", patch={"share": self._shrunk(fits)})
 
     def _shrunk(self, milli: int) -> dict[str, Any]:
@@ -203,7 +215,7 @@ class _Search:
         for model in others:
             choice = {"model": model} if profile is None else {"model": model, "profile": profile}
             patch = {"any_of": [*msgspec.to_builtins(wanted.any_of), choice]}
-            if self._plan(patch) is not None:
+            if self._fits(patch):
                 yield Change(code="model", detail=f"It fits on {model}.", patch=patch)
                 told += 1
                 if told == _MODELS_MOST:
@@ -235,16 +247,30 @@ class _Search:
         if not ends:
             return
         # Where nothing is booked, which comes nearer meanwhile, what all of them leave is the most that there will be.
-        if not self._draft.index.has_bookings and not self._fits_in(overlays.freed(self._view, ends)):
+        view = self._changed(ends)
+        if not self._draft.index.has_bookings and not self._fits_in(overlays.freed(view, ends)):
             return
         fits, refused = len(ends) + 1, 0
         while fits - refused > 1:
             middle = (fits + refused) // 2
-            is_fit = middle <= len(ends) and self._fits_in(overlays.freed(self._view, ends[:middle]))
+            is_fit = middle <= len(ends) and self._fits_in(overlays.freed(view, ends[:middle]))
             fits, refused = (middle, refused) if is_fit else (fits, middle)
         if fits <= len(ends):
             seconds = ends[fits - 1].in_seconds
             yield Change(code="wait", detail=f"It fits when leases end in {seconds} s.", patch={"queue": True})
 
+    def _changed(self, ends: Sequence[End]) -> View:
+        """The read, of which a single member needs only the rows to which something is given back: no other fits it.
+
+        Where a pool promises no node, rows are not looked at one by one.
+        """
+        rows = self._view.candidates
+        if self._wanted.members > 1 or any(row.node_id is None or row.is_advisory for row in rows):
+            return self._view
+        given = {end.capacity_id for end in ends}
+        hosts = given | {row.host_id for row in rows if row.capacity_id in given and row.host_id is not None}
+        near = tuple(row for row in rows if row.capacity_id in given or row.host_id in hosts)
+        return replace(self._view, candidates=near)
+
     def _fits_in(self, view: View) -> bool:
-        return isinstance(Draft(view, is_explained=False, tells_why=False).plan(self._wanted, self._policy), Decision)
+        return Draft(view, is_explained=False, tells_why=False).fits(self._wanted, self._policy)

@@ -1,6 +1,6 @@
 """Which rows a choice of a request may use, pool by pool, and why the others may not."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -13,7 +13,7 @@ from pools.domain.candidates import Candidate, Form, PoolView
 from pools.domain.decisions import PoolRefusal
 from pools.domain.policies import Policy
 from pools.domain.request import Choice, Wanted
-from pools.domain.rows import Need
+from pools.domain.rows import FOREVER, Need
 
 LINK_GROUP: Final = "link-group"
 
@@ -40,14 +40,20 @@ class Index:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._rows = board.view.candidates
-        self.has_bookings = any(card.booked_in_seconds is not None for row in self._rows for card in row.cards)
-        self._by_pool: dict[UUID, dict[str, list[int]]] = {pool.id: {} for pool in board.view.pools}
+        states = {slot.state for slot in board.slots}
+        self.has_bookings = any(
+            place.booked_in_seconds < FOREVER for state in states for place in board.known.row(state).places
+        )
+        # Pools are told apart by their places in the view.
+        self._places = {pool.id: place for place, pool in enumerate(board.view.pools)}
+        self._by_pool: list[dict[str, list[int]]] = [{} for _ in board.view.pools]
         for number, row in enumerate(self._rows):
-            self._by_pool[row.pool_id].setdefault(row.model or "", []).append(number)
-        self._taken_from: dict[tuple[UUID, str, str], tuple[int, ...]] = {}
-        self._having: dict[str, list[int]] = {}  # the places of pools in the view, by the model that they have
-        for place, pool in enumerate(board.view.pools):
-            for model in self._by_pool[pool.id]:
+            self._by_pool[self._places[row.pool_id]].setdefault(row.model or "", []).append(number)
+        self._taken_from: dict[tuple[int, str, str], tuple[int, ...]] = {}
+        self._codes: dict[Hashable, dict[int, str]] = {}  # why pools as such do not do
+        self._having: dict[str, list[int]] = {}  # pools by the model that they have
+        for place, by_model in enumerate(self._by_pool):
+            for model in by_model:
                 self._having.setdefault(model, []).append(place)
         self.models = tuple(sorted({row.model for row in self._rows if row.model}))
 
@@ -56,14 +62,17 @@ class Index:
         models = self._models(wanted, choice)
         having = self._having if not wanted.devices_per_member else models
         places = sorted({place for model in having for place in self._having.get(model, ())})
-        pools = [self._board.view.pools[place] for place in places]
-        return [group for _, own, _ in self._each(wanted, choice, policy, models, pools) for group in own]
+        return [group for _, own, _ in self._each(wanted, choice, policy, models, places) for group in own]
 
     def refused(self, wanted: Wanted, choice: Choice, policy: Policy) -> list[PoolRefusal]:
         """Return why the pools without such a group have none."""
-        found = self._each(wanted, choice, policy, self._models(wanted, choice), self._board.view.pools)
+        places = range(len(self._board.view.pools))
+        found = self._each(wanted, choice, policy, self._models(wanted, choice), places)
+        pools = self._board.view.pools
         return [
-            PoolRefusal(pool_id=pool.id, code=code, nodes=self._nodes(pool)) for pool, own, code in found if not own
+            PoolRefusal(pool_id=pools[place].id, code=code, nodes=self._nodes(place))
+            for place, own, code in found
+            if not own
         ]
 
     def _models(self, wanted: Wanted, choice: Choice) -> tuple[str, ...]:
@@ -72,33 +81,40 @@ class Index:
         return choices.models(choice, self.models, self._board.view.chips)
 
     def _each(
-        self, wanted: Wanted, choice: Choice, policy: Policy, models: Sequence[str], pools: Iterable[PoolView]
-    ) -> Iterator[tuple[PoolView, list[Group], str]]:
+        self, wanted: Wanted, choice: Choice, policy: Policy, models: Sequence[str], places: Iterable[int]
+    ) -> Iterator[tuple[int, list[Group], str]]:
         """Yield each pool with its groups, and the reason where it has none."""
         form = choices.form(wanted, choice)
         terms = labels.requirements(wanted.pools.labels or "")
-        for pool in pools:
-            code = _refusal(wanted, pool, form, terms)
+        needs = {model: self._need(wanted, choice, form, model) for model in models}
+        codes = self._codes.setdefault(_asked_of_pools(wanted, form), {})
+        for place in places:
+            code = codes.get(place)
+            if code is None:
+                code = codes[place] = _refusal(wanted, self._board.view.pools[place], form, terms)
             own: list[Group] = []
             if not code:
-                own, code = self._of_pool(wanted, choice, pool, form, models, policy)
-            yield pool, own, code
+                own, code = self._of_pool(wanted, choice, place, needs, policy)
+            yield place, own, code
+
+    def _need(self, wanted: Wanted, choice: Choice, form: Form, model: str) -> Need:
+        known = self._board.known
+        profile = known.profile(model, choice.profile)
+        return choices.need(wanted, form, profile, known.chips.get(model), has_bookings=self.has_bookings)
 
     def advice(self, pool_id: UUID, model: str) -> list[int]:
         """Return the rows that only show whether a shape fits."""
-        return [number for number in self._by_pool[pool_id].get(model, ()) if self._rows[number].is_advisory]
+        by_model = self._by_pool[self._places[pool_id]]
+        return [number for number in by_model.get(model, ()) if self._rows[number].is_advisory]
 
     def _of_pool(
-        self, wanted: Wanted, choice: Choice, pool: PoolView, form: Form, models: Iterable[str], policy: Policy
+        self, wanted: Wanted, choice: Choice, place: int, needs: Mapping[str, Need], policy: Policy
     ) -> tuple[list[Group], str]:
         """Return the groups of a pool, and the reason where there are none."""
-        found, code = [], "no_model"
-        chips = self._board.view.chips
-        for model in models:
-            profile = self._board.known.profile(model, choice.profile)
-            need = choices.need(wanted, form, profile, chips.get(model), has_bookings=self.has_bookings)
-            price = prices.per_member(pool, wanted.flavor, model, need)
-            for counter, rows in self._usable(pool, model, need):
+        found, code, pool = [], "no_model", self._board.view.pools[place]
+        for model, need in needs.items():
+            for counter, rows in self._usable(place, model, need):
+                price = prices.per_member(pool, wanted.flavor, model, need)
                 slots = tuple(rows)
                 if wanted.topology.avoid.nodes:
                     slots = tuple(number for number in rows if not _is_avoided(self._rows[number], wanted))
@@ -122,19 +138,21 @@ class Index:
                             given=policy.given(pool, _price_of_one(price, need)),
                         )
                     )
-        if code == "no_model" and not found and self._is_ambiguous(choice, pool):
+        if code == "no_model" and not found and self._is_ambiguous(choice, place):
             code = "grain_ambiguous"
         return found, code
 
-    def _usable(self, pool: PoolView, model: str, need: Need) -> Iterator[tuple[int | None, Sequence[int]]]:
+    def _usable(self, place: int, model: str, need: Need) -> Iterator[tuple[int | None, Sequence[int]]]:
         """Yield the rows to choose from; where the pool promises no node, each of its counters and its advice."""
-        by_model = self._by_pool[pool.id]
+        by_model, pool = self._by_pool[place], self._board.view.pools[place]
         if need.form == "cpu":
             hosts = {self._rows[n].host_id: n for numbers in by_model.values() for n in reversed(numbers)}
             if usable := sorted(number for host, number in hosts.items() if host is not None):
                 yield None, usable
             return
-        numbers = self._of_profile(pool, model, need.profile)
+        if model not in by_model:
+            return
+        numbers = self._of_profile(place, model, need.profile)
         if pool.grain != "pool":
             if numbers:
                 yield None, numbers
@@ -145,16 +163,17 @@ class Index:
                 same = (row.profile, row.resource)
                 yield counter, [n for n in self.advice(pool.id, model) if self._words(n) == same]
 
-    def _of_profile(self, pool: PoolView, model: str, profile: str) -> tuple[int, ...]:
+    def _of_profile(self, place: int, model: str, profile: str) -> tuple[int, ...]:
         """Return the rows of a model that may hold a profile, of which claims take: found once for many requests."""
-        known = self._taken_from.get((pool.id, model, profile))
+        known = self._taken_from.get((place, model, profile))
         if known is None:
+            is_counted = self._board.view.pools[place].grain == "pool"
             # Where a platform only counts, nobody can have a card cut: a piece is one that is counted as such.
-            of_cards = (profile,) if pool.grain == "pool" else ("", profile)
-            numbers = [n for n in self._by_pool[pool.id].get(model, ()) if self._profile(n) in of_cards]
-            if pool.grain != "pool":
+            of_cards = (profile,) if is_counted else ("", profile)
+            numbers = [n for n in self._by_pool[place].get(model, ()) if self._profile(n) in of_cards]
+            if not is_counted:
                 numbers = [n for n in numbers if self._rows[n].node_id is not None and not self._rows[n].is_advisory]
-            known = self._taken_from[pool.id, model, profile] = tuple(numbers)
+            known = self._taken_from[place, model, profile] = tuple(numbers)
         return known
 
     def _profile(self, number: int) -> str:
@@ -163,9 +182,9 @@ class Index:
     def _words(self, number: int) -> tuple[str | None, str]:
         return self._rows[number].profile, self._rows[number].resource
 
-    def _is_ambiguous(self, choice: Choice, pool: PoolView) -> bool:
+    def _is_ambiguous(self, choice: Choice, place: int) -> bool:
         """Whether the pool has a resource that may be this model and says for several alike."""
-        unnamed = self._by_pool[pool.id].get("", ())
+        unnamed = self._by_pool[place].get("", ())
         if not unnamed:
             return False
         entries = self._board.view.chips.values()
@@ -173,9 +192,14 @@ class Index:
         names = {name for entry in meant for name in (*entry.resource_names, *entry.vendor_resource_names)}
         return any(self._rows[number].resource in names for number in unnamed)
 
-    def _nodes(self, pool: PoolView) -> int:
-        numbers = (number for numbers in self._by_pool[pool.id].values() for number in numbers)
+    def _nodes(self, place: int) -> int:
+        numbers = (number for numbers in self._by_pool[place].values() for number in numbers)
         return sum(self._rows[number].alike for number in numbers if self._rows[number].node_id is not None)
+
+
+def _asked_of_pools(wanted: Wanted, form: Form) -> Hashable:
+    """All of a request that has a say in whether a pool as such does."""
+    return form, wanted.pools, wanted.topology, wanted.members == 1, wanted.devices_per_member > 1
 
 
 def _refusal(wanted: Wanted, pool: PoolView, form: Form, terms: Sequence[labels.Requirement]) -> str:

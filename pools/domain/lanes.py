@@ -19,10 +19,12 @@ class Lane:
         self._board = board
         self._given = dict(members)
         self._seen = len(board.changes)
-        self._heap: list[tuple[float, float, int, int]] = []
-        for number in self._given:
-            if (entry := self._entry(number)) is not None:
-                self._heap.append(entry)
+        slots, best_of = board.slots, ways.best
+        self._heap: list[tuple[float, float, int, int]] = [
+            (given, best.score, number, slot.state)
+            for number, given in self._given.items()
+            if (slot := slots[number]).count and (best := best_of(slot.state)) is not None
+        ]
         heapify(self._heap)
 
     def best(self) -> tuple[Score, int, Best] | None:

@@ -4,8 +4,9 @@ A request is tried choice by choice; within a choice everything that fits is com
 for one request. A ``Draft`` answers for many of one read, each after the ones before: bulk, gangs, queue, simulation.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from copy import copy
+from itertools import islice
 from typing import NamedTuple
 
 from pools.domain import choices, counters, explanation, gangs, knowledge, policies, refusals
@@ -90,6 +91,17 @@ class Draft:
         self._refused[kind] = self._refusal(wanted, policy, ranks) if self._tells_why else _NO
         return self._refused[kind]
 
+    def fits(self, wanted: Wanted, policy: Policy | None = None) -> bool:
+        """Return whether ``plan`` would find places, which costs less than to find the best. Changes nothing."""
+        ranks = self.ranks(wanted, policy or policies.find(wanted.policy, wanted.pools.names or ()))
+        return any(self._fits(rank, wanted) for rank in ranks)
+
+    def _fits(self, rank: Rank, wanted: Wanted) -> bool:
+        if wanted.members > 1:
+            return any(self._places(rank, wanted))
+        counted = (site for site in rank.sites if site.group.counter is not None)
+        return any(lane.best() for lane, _ in rank.lanes) or any(self.tried(site, wanted) for site in counted)
+
     def _refusal(self, wanted: Wanted, policy: Policy, ranks: Sequence[Rank]) -> Refusal:
         refused = [(rank.sites, self.index.refused(wanted, rank.choice, policy)) for rank in ranks]
         return refusals.explain(self.board, wanted, refused)
@@ -152,22 +164,25 @@ class Draft:
 
     def _gang(self, rank: Rank, wanted: Wanted) -> Found | None:
         """Take places for all members in the site that wants them most; of many sites the likeliest are tried."""
-        open_sites = [(best[0], number) for number, site in enumerate(rank.sites) if (best := site.lane().best())]
+        found = islice(self._places(rank, wanted), _TRIED)
+        least = min(found, key=lambda each: each.score, default=None)
+        return self._in_site(least.site, wanted) if least else None
+
+    def _places(self, rank: Rank, wanted: Wanted) -> Iterator[Found]:
+        """Yield how all members would lie in each site where they fit, the likeliest first."""
+        open_sites = [
+            (best[0], number)
+            for number, site in enumerate(rank.sites)
+            if (best := site.lane().best()) and site.lane().copies() >= wanted.members
+        ]
         open_sites += [
             ((site.group.given, 0.0), number)
             for number, site in enumerate(rank.sites)
             if site.group.counter is not None and not site.group.slots
         ]
-        least: Found | None = None
-        tried = 0
         for _, number in sorted(open_sites):
-            found = self.tried(rank.sites[number], wanted)
-            if found is not None and (least is None or found.score < least.score):
-                least = found
-            tried += found is not None
-            if tried == _TRIED:
-                break
-        return self._in_site(least.site, wanted) if least else None
+            if (found := self.tried(rank.sites[number], wanted)) is not None:
+                yield found
 
     def tried(self, site: Site, wanted: Wanted) -> Found | None:
         """Return how all members would lie in one site, None when they do not fit there."""

@@ -1,10 +1,10 @@
 """Why a request does not fit, for each pool: the reason that is nearest to a fit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from pools.domain.board import Board, Slot
+from pools.domain.board import Board
 from pools.domain.decisions import PoolRefusal, Refusal
 from pools.domain.gangs import Site
 from pools.domain.request import Wanted
@@ -42,8 +42,7 @@ def explain(board: Board, wanted: Wanted, ranks: Iterable[tuple[Sequence[Site], 
 
 
 def _of_site(board: Board, wanted: Wanted, site: Site) -> PoolRefusal:
-    slots = [board.slots[number] for number in site.group.slots]
-    nodes = sum(slot.candidate.alike for slot in slots)
+    nodes = sum([board.slots[number].candidate.alike for number in site.group.slots])
     return PoolRefusal(pool_id=site.group.pool.id, code=_code(board, wanted, site), nodes=nodes)
 
 
@@ -52,39 +51,45 @@ def _code(board: Board, wanted: Wanted, site: Site) -> str:
 
     ``too_big``: the sum suffices, in pieces that are too small.
     """
-    need = site.group.need
-    slots = [board.slots[number] for number in site.group.slots]
+    need, nodes = site.group.need, _nodes(board, site)
     if site.group.counter is None:
-        if _copies(board, site, need._replace(group="")) >= wanted.members:
+        near = need._replace(group="")
+        if _copies(board, site, near, nodes) >= wanted.members:
             return "topology" if _has_levels(wanted) else "host_full"
-        bare = need._replace(group="", cpu_milli=0, memory_mib=0)
-        if need.form != "cpu" and _copies(board, site, bare) >= wanted.members:
+        bare = near._replace(cpu_milli=0, memory_mib=0)
+        if need.form != "cpu" and bare != near and _copies(board, site, bare, nodes) >= wanted.members:
             return "host_full"
-    elif not slots:
+    elif not nodes:
         return "no_capacity"
     else:
         counter = board.known.row(board.slots[site.group.counter].state)
         if sum(place.free_milli for place in counter.places) < wanted.devices * need.milli:
             return "no_capacity"
     free_milli = sum(
-        _nodes(slot) * place.free_milli
-        for slot in slots
-        for place in board.known.row(slot.state).places
-        if place.total_milli
+        [
+            count * place.free_milli
+            for state, count in nodes.items()
+            for place in board.known.row(state).places
+            if place.total_milli
+        ]
     )
     return "too_big" if need.form != "cpu" and free_milli >= wanted.devices * need.milli else "no_capacity"
 
 
-def _copies(board: Board, site: Site, need: Need) -> int:
+def _copies(board: Board, site: Site, need: Need, nodes: Mapping[int, int]) -> int:
     """How many members find a place when rows are looked at one by one."""
     ways = board.known.ways(need, site.policy.wants)
-    slots = [board.slots[number] for number in site.group.slots]
-    return sum(_nodes(slot) * ways.copies(slot.state) for slot in slots)
+    return sum([count * ways.copies(state) for state, count in nodes.items()])
 
 
-def _nodes(slot: Slot) -> int:
-    """For how many nodes a row speaks, that are in its state."""
-    return slot.count if slot.candidate.is_advisory else slot.candidate.alike
+def _nodes(board: Board, site: Site) -> dict[int, int]:
+    """For how many nodes the rows of each state speak."""
+    found: dict[int, int] = {}
+    for number in site.group.slots:
+        slot = board.slots[number]
+        count = slot.count if slot.candidate.is_advisory else slot.candidate.alike
+        found[slot.state] = found.get(slot.state, 0) + count
+    return found
 
 
 def _has_levels(wanted: Wanted) -> bool:

@@ -47,12 +47,12 @@ def ask(
     policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
     draft = Draft(view)
     answer = draft.plan(wanted, policy)
-    is_refused = isinstance(answer, Refusal) or short is not None
+    is_refused = isinstance(answer, Refusal)
     return WhatIf(
         answer=answer,
-        possible=_possible(draft, wanted, policy),
+        possible=() if is_refused else _possible(draft, wanted, policy),  # refused it is only where none would do
         changes=changes.found(draft.brief(), wanted, policy, short=short, tells_nodes=tells_nodes)
-        if is_refused
+        if is_refused or short is not None
         else (),
     )
 
