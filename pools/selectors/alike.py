@@ -1,6 +1,6 @@
 """For how many nodes each row of a read stands, where somebody wants to know how many there are."""
 
-from collections import Counter
+from collections import defaultdict
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from pools.domain.candidates import View
 from pools.selectors import prepared
 
+# Told by the index capacity_free alone, which does not know nodes: what a pool has beside them is in the read.
 _COUNTS = """
-SELECT p.pool_id, p.model_id, c.state_key, count(*)
-FROM unnest(%s::uuid[], %s::uuid[]) p (pool_id, model_id)
-    JOIN capacity c ON c.pool_id = p.pool_id AND c.model_id = p.model_id
-WHERE c.free_milli > 0 AND c.node_id IS NOT NULL GROUP BY 1, 2, 3
+SELECT p.number, s.state_key, s.count
+FROM unnest(%s::uuid[], %s::uuid[]) WITH ORDINALITY p (pool_id, model_id, number) CROSS JOIN LATERAL (
+    SELECT c.state_key, count(*) FROM capacity c
+    WHERE c.pool_id = p.pool_id AND c.model_id = p.model_id AND c.free_milli > 0 GROUP BY c.state_key) s
 """
 
 
@@ -21,22 +22,23 @@ def counted(view: View, models: dict[str, UUID]) -> View:
 
     One query, whose cost grows with the nodes of these pools and models; a decision needs none of it.
     """
-    read = Counter((row.pool_id, row.model or "", row.state_key) for row in view.candidates if row.node_id)
-    pairs = sorted({(pool_id, models[model]) for pool_id, model, _ in read if model}, key=str)
-    slugs = {id: slug for slug, id in models.items()}
+    of_pairs: defaultdict[tuple[UUID, str], defaultdict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for number, row in enumerate(view.candidates):
+        if row.model:
+            of_pairs[row.pool_id, row.model][row.state_key].append(number)
+    pairs = list(of_pairs)
     with prepared.cursor() as cursor:
-        cursor.execute(_COUNTS, [[pool for pool, _ in pairs], [model for _, model in pairs]])
-        there = {(pool, slugs[model], key): count for pool, model, key, count in cursor.fetchall()}
-    candidates = []
-    for row in view.candidates:
-        state = (row.pool_id, row.model or "", row.state_key)
-        if row.node_id is not None and row.model:
-            share = max(there.get(state, 0) // read[state], 1)
-            there[state] = there.get(state, share) - share
-            read[state] -= 1
-            if not read[state]:
-                share += max(there[state], 0)  # what does not divide
-                del read[state]
-            row = replace(row, alike=share)
-        candidates.append(row)
-    return replace(view, candidates=tuple(candidates))
+        cursor.execute(
+            _COUNTS, [prepared.ids(pool_id for pool_id, _ in pairs), prepared.ids(models[model] for _, model in pairs)]
+        )
+        counts = cursor.fetchall()
+    rows = list(view.candidates)
+    for place, state_key, count in counts:
+        read = of_pairs[pairs[place - 1]].get(state_key, ())
+        nodes = [number for number in read if rows[number].node_id is not None]
+        left = count - sum(rows[number].node_id is None and bool(rows[number].cards) for number in read)
+        for done, number in enumerate(nodes):
+            share = max(left // (len(nodes) - done), 1)  # what does not divide goes to the last
+            rows[number] = replace(rows[number], alike=share)
+            left -= share
+    return replace(view, candidates=tuple(rows))

@@ -152,8 +152,9 @@ def read(
         # The others could only say why they do not do, which is asked when none of these does.
         near = {each.pair.pool_id for each in chosen} | set(hosts[: width.pairs])
         pools, is_all = [pool for pool in pools if pool.id in near], False
-    models = {pair.model: pair.model_id for pair in fleet.room}
-    return built(found, pools, scores, models, lambda row: positions.read(row[_POSITIONS], now), is_exhausted=is_all)
+    return built(
+        found, pools, scores, fleet.models, lambda row: positions.read(row[_POSITIONS], now), is_exhausted=is_all
+    )
 
 
 def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tuple[Candidate, ...]:

@@ -70,8 +70,8 @@ def known(
             _ENDS,
             {
                 "now": now,
-                "pools": list(reach.pools),
-                "models": [id for model, id in read.models.items() if model in reach.models],
+                "pools": prepared.ids(reach.pools),
+                "models": prepared.ids(id for model, id in read.models.items() if model in reach.models),
                 "tenant": tenant_id,
                 "looked_at": looked_at,
                 "most": most,
@@ -91,15 +91,14 @@ def instants(
     wanted: Wanted, pools: Sequence[PoolView], fleet: Fleet, scores: Scores, *, now: datetime
 ) -> list[datetime]:
     """Return when something ends of what the request could be given, the soonest first, at most INSTANTS_MOST."""
-    models = {pair.model: pair.model_id for pair in fleet.room}
-    reach = waiting.reach(wanted, pools, frozenset(scores.chips) | set(models), scores.chips)
+    reach = waiting.reach(wanted, pools, frozenset(scores.chips) | set(fleet.models), scores.chips)
     with connection.cursor() as cursor:
         cursor.execute(
             _INSTANTS,
             {
                 "now": now,
                 "pools": list(reach.pools),
-                "models": [id for model, id in models.items() if model in reach.models],
+                "models": [id for model, id in fleet.models.items() if model in reach.models],
                 "looked_at": _SEARCHED,
                 "most": INSTANTS_MOST,
             },

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -20,19 +19,24 @@ KEPT_SECONDS = 1.0
 # Of a row of `pool`: its platform exists in ocenter alone and takes no time, so what was decided is done.
 DONE_AT_ONCE: Final = "pool.kind = 'simulated' AND coalesce(pool.settings ->> 'latency_ms', '0') = '0'"
 
+# Of instants the driver takes as long as of all else together, so they come as seconds.
 _POOLS: Final = f"""
-SELECT pool.id, pool.name, pool.kind, pool.grain, pool.region, pool.labels, pool.state, s.health, s.observed_at,
-    pool.sync_interval_seconds, pool.mode, {DONE_AT_ONCE}, coalesce(g.project_ids, '{{}}')
+SELECT pool.id, pool.name, pool.kind, pool.grain, pool.region, pool.labels, pool.state, s.health,
+    date_part('epoch', s.observed_at), pool.sync_interval_seconds, pool.mode, {DONE_AT_ONCE},
+    coalesce(g.project_ids, '{{}}')
 FROM pool JOIN pool_sync s ON s.pool_id = pool.id LEFT JOIN (
     SELECT g.pool_id, array_agg(g.project_id ORDER BY g.project_id)::text AS project_ids
-    FROM pool_grant g JOIN project t ON t.id = g.project_id WHERE t.state <> 'archived' GROUP BY g.pool_id
+    FROM pool_grant g JOIN project t ON t.id = g.project_id
+    WHERE t.state <> 'archived' AND (%(lineage)s::uuid[] IS NULL OR g.project_id = ANY(%(lineage)s::uuid[]))
+    GROUP BY g.pool_id
     ) g ON g.pool_id = pool.id
 WHERE pool.removed_at IS NULL AND pool.state <> 'registering' ORDER BY pool.name
 """
 _ROOM: Final = """
 SELECT r.pool_id, r.model_id, m.slug, sum(r.free_milli)::bigint, sum(r.free_whole)::bigint
 FROM capacity_rollup r JOIN chip_model m ON m.id = r.model_id
-WHERE r.pool_id = ANY(%s) AND r.total_milli > 0 GROUP BY r.pool_id, r.model_id, m.slug ORDER BY m.slug, r.pool_id
+    JOIN pool ON pool.id = r.pool_id AND pool.removed_at IS NULL AND pool.state <> 'registering'
+WHERE r.total_milli > 0 GROUP BY r.model_id, r.pool_id, m.slug ORDER BY r.model_id, r.pool_id
 """
 _PRICES: Final = """
 SELECT DISTINCT ON (p.flavor_id, p.model_id, p.profile, p.pool_id) p.pool_id, f.name, m.slug, p.profile, p.per_hour
@@ -41,8 +45,7 @@ WHERE p.from_at <= %s ORDER BY p.flavor_id, p.model_id, p.profile, p.pool_id, p.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(NamedTuple):
     """What a pool has of a model, and how much of it is free."""
 
     pool_id: UUID
@@ -61,6 +64,7 @@ class Fleet:
         self.room_of: dict[str, list[Room]] = {}
         for pair in room:
             self.room_of.setdefault(pair.model, []).append(pair)
+        self.models = {model: pairs[0].model_id for model, pairs in self.room_of.items()}
         self._granted = granted
         self._projects = frozenset().union(*set(granted))
         self._usable: dict[tuple[UUID, ...], tuple[PoolView, ...]] = {}
@@ -106,15 +110,18 @@ def is_kept(fleet: Fleet) -> bool:
     return fleet is _kept.fleet
 
 
-def fleet(now: datetime) -> Fleet:
-    """Return the pools that are there. Three queries, whose answers grow with the pools and their models only."""
+def fleet(now: datetime, lineage: tuple[UUID, ...] | None = None) -> Fleet:
+    """Return the pools that are there. Three queries, whose answers grow with the pools and their models only.
+
+    With a lineage only its grants are read, and ``usable`` is to be asked of it alone.
+    """
     with prepared.cursor() as cursor:
         cursor.execute(_PRICES, [now])
         # What holds in all pools first, so that a pool's own goes over it.
         prices = sorted(cursor.fetchall(), key=lambda price: price[0] is not None)
-        cursor.execute(_POOLS)
+        cursor.execute(_POOLS, {"lineage": None if lineage is None else list(lineage)})
         rows = cursor.fetchall()
-        cursor.execute(_ROOM, [[row[0] for row in rows]])
+        cursor.execute(_ROOM)
         room = [Room(*row) for row in cursor.fetchall()]
     # Most pools are granted to the same projects, which are read once.
     granted = {told: frozenset(_ids(told)) for told in {row[12] for row in rows}}
@@ -136,7 +143,8 @@ def _forms(kind: str, mode: str) -> frozenset[Form]:
 
 
 def _pool(row: Sequence[Any], prices: Collection[Sequence[Any]], now: datetime) -> PoolView:
-    pool_id, name, kind, grain, region, labels, state, health, observed_at, interval, mode, is_at_once, _granted = row
+    pool_id, name, kind, grain, region, labels, state, health, observed, interval, mode, is_at_once, _granted = row
+    observed_at = None if observed is None else datetime.fromtimestamp(observed, UTC)
     of_models: dict[tuple[str, str | None], Decimal] = {}
     of_flavors: dict[str, Decimal] = {}
     for of_pool, flavor, model, profile, per_hour in prices:

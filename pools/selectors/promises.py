@@ -165,5 +165,4 @@ def _built(
         )
         return Positions(cards, sum(map(gt, all_milli, faulty_milli)), len(all_milli))
 
-    models = {pair.model: pair.model_id for pair in fleet.room}
-    return candidates.built(found, pools, scores, models, there, is_exhausted=is_exhausted)
+    return candidates.built(found, pools, scores, fleet.models, there, is_exhausted=is_exhausted)

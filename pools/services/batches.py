@@ -123,7 +123,7 @@ class Batch:
 
     @cached_property
     def _known(self) -> frozenset[str]:
-        return frozenset(self._scores.chips) | {pair.model for pair in self._fleet.room}
+        return frozenset(self._scores.chips) | set(self._fleet.models)
 
     def _read(self, asked: Sequence[Asked]) -> Read:
         return candidates.read(

@@ -49,9 +49,8 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     _queue(asked, answers, now)
     # Whose twin was quicker is refused in vain: what it was made is what both are answered.
     answers |= _repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)
-    known = {pair.model for pair in fleet.room}
     fresh = [each.wanted for each in asked if not each.is_waiting]
-    packing_prices.note((choices.kind(wanted, known, scores.chips) for wanted in fresh), now=now)
+    packing_prices.note((choices.kind(wanted, fleet.models, scores.chips) for wanted in fresh), now=now)
     return [answers[each.id] for each in everybody]
 
 
@@ -76,7 +75,7 @@ def _ahead(fleet: Fleet, scores: Scores, asked: Sequence[Asked]) -> list[Place]:
     """Return those who wait and whom the direct requests must not overtake. Who waits already comes in its turn."""
     direct = [each.wanted.priority for each in asked if not each.is_waiting]
     queued = line.queue(priority=min(direct)) if direct else []
-    known = frozenset(scores.chips) | {pair.model for pair in fleet.room}
+    known = frozenset(scores.chips) | set(fleet.models)
     return [
         Place(
             id=each.id,

@@ -93,7 +93,7 @@ def _is_starving(each: Queued, now: datetime) -> bool:
 
 def _heads(queued: Sequence[Queued], fleet: Fleet, scores: Scores) -> list[Queued]:
     """Return who is first among those that could be given the same. Whom a quota holds back holds back nobody here."""
-    known = frozenset(scores.chips) | {pair.model for pair in fleet.room}
+    known = frozenset(scores.chips) | set(fleet.models)
     before: list[Reach] = []
     heads = []
     for each in queued:

@@ -48,7 +48,7 @@ def ask(asked: Asked, *, now: datetime) -> Answer:
     """
     version, prices = packing.current()
     scores = Scores(models.current().by_slug, prices, version)
-    fleet = placeable.fleet(now)
+    fleet = placeable.fleet(now, asked.lineage)
     pools = fleet.usable(asked.lineage)
     read, found = _planned(asked, asked.wanted, fleet, pools, scores, now)
     shortfall: Shortfall | None = None
