@@ -33,7 +33,8 @@ class Capacity(models.Model):
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="+", db_index=False)
-    node = models.ForeignKey(Node, on_delete=models.PROTECT, null=True, related_name="capacity")
+    # Looked for by (pool, node), as capacity_unique has it: an index by node alone costs each claim a tenth.
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, null=True, related_name="capacity", db_index=False)
     kind = models.CharField(max_length=8)
     model = models.ForeignKey(ChipModel, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
     profile = models.CharField(max_length=63, null=True)

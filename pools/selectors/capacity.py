@@ -82,9 +82,10 @@ def of_models(model_ids: Collection[UUID]) -> dict[UUID, ModelShare]:
     return found
 
 
-def of_nodes(node_ids: Collection[UUID]) -> dict[UUID, list[NodeShare]]:
-    """Return the capacity rows of each node except the host's own. One query."""
-    rows = Capacity.objects.filter(node__in=node_ids, kind__in=("cards", "counter"), units__gt=0)
+def of_nodes(nodes: Collection[tuple[UUID, UUID]]) -> dict[UUID, list[NodeShare]]:
+    """Return the capacity rows of each node, given as (pool, node), except the host's own. One query."""
+    pool_ids, node_ids = {pool for pool, _ in nodes}, [node for _, node in nodes]
+    rows = Capacity.objects.filter(pool__in=pool_ids, node__in=node_ids, kind__in=("cards", "counter"), units__gt=0)
     columns = ("node_id", "kind", "resource", "is_advisory", "profile", *_SUMS)
     found: dict[UUID, list[NodeShare]] = defaultdict(list)
     for row in rows.order_by("model__slug", "profile", "resource").values(*columns, **_CHIP, **_COUNTS):

@@ -150,7 +150,8 @@ def _keys(walk: _Walk, asked: Asked, after: Key | None) -> str:
     else:
         start = "n"
         tables = f"""({_steps(walk, asked, after, also=", labels, is_available, missing_since")}) n
-            CROSS JOIN LATERAL (SELECT * FROM capacity WHERE node_id = n.node_id OFFSET 0) c
+            CROSS JOIN LATERAL (
+                SELECT * FROM capacity WHERE pool_id = n.pool_id AND node_id = n.node_id OFFSET 0) c
             CROSS JOIN LATERAL (SELECT * FROM device WHERE node_id = c.node_id OFFSET 0) d"""
         where += ["c.kind = 'cards'", "d.capacity_id = c.id", *_of_cards("c", asked)]
         where += [walk.sums.format("c")] if walk.sums else []

@@ -43,7 +43,7 @@ FROM unnest(%s::uuid[], %s::uuid[]) p (pool_id, model_id)
     JOIN capacity c ON c.pool_id = p.pool_id AND c.model_id = p.model_id JOIN chip_model m ON m.id = p.model_id
     JOIN LATERAL (SELECT topology ->> 'region', topology ->> 'zone', topology ->> 'rack' FROM node
         WHERE id = c.node_id OFFSET 0) n (region, zone, rack) ON true
-    LEFT JOIN capacity h ON h.node_id = c.node_id AND h.kind = 'host'
+    LEFT JOIN capacity h ON h.pool_id = c.pool_id AND h.node_id = c.node_id AND h.kind = 'host'
     CROSS JOIN LATERAL (
         SELECT array_agg(ARRAY[free_milli, greatest(free_mib, 0), total_milli, total_mib, link_group]
             ORDER BY link_group, free_milli DESC, free_mib DESC, total_milli, total_mib) AS cards

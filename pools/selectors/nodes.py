@@ -150,7 +150,8 @@ def _with_capacity(query: QuerySet[Node, Any], wanted: dict[str, Any]) -> QueryS
         cards["profile__in"] = wanted["profile"]
     # The sums tell which pools have any, so that the nodes of others are not looked at.
     pools = list(CapacityRollup.objects.filter(**cards).values_list("pool", flat=True).distinct())
-    return query.filter(Exists(Capacity.objects.filter(node=OuterRef("pk"), **cards)), pool__in=pools)
+    there = Capacity.objects.filter(pool=OuterRef("pool"), node=OuterRef("pk"), **cards)
+    return query.filter(Exists(there), pool__in=pools)
 
 
 _PLAIN = (
@@ -190,7 +191,7 @@ def _columns(query: QuerySet[Node, Any]) -> QuerySet[Any, Any]:
 
 
 def _rows(found: list[dict[str, Any]], now: datetime) -> list[NodeRow]:
-    shares = capacity.of_nodes([row["id"] for row in found])
+    shares = capacity.of_nodes({(row["in_pool"], row["id"]) for row in found})
     rows = []
     for row in found:
         observed_at, interval = row.pop("pool_observed_at"), row.pop("pool_interval")

@@ -1,6 +1,6 @@
 """Decisions as the rows of one write: what is taken of each capacity row, and what each member holds of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -50,11 +50,11 @@ class Holder(NamedTuple):
 
 @dataclass(slots=True)
 class _Taken:
-    """What is taken of one capacity row, position by position. Layouts are of the positions that matter."""
+    """What is taken of one capacity row: {position: (milli, MiB)}. Layouts are of the positions that matter."""
 
-    milli: dict[str, list[int]]
-    mib: dict[str, list[int]]
     until_at: datetime | None
+    claimed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    held: dict[int, tuple[int, int]] = field(default_factory=dict)
     seen: dict[str, Layout] = field(default_factory=dict)
     after: dict[str, Layout] = field(default_factory=dict)
     uncut: list[int] = field(default_factory=list)
@@ -110,14 +110,11 @@ class Rows:
     def _take(self, holder: Holder, row: UUID, positions: Iterable[int], milli: int, mib: int) -> _Taken:
         taken = self._taken.get(row)
         if taken is None:
-            taken = self._taken[row] = _Taken({}, {}, holder.until_at)
-        count = self._positions[row]
-        owned = "held" if holder.ledger_kind == "hold" else "claimed"
-        of_milli = taken.milli.setdefault(owned, [0] * count)
-        of_mib = taken.mib.setdefault(owned, [0] * count)
+            taken = self._taken[row] = _Taken(holder.until_at)
+        amounts = taken.held if holder.ledger_kind == "hold" else taken.claimed
         for position in positions:
-            of_milli[position - 1] += milli
-            of_mib[position - 1] += mib
+            before = amounts.get(position)
+            amounts[position] = (milli, mib) if before is None else (before[0] + milli, before[1] + mib)
         if taken.until_at is not None:
             taken.until_at = None if holder.until_at is None else max(taken.until_at, holder.until_at)
         return taken
@@ -156,18 +153,10 @@ class Rows:
     def guarded(self) -> dict[str, Any]:
         """Return the parameters of claim_guard: of each row the positions that something is taken of, and how much."""
         rows = sorted(self._taken.items())
-        sums = [(_sum(taken.milli), _sum(taken.mib)) for _, taken in rows]
-        places = [[i for i, both in enumerate(zip(*each, strict=True)) if any(both)] for each in sums]
         return {
             "rows": arrays.plain([row for row, _ in rows]),
-            "counts": arrays.plain([len(milli) for milli, _ in sums]),
-            "places": arrays.literal([arrays.numbers([i + 1 for i in each]) for each in places]),
-            "milli": arrays.literal(
-                [arrays.numbers([milli[i] for i in each]) for each, (milli, _) in zip(places, sums, strict=True)]
-            ),
-            "mib": arrays.literal(
-                [arrays.numbers([mib[i] for i in each]) for each, (_, mib) in zip(places, sums, strict=True)]
-            ),
+            "counts": arrays.plain([self._positions[row] for row, _ in rows]),
+            **_amounts("", [_both(taken) for _, taken in rows]),
             "until": arrays.plain([taken.until_at for _, taken in rows]),
             "layouts": arrays.literal([_text(taken.seen) for _, taken in rows]),
             "uncut": arrays.literal([arrays.numbers(taken.uncut) for _, taken in rows]),
@@ -178,13 +167,8 @@ class Rows:
         rows = sorted(self._taken.items())
         return {
             "rows": arrays.plain(row for row, _ in rows),
-            **{
-                f"{owned}_{unit}": arrays.literal(
-                    arrays.numbers(amounts[owned]) if owned in amounts else None for amounts in of_rows
-                )
-                for unit, of_rows in (("milli", [t.milli for _, t in rows]), ("mib", [t.mib for _, t in rows]))
-                for owned in ("claimed", "held")
-            },
+            **_amounts("claimed_", [taken.claimed for _, taken in rows]),
+            **_amounts("held_", [taken.held for _, taken in rows]),
             "layouts": arrays.literal(_text(_changed(taken)) for _, taken in rows),
             **_columns(_MEMBER, self._members),
             **_columns(_CLAIM, self._claims),
@@ -199,9 +183,21 @@ def _columns(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, s
     }
 
 
-def _sum(amounts: Mapping[str, list[int]]) -> list[int]:
-    of_each = list(amounts.values())
-    return of_each[0] if len(of_each) == 1 else [sum(pair) for pair in zip(*of_each, strict=True)]
+def _amounts(prefix: str, of_rows: Sequence[Mapping[int, tuple[int, int]]]) -> dict[str, str]:
+    """Return of each row the positions and how much of them, as texts of arrays; NULL where it is nothing."""
+    return {
+        f"{prefix}places": arrays.literal([arrays.numbers(each) if each else None for each in of_rows]),
+        f"{prefix}milli": arrays.literal([arrays.numbers(milli for milli, _ in each.values()) for each in of_rows]),
+        f"{prefix}mib": arrays.literal([arrays.numbers(mib for _, mib in each.values()) for each in of_rows]),
+    }
+
+
+def _both(taken: _Taken) -> Mapping[int, tuple[int, int]]:
+    if not taken.held or not taken.claimed:
+        return taken.held or taken.claimed
+    held, claimed, nothing = taken.held, taken.claimed, (0, 0)
+    pairs = {each: (held.get(each, nothing), claimed.get(each, nothing)) for each in held | claimed}
+    return {each: (one[0] + other[0], one[1] + other[1]) for each, (one, other) in pairs.items()}
 
 
 def _changed(taken: _Taken) -> dict[str, Layout]:

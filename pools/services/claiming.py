@@ -28,7 +28,7 @@ from pools.services.claim_rows import Holder, Rows
 from pools.services.idempotency import Once
 
 _json = msgspec.json.Encoder(decimal_format="string")
-_QUOTED: Final = {"names", "specs", "labels", "profiles", "quotas", "decisions", "queue_reasons"}
+_QUOTED: Final = {"names", "specs", "labels", "profiles", "quotas", "decisions", "queue_reasons", "before_ends"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -431,6 +431,7 @@ def _common(asked: Asked) -> dict[str, Any]:
         "preemptible": wanted.preemptible,
         "priorities": wanted.priority,
         "leases": wanted.lease_seconds,
+        "before_ends": "pending" if wanted.before_end_seconds else "",
     }
 
 

@@ -32,7 +32,7 @@ def of(pool_id: UUID, sight: Sight, *, is_full: bool, waiting: Unseen) -> tuple[
         live_nodes=len(live),
         devices=_devices_left_on([node.id for node in fresh], sight) + len(lost_devices),
         live_devices=sum(node.device_count for node in live),
-        has_claims=_has_claims([node.id for node in fresh], lost_devices),
+        has_claims=_has_claims(pool_id, [node.id for node in fresh], lost_devices),
     )
     devices = lost_devices | _missing_devices(pool_id, list(nodes))
     return Unseen(frozenset(nodes), frozenset(devices)), loss
@@ -73,17 +73,18 @@ def _missing_devices(pool_id: UUID, unseen_node_ids: Collection[UUID]) -> set[UU
         return {row[0] for row in cursor.fetchall()}
 
 
-def _has_claims(node_ids: Collection[UUID], device_ids: Collection[UUID]) -> bool:
-    """True when a claim or hold lies on one of these nodes, or at the position of one of these devices."""
+def _has_claims(pool_id: UUID, node_ids: Collection[UUID], device_ids: Collection[UUID]) -> bool:
+    """True when a claim or hold lies on one of these nodes of the pool, or at the position of one of these devices."""
     if not node_ids and not device_ids:
         return False
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT EXISTS (SELECT FROM capacity WHERE node_id = ANY(%(nodes)s) AND claimed_milli + held_milli > 0)
+            SELECT EXISTS (SELECT FROM capacity WHERE pool_id = %(pool)s AND node_id = ANY(%(nodes)s)
+                    AND claimed_milli + held_milli > 0)
                 OR EXISTS (SELECT FROM device d JOIN capacity c ON c.id = d.capacity_id WHERE d.id = ANY(%(devices)s)
                     AND c.pos_claimed_milli[d.position] + c.pos_held_milli[d.position] > 0)
             """,
-            {"nodes": list(node_ids), "devices": list(device_ids)},
+            {"pool": pool_id, "nodes": list(node_ids), "devices": list(device_ids)},
         )
         return bool(cursor.fetchone()[0])

@@ -35,7 +35,7 @@ FROM capacity_rollup WHERE kind <> 'host' AND NOT is_advisory
 _STATES: Final = """
 SELECT coalesce(h.free_milli, 0), coalesce(h.free_mib, 0), m.slug, free.parts, count(*)
 FROM capacity c JOIN chip_model m ON m.id = c.model_id
-    LEFT JOIN capacity h ON h.node_id = c.node_id AND h.kind = 'host'
+    LEFT JOIN capacity h ON h.pool_id = c.pool_id AND h.node_id = c.node_id AND h.kind = 'host'
     CROSS JOIN LATERAL (
         SELECT coalesce(array_agg(part ORDER BY part DESC), '{}') AS parts
         FROM unnest(c.pos_total_milli, c.pos_claimed_milli, c.pos_held_milli, c.pos_shadow_milli, c.pos_faulty_milli)

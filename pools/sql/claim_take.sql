@@ -2,20 +2,20 @@
 -- platform, and the ledger's rows. The instant is the statement's own: it began after the rows were locked, so that what
 -- was given back before ends before.
 WITH taken AS (
-    SELECT * FROM unnest(%(rows)s::uuid[], %(claimed_milli)s::text[], %(claimed_mib)s::text[], %(held_milli)s::text[],
-                         %(held_mib)s::text[], %(layouts)s::text[])
-        taken (id, claimed_milli, claimed_mib, held_milli, held_mib, layout)),
+    SELECT * FROM unnest(%(rows)s::uuid[], %(claimed_places)s::text[], %(claimed_milli)s::text[], %(claimed_mib)s::text[],
+                         %(held_places)s::text[], %(held_milli)s::text[], %(held_mib)s::text[], %(layouts)s::text[])
+        taken (id, claimed_places, claimed_milli, claimed_mib, held_places, held_milli, held_mib, layout)),
 changed AS (
     UPDATE capacity c SET
-        pos_claimed_milli = CASE WHEN t.claimed_milli IS NULL THEN c.pos_claimed_milli
-            ELSE added(c.pos_claimed_milli, t.claimed_milli::integer[]) END,
-        pos_claimed_mib = CASE WHEN t.claimed_mib IS NULL THEN c.pos_claimed_mib
-            ELSE added(c.pos_claimed_mib, t.claimed_mib::bigint[]) END,
-        pos_held_milli = CASE WHEN t.held_milli IS NULL THEN c.pos_held_milli
-            ELSE added(c.pos_held_milli, t.held_milli::integer[]) END,
-        pos_held_mib = CASE WHEN t.held_mib IS NULL THEN c.pos_held_mib
-            ELSE added(c.pos_held_mib, t.held_mib::bigint[]) END,
-        layout = c.layout || coalesce(t.layout::jsonb, '{}')
+        pos_claimed_milli = CASE WHEN t.claimed_places IS NULL THEN c.pos_claimed_milli
+            ELSE added(c.pos_claimed_milli, t.claimed_places::integer[], t.claimed_milli::integer[]) END,
+        pos_claimed_mib = CASE WHEN t.claimed_places IS NULL THEN c.pos_claimed_mib
+            ELSE added(c.pos_claimed_mib, t.claimed_places::integer[], t.claimed_mib::bigint[]) END,
+        pos_held_milli = CASE WHEN t.held_places IS NULL THEN c.pos_held_milli
+            ELSE added(c.pos_held_milli, t.held_places::integer[], t.held_milli::integer[]) END,
+        pos_held_mib = CASE WHEN t.held_places IS NULL THEN c.pos_held_mib
+            ELSE added(c.pos_held_mib, t.held_places::integer[], t.held_mib::bigint[]) END,
+        layout = CASE WHEN t.layout IS NULL THEN c.layout ELSE c.layout || t.layout::jsonb END
     FROM taken t WHERE c.id = t.id),
 members AS (
     SELECT * FROM unnest(%(member_allocations)s::uuid[], %(member_numbers)s::integer[], %(member_pools)s::uuid[],
@@ -30,8 +30,10 @@ intended AS (
                            created_at, changed_at)
     SELECT operation_id, pool_id, allocation_id, number, 'apply', operation_state, target_ref, 0, '{}', %(now)s, %(now)s
     FROM members),
-claims AS (
-    SELECT * FROM unnest(%(claims)s::uuid[], %(claim_allocations)s::uuid[], %(claim_members)s::integer[],
+claims AS MATERIALIZED (
+    SELECT id, allocation_id, member_index, pool_id, capacity_id, positions::integer[], starts::integer[], milli,
+           memory_mib, profile, kind, project_id, certainty, price_per_hour
+    FROM unnest(%(claims)s::uuid[], %(claim_allocations)s::uuid[], %(claim_members)s::integer[],
                          %(claim_pools)s::uuid[], %(claim_rows)s::uuid[], %(positions)s::text[], %(starts)s::text[],
                          %(claim_milli)s::integer[], %(claim_mib)s::bigint[], %(profiles)s::text[],
                          %(kinds)s::text[], %(projects)s::uuid[], %(certainties)s::text[], %(prices)s::numeric[])
@@ -40,11 +42,11 @@ claims AS (
 held AS (
     INSERT INTO claim (id, allocation_id, member_index, pool_id, capacity_id, positions, starts, milli, memory_mib,
                        profile, is_held, created_at)
-    SELECT id, allocation_id, member_index, pool_id, capacity_id, positions::integer[], starts::integer[], milli,
-           memory_mib, profile, kind = 'hold', %(now)s
+    SELECT id, allocation_id, member_index, pool_id, capacity_id, positions, starts, milli, memory_mib, profile,
+           kind = 'hold', %(now)s
     FROM claims)
 INSERT INTO ledger_event (at, pool_id, capacity_id, kind, milli, allocation_id, member_index, project_id, positions,
                           certainty, price_per_hour)
-SELECT statement_timestamp(), pool_id, capacity_id, kind, milli * cardinality(positions::integer[]), allocation_id,
-       member_index, project_id, positions::integer[], certainty, price_per_hour
+SELECT statement_timestamp(), pool_id, capacity_id, kind, milli * cardinality(positions), allocation_id,
+       member_index, project_id, positions, certainty, price_per_hour
 FROM claims;

@@ -9,7 +9,7 @@ UPDATE capacity c SET units = 0, uses = '[]', pos_total_milli = '{0}', pos_total
     pos_claimed_milli = CASE WHEN c.is_advisory THEN '{0}' ELSE c.pos_claimed_milli END,
     pos_claimed_mib = CASE WHEN c.is_advisory THEN '{0}' ELSE c.pos_claimed_mib END,
     ceiling_milli = CASE WHEN c.is_advisory THEN 0 ELSE c.claimed_milli + c.held_milli END
-FROM incoming_node n WHERE n.id = c.node_id AND c.kind = 'counter' AND (c.units > 0 OR c.total_milli > 0)
+FROM incoming_node n WHERE c.pool_id = %(pool)s AND c.node_id = n.id AND c.kind = 'counter' AND (c.units > 0 OR c.total_milli > 0)
     AND NOT EXISTS (SELECT FROM incoming_counter i WHERE i.node_id = c.node_id AND i.resource = c.resource
         AND i.model_id IS NOT DISTINCT FROM c.model_id AND i.profile IS NOT DISTINCT FROM c.profile);
 

@@ -49,7 +49,8 @@ FROM (
                 array_position(c.device_ids, i.id) IS NULL ORDER BY i.seq)) AS position
     FROM incoming_device i JOIN device placeless ON placeless.id = i.id AND placeless.capacity_id IS NULL
         LEFT JOIN LATERAL (
-            SELECT id, device_ids, kind, model_id, profile FROM capacity WHERE node_id = i.node_id OFFSET 0) c
+            SELECT id, device_ids, kind, model_id, profile FROM capacity
+            WHERE pool_id = %(pool)s AND node_id = i.node_id OFFSET 0) c
             ON c.kind = 'cards' AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
     WHERE i.differs) placed
 WHERE d.id = placed.id;

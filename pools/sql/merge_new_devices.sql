@@ -9,6 +9,7 @@ SELECT i.id, %(pool)s, i.node_id, i.ref, i.index, i.vendor, i.model_id, i.model_
         + row_number() OVER (PARTITION BY i.node_id, i.model_id, i.profile ORDER BY i.seq),
     i.is_elsewhere, 0, %(now)s, %(now)s
 FROM incoming_device i LEFT JOIN LATERAL (
-    SELECT id, device_ids, kind, model_id, profile FROM capacity WHERE node_id = i.node_id OFFSET 0) c
+    SELECT id, device_ids, kind, model_id, profile FROM capacity
+    WHERE pool_id = %(pool)s AND node_id = i.node_id OFFSET 0) c
     ON c.kind = 'cards' AND c.model_id = i.model_id AND c.profile IS NOT DISTINCT FROM i.profile
 WHERE i.is_new;

@@ -18,7 +18,8 @@ UPDATE capacity c SET units = r.units, is_advisory = %(is_advisory)s, device_ids
 FROM (
     SELECT known.id AS capacity_id, sums.*
     FROM refresh_node r CROSS JOIN LATERAL (SELECT * FROM node WHERE id = r.id OFFSET 0) n
-    CROSS JOIN LATERAL (SELECT id, device_ids, resource FROM capacity WHERE node_id = r.id AND kind = 'cards' OFFSET 0) known
+    CROSS JOIN LATERAL (SELECT id, device_ids, resource FROM capacity
+        WHERE pool_id = %(pool)s AND node_id = r.id AND kind = 'cards' OFFSET 0) known
     CROSS JOIN LATERAL (
         SELECT count(d.id)::integer AS units, count(*)::integer - cardinality(known.device_ids) AS added,
             array_agg(coalesce(d.id, known.device_ids[place]) ORDER BY place) AS device_ids,

@@ -24,14 +24,15 @@ SELECT count(*) FROM (
 
 -- A missing node's counters and host row are out of service; refresh_capacity sees to its cards.
 UPDATE capacity c SET pos_faulty_milli = c.pos_total_milli, pos_faulty_mib = c.pos_total_mib
-FROM unseen_node u WHERE c.node_id = u.id AND c.kind IN ('counter', 'host')
+FROM unseen_node u WHERE c.pool_id = %(pool)s AND c.node_id = u.id AND c.kind IN ('counter', 'host')
     AND (c.pos_faulty_milli, c.pos_faulty_mib) IS DISTINCT FROM (c.pos_total_milli, c.pos_total_mib);
 
 -- Retired: missing in enough complete observations, for long enough, and held by no claim.
 UPDATE node n SET retired_at = %(now)s, changed_at = %(now)s
 FROM unseen_node u WHERE n.id = u.id AND n.retired_at IS NULL AND n.misses >= %(misses)s
     AND n.missing_since <= %(now)s - make_interval(secs => %(seconds)s)
-    AND NOT EXISTS (SELECT FROM capacity c WHERE c.node_id = n.id AND c.claimed_milli + c.held_milli > 0);
+    AND NOT EXISTS (SELECT FROM capacity c WHERE c.pool_id = n.pool_id AND c.node_id = n.id
+        AND c.claimed_milli + c.held_milli > 0);
 
 UPDATE device SET retired_at = %(now)s, changed_at = %(now)s
 WHERE id = ANY(ARRAY(
@@ -51,7 +52,7 @@ UPDATE capacity c SET units = 0, pos_total_milli = array_fill(0, ARRAY[cardinali
     pos_shadow_mib = array_fill(0::bigint, ARRAY[cardinality(c.pos_shadow_mib)]),
     pos_faulty_milli = array_fill(0, ARRAY[cardinality(c.pos_faulty_milli)]),
     pos_faulty_mib = array_fill(0::bigint, ARRAY[cardinality(c.pos_faulty_mib)]), ceiling_milli = 0
-FROM node n, unseen_node u WHERE c.node_id = n.id AND n.id = u.id AND n.retired_at = %(now)s
+FROM node n, unseen_node u WHERE c.pool_id = n.pool_id AND c.node_id = n.id AND n.id = u.id AND n.retired_at = %(now)s
     AND c.kind IN ('counter', 'host');
 
 INSERT INTO inventory_change (at, pool_id, run_id, object_kind, object_id, object_name, action, before)

@@ -114,7 +114,7 @@ class TestTheStateOfADevice:
         with transaction.atomic(), connection.cursor() as cursor:
             sql.run(cursor, "merge_incoming")
             cursor.execute("INSERT INTO refresh_node SELECT id, false FROM unnest(%s::uuid[]) id", [nodes])
-            sql.run(cursor, "refresh_known_cards", {"is_advisory": False})
+            sql.run(cursor, "refresh_known_cards", {"pool": fleet[0][1].pool_id, "is_advisory": False})
         capacity = {row.node_id: row for row in Capacity.objects.filter(kind="cards")}
 
         rows = {row.id: row for row in listed(state=",".join(rules.DEVICE_STATES))}

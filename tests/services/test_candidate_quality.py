@@ -28,8 +28,8 @@ KINDS = (  # devices, milli, CPU, how often of 20
 )
 ALL = Width(100, 10_000, 10_000, 100_000)
 _TAKE = """
-UPDATE capacity SET pos_claimed_milli = added(pos_claimed_milli, %(milli)s::integer[]),
-    pos_claimed_mib = added(pos_claimed_mib, %(mib)s::bigint[]) WHERE id = %(id)s
+UPDATE capacity SET pos_claimed_milli = added(pos_claimed_milli, %(places)s::integer[], %(milli)s::integer[]),
+    pos_claimed_mib = added(pos_claimed_mib, %(places)s::integer[], %(mib)s::bigint[]) WHERE id = %(id)s
 """
 _EMPTY = """
 UPDATE capacity SET pos_claimed_milli = array_fill(0, ARRAY[cardinality(pos_total_milli)]),
@@ -63,18 +63,15 @@ def place(world, wanted, chance):
     if not isinstance(decision, Decision):
         return 0, len(read.view.candidates)
     for member in decision.members:
-        take(member.capacity_id, read.positions[member.capacity_id], member.positions, member.milli, member.mib)
-        take(member.host_id, 1, (1,), member.cpu_milli, 0)
+        take(member.capacity_id, member.positions, member.milli, member.mib)
+        take(member.host_id, (1,), member.cpu_milli, 0)
     return decision.milli, len(read.view.candidates)
 
 
-def take(row_id, size, positions, milli, mib):
-    amounts = {"milli": [0] * size, "mib": [0] * size}
-    for position in positions:
-        amounts["milli"][position - 1] += milli
-        amounts["mib"][position - 1] += mib
+def take(row_id, positions, milli, mib):
+    count = len(positions)
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, amounts | {"id": row_id})
+        cursor.execute(_TAKE, {"places": list(positions), "milli": [milli] * count, "mib": [mib] * count, "id": row_id})
 
 
 def fill(world):
