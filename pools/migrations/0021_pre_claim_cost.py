@@ -24,4 +24,5 @@ class Migration(migrations.Migration):
                 to="pools.node",
             ),
         ),
+        migrations.RemoveIndex(model_name="claim", name="claim_allocation"),
     ]

@@ -153,6 +153,7 @@ class Claim(models.Model):
     ``starts`` are the first slots of a profile's pieces, where they lie at fixed places. Never deleted: a claim that
     was given back has ``released_at``, and is what tells whose use a late observation still shows.
     No foreign keys, as with devices: a claim's write is one statement and refers to nothing that is ever deleted.
+    The table's key is (allocation, member_index, id): all look for claims by their allocation, nobody by the id alone.
     """
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
@@ -180,7 +181,6 @@ class Claim(models.Model):
             models.CheckConstraint(condition=Q(positions__len__gte=1), name="claim_takes_something"),
         ]
         indexes = [
-            models.Index(fields=["allocation", "member_index"], name="claim_allocation"),
             models.Index(fields=["capacity"], condition=Q(released_at=None), name="claim_live"),
         ]
 

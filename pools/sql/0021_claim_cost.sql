@@ -89,3 +89,6 @@ DROP FUNCTION added(bigint[], bigint[]);
 
 -- Nobody asks what happened to a capacity row: it is told by allocation, by project and in order.
 DROP INDEX ledger_event_capacity;
+
+-- Claims are looked for by their allocation, so one index is enough.
+ALTER TABLE claim DROP CONSTRAINT claim_pkey, ADD CONSTRAINT claim_pkey PRIMARY KEY (allocation_id, member_index, id);

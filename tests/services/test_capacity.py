@@ -1,5 +1,6 @@
 """Capacity rows: what a trigger derives from the positions, how roll-ups follow, and who may wait for whom."""
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tests.reconcile.invariants import check_sums
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = 25
+AMOUNTS = ("total", "claimed", "held", "shadow", "faulty")
 
 
 def row(lab: Pool, total: list[int], **fields: Any) -> Capacity:
@@ -36,6 +38,14 @@ def row(lab: Pool, total: list[int], **fields: Any) -> Capacity:
     made = Capacity.objects.create(pool=lab, pos_total_milli=total, **values)
     made.refresh_from_db()
     return made
+
+
+def divided(total: int, claimed: int, held: int, shadow: int, faulty: int) -> tuple[int, ...]:
+    """What a position of these amounts adds to the sums of its row: use and faults count of what is left."""
+    left = max(total - claimed - held, 0)
+    used = min(shadow, left)
+    out = min(faulty, left - used)
+    return total, claimed, held, used, out, left - used - out
 
 
 def a_model(slug: str) -> ChipModel:
@@ -84,6 +94,29 @@ class TestWhatIsDerived:
 
     def test_of_a_row_without_positions_is_nothing(self):
         assert parts(row(pool(), [])) == (0, 0, 0, 0, 0, 0)
+
+    def test_is_what_the_rule_says_whatever_the_positions_are(self):
+        lab, dice, digests = pool(), random.Random(21), {}
+        for number in range(200):
+            positions = [
+                [dice.choice((0, 250, 1000, 1000)), *(dice.choice((0, 0, 0, 0, 250, 500, 1000)) for _ in AMOUNTS[1:])]
+                for _ in range(dice.randint(1, 8))
+            ]
+            amounts = dict(zip(AMOUNTS, zip(*positions, strict=True), strict=True))
+
+            found = row(
+                lab, list(amounts["total"]), resource=str(number), ceiling_milli=16_000,
+                **{f"pos_{name}_milli": list(of_each) for name, of_each in amounts.items() if name != "total"},
+                **{f"pos_{name}_mib": [2 * milli for milli in of_each] for name, of_each in amounts.items()},
+            )  # fmt: skip
+
+            shares = [divided(*each) for each in positions]
+            assert parts(found) == tuple(map(sum, zip(*shares, strict=True)))
+            free = [(each[-1], each[0]) for each in shares]
+            assert found.free_whole == found.state_key >> 32 == sum(left == total > 0 for left, total in free)
+            assert (found.max_free_milli, found.free_mib) == (max(free)[0], 2 * found.free_milli)
+            digests[found.id] = tuple(sorted(left for left, total in free if 0 < left < total)), found.state_key % 2**32
+        assert len(set(digests.values())) == len(dict(digests.values())) > 10
 
     def test_cannot_be_written_by_hand(self):
         found = row(pool(), [1000])
