@@ -35,7 +35,7 @@ DROP TABLE made_{table};
 
 @pytest.fixture
 def world() -> World:
-    """A fleet of 25,000 nodes that are half given out, analysed."""
+    """A fleet of 25,000 nodes with free cards, and as many allocations, analysed."""
     made = World(count=2)
     assert made.ask(2, per_member=with_host(1000)).state == "active"
     with connection.cursor() as cursor:
@@ -46,7 +46,11 @@ def world() -> World:
         )
         for statement in (
             copied("node", "id = c.node_id, ref = 'r' || c.i, name = 'r' || c.i"),
-            copied("capacity", "id = c.cards_id, node_id = c.node_id, shuffle = c.i * 80000", "kind = 'cards'"),
+            copied(
+                "capacity",
+                "id = c.cards_id, node_id = c.node_id, shuffle = c.i * 80000",
+                "kind = 'cards' AND claimed_milli = 0",
+            ),
             copied("capacity", "id = new_id(), node_id = c.node_id, shuffle = c.i * 80000", "kind = 'host'"),
             copied("allocation", "id = c.allocation_id"),
             copied("member", "allocation_id = c.allocation_id, node_id = c.node_id"),
