@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "ocenter.answers.restrained",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ocenter.request_log.RequestLog",
+    "ocenter.straight.straight",  # programs with a token go past the rest
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

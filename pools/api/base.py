@@ -78,7 +78,10 @@ class View(APIView):
         return errors.answer
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """As REST framework's, but for ``_handle``. What it refuses has rolled back before the handler of errors."""
+        """As REST framework's, but for ``_handle``. What it refuses has rolled back before the handler of errors.
+
+        View, request and answer know each other until it is answered: then nothing is left to the garbage collector.
+        """
         self.args, self.kwargs = args, kwargs
         self.request = request = self.initialize_request(request, *args, **kwargs)
         self.headers = self.default_response_headers
@@ -87,8 +90,13 @@ class View(APIView):
             response = self._handle(request, *args, **kwargs)
         except Exception as error:
             response = self.handle_exception(error)
-        self.response = self.finalize_response(request, response, *args, **kwargs)
-        return self.response
+        response = self.finalize_response(request, response, *args, **kwargs)
+        if isinstance(response, Response):
+            response.render()
+            vars(response).pop("renderer_context")
+            vars(request).pop("parser_context")
+            vars(self).clear()
+        return response
 
     def _handle(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         name = str(request.method).lower()

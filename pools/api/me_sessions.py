@@ -41,7 +41,8 @@ class MySessions(base.View):
         "sessions.list_mine", "List one's own sessions", answer=schema.list_of(known.SessionRow), row=known.SessionRow
     )
     def get(self, request: Request) -> Response:
-        current = request._request.session.get(KEPT_IN_SESSION)
+        # Who comes with a token is in no session.
+        current = request._request.session.get(KEPT_IN_SESSION) if auth.access(request).token_id is None else None
         rows = known.of_user(_own_id(request), timezone.now(), current)
         return base.listing(request, Page(rows=rows, next_cursor=None))
 

@@ -38,16 +38,15 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     fleet = placeable.recent(now)
     version, prices = packing.current()
     scores = Scores(models.current().by_slug, prices, version)
-    answers: dict[UUID, Answer] = _repeated(asked, now)
-    later = [each for each in asked if _begins_later(each) and each.id not in answers]
-    if later:
+    answers: dict[UUID, Answer] = {}
+    if later := [each for each in asked if _begins_later(each)]:
         answers |= scheduling.schedule(later, placeable.fleet(now), scores, now=now)
     everybody, asked = asked, [each for each in asked if not _begins_later(each)]
     ahead = _ahead(fleet, scores, asked)
-    for group in _by_pools(fleet, [each for each in asked if each.id not in answers]):
+    for group in _by_pools(fleet, asked):
         answers |= Batch(fleet, group, scores, ahead, now, is_brief=is_brief).run()
     _queue(asked, answers, now)
-    # Whose twin was quicker is refused in vain: what it was made is what both are answered.
+    # Whoever is refused may have been answered before, or his twin was quicker: what it was made is what both are told.
     answers |= _repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)
     fresh = [each.wanted for each in asked if not each.is_waiting]
     packing_prices.note((choices.kind(wanted, fleet.models, scores.chips) for wanted in fresh), now=now)

@@ -64,12 +64,15 @@ ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, sta
 WHERE kept.created_at <= %(old)s
 RETURNING user_id, key
 """
+# Every one conflicts with the row that this transaction took, which is found by its key whatever the statistics say:
+# they are those of a table that was small when the statement was planned.
 _KEEP: Final = """
-UPDATE idempotency_key k SET status = a.status, headers = a.headers::jsonb, body = decode(a.body, 'hex'),
-    object_ids = a.object_ids::uuid[]
+INSERT INTO idempotency_key (user_id, key, fingerprint, status, headers, body, object_ids, created_at)
+SELECT user_id, key, '', status, headers::jsonb, decode(body, 'hex'), object_ids::uuid[], to_timestamp(0)
 FROM unnest(%(users)s::uuid[], %(keys)s::text[], %(statuses)s::smallint[], %(headers)s::text[], %(bodies)s::text[],
             %(objects)s::text[]) a (user_id, key, status, headers, body, object_ids)
-WHERE k.user_id = a.user_id AND k.key = a.key
+ON CONFLICT (user_id, key) DO UPDATE SET status = excluded.status, headers = excluded.headers, body = excluded.body,
+    object_ids = excluded.object_ids
 """
 
 
