@@ -50,6 +50,8 @@ def config(level: str) -> dict[str, Any]:
 def configure(config: dict[str, Any]) -> None:
     """Apply `config` and make structlog end in it."""
     logging.config.dictConfig(config)
+    # No line has them, and they would be looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     structlog.configure(
         # What the level leaves out is dropped before anything is made of it.
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

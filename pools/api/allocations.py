@@ -77,7 +77,7 @@ class Allocations(base.View):
         return answer(made)
 
     def _answered(self, request: Request, row: seen.AllocationRow) -> Response:
-        return base.answered(request, row, _status(row.state), reverse("api-allocation", args=[row.id]))
+        return base.answered(request, row, _status(row.state), f"{request.path}/{row.id}")
 
 
 class _Answers:

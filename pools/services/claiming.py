@@ -210,8 +210,8 @@ def _granted(planned: Sequence[Planned]) -> dict[UUID, set[UUID]]:
     """Return the projects that each pool is granted to now: the read may be a moment older than the end of a grant."""
     with prepared.cursor() as cursor:
         cursor.execute(
-            "SELECT pool_id, array_agg(project_id) FROM pool_grant WHERE pool_id = ANY(%s) GROUP BY pool_id",
-            [list({each.decision.pool_id for each in planned})],
+            "SELECT pool_id, array_agg(project_id) FROM pool_grant WHERE pool_id = ANY(%s::uuid[]) GROUP BY pool_id",
+            [arrays.plain({each.decision.pool_id for each in planned})],
         )
         return {pool_id: set(project_ids) for pool_id, project_ids in cursor.fetchall()}
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pools.domain.quotas import Ask, Book, Row
 from pools.selectors import prepared
+from pools.services import arrays
 
 # Longer than a batch of another process takes, or under load each of a batch would go alone.
 BRIEF: Final = "200ms"
@@ -17,8 +18,11 @@ BRIEF: Final = "200ms"
 _READ: Final = """
 WITH seen AS MATERIALIZED (
     SELECT id, generation FROM quota
-    WHERE project_id = ANY(%(projects)s) AND (model_id IS NULL OR model_id = ANY(%(models)s))
-        AND (profile IS NULL OR profile = ANY(%(profiles)s)) AND (pools IS NULL OR pools && %(pools)s)
+    WHERE project_id = ANY(%(projects)s::uuid[])
+        AND (model_id IS NULL OR (project_id, model_id) IN (
+            SELECT * FROM unnest(%(model_projects)s::uuid[], %(models)s::uuid[])))
+        AND (profile IS NULL OR profile = ANY(%(profiles)s::text[]))
+        AND (pools IS NULL OR pools && %(pools)s::uuid[])
 )
 SELECT q.generation = seen.generation, (SELECT count(*) FROM seen), q.id, q.project_id, q.model_id, q.profile, q.pools,
     q.parent_id, q.depth, q.nominal_milli, q.borrow_limit_milli, q.lend_limit_milli, q.hard_limit_milli, q.weight,
@@ -77,10 +81,10 @@ def store(book: Book) -> None:
     changes = book.changed()
     if not changes:
         return
-    columns: list[Any] = [
-        [change.quota_id for change in changes],
-        [change.used_milli for change in changes],
-        [change.open_guarantee_milli for change in changes],
+    columns = [
+        arrays.plain([change.quota_id for change in changes]),
+        arrays.plain([change.used_milli for change in changes]),
+        arrays.plain([change.open_guarantee_milli for change in changes]),
     ]
     with prepared.cursor() as cursor:
         cursor.execute(_STORE, columns)
@@ -89,11 +93,14 @@ def store(book: Book) -> None:
 
 
 def _params(asks: Sequence[Ask]) -> dict[str, Any]:
+    """Return what the rows are found by. Of the rows of models each project has only those that it is asked for."""
+    of_models = list({(project_id, ask.model_id) for ask in set(asks) if ask.model_id for project_id in ask.lineage})
     return {
-        "projects": list({project_id for ask in asks for project_id in ask.lineage}),
-        "models": list({ask.model_id for ask in asks if ask.model_id}),
-        "profiles": list({ask.profile for ask in asks if ask.profile}),
-        "pools": list({ask.pool_id for ask in asks}),
+        "projects": arrays.plain({project_id for ask in asks for project_id in ask.lineage}),
+        "model_projects": arrays.plain([project_id for project_id, _ in of_models]),
+        "models": arrays.plain([model_id for _, model_id in of_models]),
+        "profiles": arrays.texts(list({ask.profile for ask in asks if ask.profile})),
+        "pools": arrays.plain({ask.pool_id for ask in asks}),
     }
 
 

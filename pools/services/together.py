@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Final
 
 import structlog
@@ -43,6 +44,7 @@ class _Ticket:
         self.body, self.actor, self.once, self.now = body, actor, once, now
         self.id = ids.new_id()  # of the allocation, whoever makes it
         self.turn = threading.Event()
+        self.next: _Ticket | None = None  # whom to tell that it is answered
         self.answer: Answer | None = None
         self.is_alone = False
 
@@ -121,6 +123,8 @@ def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answ
     ticket = _Ticket(body, actor, once, now)
     if not _line.join(ticket):
         ticket.turn.wait()
+    if ticket.next:
+        ticket.next.turn.set()
     if ticket.answer is None and not ticket.is_alone:
         _line.gather()
         _work(ticket)
@@ -145,10 +149,12 @@ def _work(own: _Ticket) -> None:
         for ticket in batch:
             ticket.is_alone = True
     finally:
-        for ticket in batch:
-            if ticket is not own:
-                ticket.is_alone = ticket.is_alone or ticket.answer is None
-                ticket.turn.set()
+        others = [ticket for ticket in batch if ticket is not own]
+        for ticket, following in zip_longest(others, others[1:]):
+            ticket.is_alone = ticket.is_alone or ticket.answer is None
+            ticket.next = following
+        if others:
+            others[0].turn.set()
         _line.leave(len(batch), time.monotonic() - began)
 
 
