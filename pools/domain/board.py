@@ -1,5 +1,8 @@
 """A working copy of one read, in which requests take their places one after another without reading again."""
 
+from functools import cached_property
+from uuid import UUID
+
 from pools.domain.candidates import Candidate, View
 from pools.domain.knowledge import Best, Knowledge
 
@@ -26,13 +29,19 @@ class Board:
         self.splits: dict[int, list[int]] = {}  # the slots that were split off from an advisory one
         self.changes: list[int] = []  # numbers of slots, in the order in which their states changed
         self._undo: list[tuple[int, int, tuple[int, ...], int]] = []
-        self._same_host: dict[object, list[int]] = {}
         for number, candidate in enumerate(view.candidates):
             state, positions = self.known.read(candidate)
             count = candidate.alike if candidate.is_advisory else 1
             self.slots.append(Slot(number, candidate, state, positions, count))
+
+    @cached_property
+    def _same_host(self) -> dict[UUID | None, list[int]]:
+        """The rows of each host that is known. Most requests take nothing of hosts."""
+        found: dict[UUID | None, list[int]] = {}
+        for number, candidate in enumerate(self.view.candidates):
             if candidate.host_id is not None and not candidate.is_advisory:
-                self._same_host.setdefault(candidate.host_id, []).append(number)
+                found.setdefault(candidate.host_id, []).append(number)
+        return found
 
     def take(self, number: int, best: Best) -> int:
         """Take from a row; other rows of its host have so much less CPU and memory. Returns the slot that changed."""

@@ -29,7 +29,8 @@ def counted(view: View, models: dict[str, UUID]) -> View:
     pairs = list(of_pairs)
     with prepared.cursor() as cursor:
         cursor.execute(
-            _COUNTS, [prepared.ids(pool_id for pool_id, _ in pairs), prepared.ids(models[model] for _, model in pairs)]
+            _COUNTS,
+            [prepared.array(pool_id for pool_id, _ in pairs), prepared.array(models[model] for _, model in pairs)],
         )
         counts = cursor.fetchall()
     rows = list(view.candidates)

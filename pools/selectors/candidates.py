@@ -83,7 +83,7 @@ found AS (
 FROM (SELECT id FROM found LIMIT %(most)s) f CROSS JOIN LATERAL (SELECT * FROM capacity WHERE id = f.id) c
 {JOINS}
 """
-_AGAIN: Final = f"{_COLUMNS} FROM capacity c {JOINS.replace('ORDER', 'WHERE c.id = ANY(%s) ORDER')}"
+_AGAIN: Final = f"{_COLUMNS} FROM capacity c {JOINS.replace('ORDER', 'WHERE c.id = ANY(%s::uuid[]) ORDER')}"
 
 
 @dataclass(slots=True)
@@ -135,12 +135,12 @@ def read(
         cursor.execute(
             _FIND,
             {
-                "pools": [each.pair.pool_id for each in chosen],
-                "models": [each.pair.model_id for each in chosen],
-                "least": [each.least for each in chosen],
-                "rows": [each.rows for each in chosen],
+                "pools": prepared.array(each.pair.pool_id for each in chosen),
+                "models": prepared.array(each.pair.model_id for each in chosen),
+                "least": prepared.array(each.least for each in chosen),
+                "rows": prepared.array(each.rows for each in chosen),
                 "states": width.states,
-                "host_pools": hosts[: width.pairs],
+                "host_pools": prepared.array(hosts[: width.pairs]),
                 "hosts": width.states * width.rows,
                 "chance": chance % _SHUFFLES,
                 "most": width.most,
@@ -160,7 +160,7 @@ def read(
 def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tuple[Candidate, ...]:
     """Return rows with those cards too of which all is given out, so that it can be thought of as free. One query."""
     with prepared.cursor() as cursor:
-        cursor.execute(_AGAIN, [list(capacity_ids)])
+        cursor.execute(_AGAIN, [prepared.array(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[1] in before.pools]
     return tuple([_candidate(row, positions.read(row[_POSITIONS], now, is_full=True)) for row in found])
 
@@ -168,7 +168,7 @@ def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tupl
 def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Read:
     """Return the same rows of an earlier read and their hosts as they are now. One query."""
     with prepared.cursor() as cursor:
-        cursor.execute(_AGAIN, [list(capacity_ids)])
+        cursor.execute(_AGAIN, [prepared.array(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[0] in before.positions]
     scores = Scores(before.view.chips, before.view.prices, before.view.prices_version)
     return built(

@@ -23,7 +23,7 @@ _SEARCHED: Final = 20_000
 # Of the leases that end soonest (index allocation_end_due), those that have something of these pools and models. Each
 # one's project and claims are looked up by their ids, whatever statistics say.
 _ENDS: Final = """
-WITH soon AS MATERIALIZED (
+WITH soon AS (
     SELECT id, project_id, pool_id, model_id, end_at FROM allocation
     WHERE end_at > %(now)s AND ended_at IS NULL AND end_at IS NOT NULL ORDER BY end_at LIMIT %(looked_at)s)
 SELECT l.capacity_id, s.end_at, l.positions, l.milli, l.memory_mib, l.profile, l.starts, c.kind
@@ -70,8 +70,8 @@ def known(
             _ENDS,
             {
                 "now": now,
-                "pools": prepared.ids(reach.pools),
-                "models": prepared.ids(id for model, id in read.models.items() if model in reach.models),
+                "pools": prepared.array(reach.pools),
+                "models": prepared.array(id for model, id in read.models.items() if model in reach.models),
                 "tenant": tenant_id,
                 "looked_at": looked_at,
                 "most": most,

@@ -23,9 +23,9 @@ def cursor() -> CursorWrapper:
     return connection.make_debug_cursor(found) if connection.queries_logged else connection.make_cursor(found)
 
 
-def ids(values: Iterable[UUID]) -> str:
-    """Return ids as the text of an array, for a parameter that is cast: a fifth of what the driver takes for it."""
-    return "{" + ",".join([f"{value.int:032x}" for value in values]) + "}"
+def array(values: Iterable[UUID | int]) -> str:
+    """Return ids or numbers as the text of an array, for a parameter that is cast: a fifth of what the driver takes."""
+    return "{" + ",".join([f"{value.int:032x}" if isinstance(value, UUID) else str(value) for value in values]) + "}"
 
 
 def begin(connection: Any, **_signal: Any) -> None:
