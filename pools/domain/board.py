@@ -55,12 +55,16 @@ class Board:
             self.splits.setdefault(slot.origin, []).append(number)
             self._undo.append((number, slot.state, slot.positions, 0))  # undone, there is no such row
         self._set(number, best.after, tuple([slot.positions[place] for place in best.taking.order]))
-        cpu_milli, memory_mib = before.cpu_milli - after.cpu_milli, before.memory_mib - after.memory_mib
-        if cpu_milli or memory_mib:
+        if before.cpu_milli != after.cpu_milli or before.memory_mib != after.memory_mib:
             for other in self._same_host.get(slot.candidate.host_id, ()):
                 if other != number:
                     row = self.known.row(self.slots[other].state)
-                    less = row._replace(cpu_milli=row.cpu_milli - cpu_milli, memory_mib=row.memory_mib - memory_mib)
+                    less = row._replace(
+                        cpu_milli=after.cpu_milli,
+                        memory_mib=after.memory_mib,
+                        cpu_later_milli=after.cpu_later_milli,
+                        memory_later_mib=after.memory_later_mib,
+                    )
                     self._set(other, self.known.number(less), self.slots[other].positions)
         return number
 

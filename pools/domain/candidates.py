@@ -22,7 +22,8 @@ class Card(NamedTuple):
     """What is free at one position of a capacity row; a counter has one, with what is free of all its units.
 
     ``group`` is the link group, empty when none is known. ``pieces`` are the profiles placed on the card. Bookings:
-    a lease that is longer than ``booked_in_seconds`` from now on finds only ``later_milli`` free; None: no booking.
+    a lease that is longer than ``booked_in_seconds`` from now on finds only ``later_milli`` and ``later_mib`` free;
+    None: no booking.
     """
 
     position: int
@@ -34,6 +35,7 @@ class Card(NamedTuple):
     pieces: Layout = ()
     booked_in_seconds: int | None = None
     later_milli: int = 0
+    later_mib: int = 0
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -41,8 +43,9 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     ``model`` is None for a resource that covers several models. ``node_id`` is None for a pool's own counter. Of a
     ``host`` row there are no cards. ``host_id`` is the host's capacity row, None where the platform tells nothing of
-    CPU and memory; rows of one node give the same numbers. ``domains`` are the names of the node's region, zone, rack
-    and what else is known. ``is_advisory`` rows only show whether a shape fits now; claims go to the pool's counter.
+    CPU and memory; rows of one node give the same numbers, and what is booked of them as a card does. ``domains`` are
+    the names of the node's region, zone, rack and what else is known. ``is_advisory`` rows only show whether a shape
+    fits now; claims go to the pool's counter.
     ``alike`` is how many nodes this row stands for, itself included; no node is stood for twice in one read.
     ``units`` is how many devices that work the row has where ``cards`` are only those of which something is free; 0:
     these.
@@ -61,6 +64,9 @@ class Candidate(Struct, frozen=True, kw_only=True):
     host_id: UUID | None = None
     cpu_free_milli: int = 0
     memory_free_mib: int = 0
+    host_booked_in_seconds: int | None = None
+    cpu_later_milli: int = 0
+    memory_later_mib: int = 0
     domains: Mapping[str, str] = {}
     state_key: int = 0
     alike: int = 1

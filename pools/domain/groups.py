@@ -40,9 +40,10 @@ class Index:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._rows = board.view.candidates
-        states = {slot.state for slot in board.slots}
+        states = [board.known.row(state) for state in {slot.state for slot in board.slots}]
         self.has_bookings = any(
-            place.booked_in_seconds < FOREVER for state in states for place in board.known.row(state).places
+            row.booked_in_seconds < FOREVER or any(place.booked_in_seconds < FOREVER for place in row.places)
+            for row in states
         )
         # Pools are told apart by their places in the view.
         self._places = {pool.id: place for place, pool in enumerate(board.view.pools)}

@@ -60,6 +60,9 @@ class Knowledge:
             candidate.unit_milli,
             candidate.cpu_free_milli,
             candidate.memory_free_mib,
+            candidate.host_booked_in_seconds,
+            candidate.cpu_later_milli,
+            candidate.memory_later_mib,
             candidate.cards,
         )
         known = self._read.get(key)

@@ -63,6 +63,7 @@ def _taken(row: Candidate, placed: Placed, profile: str | None) -> tuple[Card, .
             free_milli=card.free_milli - placed.milli,
             free_mib=card.free_mib - placed.mib,
             later_milli=card.later_milli - placed.milli if card.booked_in_seconds is not None else card.later_milli,
+            later_mib=card.later_mib - placed.mib if card.booked_in_seconds is not None else card.later_mib,
             pieces=(*card.pieces, Piece(profile=profile, start=starts[card.position]))
             if profile and card.position in starts
             else card.pieces,
@@ -78,15 +79,19 @@ def _given_back(card: Card, end: End) -> Card:
         return card
     gone = end.pieces[end.positions.index(card.position)] if end.pieces else None
     given = min(end.milli, card.total_milli - card.free_milli)
+    given_mib = min(end.mib, card.total_mib - card.free_mib)
     return card._replace(
         free_milli=card.free_milli + given,
         later_milli=card.later_milli + given if card.booked_in_seconds is not None else card.later_milli,
-        free_mib=min(card.free_mib + end.mib, card.total_mib),
+        free_mib=card.free_mib + given_mib,
+        later_mib=card.later_mib + given_mib if card.booked_in_seconds is not None else card.later_mib,
         pieces=tuple(piece for piece in card.pieces if piece != gone),
     )
 
 
 def _later(row: Candidate, seconds: int) -> Candidate:
+    if row.host_booked_in_seconds is not None:
+        row = replace(row, host_booked_in_seconds=max(row.host_booked_in_seconds - seconds, 0))
     if all(card.booked_in_seconds is None for card in row.cards):
         return row
     cards = [
@@ -102,10 +107,13 @@ def _on_host(row: Candidate, changes: Mapping[UUID, tuple[int, int]], sign: int)
     if row.host_id is None or row.host_id not in changes:
         return row
     cpu_milli, memory_mib = changes[row.host_id]
+    is_booked = row.host_booked_in_seconds is not None
     return replace(
         row,
         cpu_free_milli=row.cpu_free_milli + sign * cpu_milli,
         memory_free_mib=row.memory_free_mib + sign * memory_mib,
+        cpu_later_milli=row.cpu_later_milli + sign * cpu_milli * is_booked,
+        memory_later_mib=row.memory_later_mib + sign * memory_mib * is_booked,
     )
 
 

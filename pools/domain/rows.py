@@ -48,10 +48,14 @@ class Place(NamedTuple):
     pieces: Layout = ()
     booked_in_seconds: int = FOREVER
     later_milli: int = 0
+    later_mib: int = 0
 
 
 class Row(NamedTuple):
-    """A capacity row's state. ``unit_milli`` is 0 for cards, which are sorted, the most free first."""
+    """A capacity row's state. ``unit_milli`` is 0 for cards, which are sorted, the most free first.
+
+    A lease that is longer than ``booked_in_seconds`` finds only what is ``later`` of CPU and memory.
+    """
 
     model: str
     profile: str
@@ -59,6 +63,9 @@ class Row(NamedTuple):
     cpu_milli: int
     memory_mib: int
     places: tuple[Place, ...]
+    booked_in_seconds: int = FOREVER
+    cpu_later_milli: int = 0
+    memory_later_mib: int = 0
 
 
 class Taking(NamedTuple):
@@ -91,6 +98,7 @@ def read(candidate: Candidate, profile: str) -> tuple[Row, tuple[int, ...]]:
             tuple(sorted(card.pieces, key=_piece_key)),
             FOREVER if card.booked_in_seconds is None else card.booked_in_seconds,
             card.later_milli,
+            card.later_mib,
         )
         for card in candidate.cards
     ]
@@ -102,6 +110,9 @@ def read(candidate: Candidate, profile: str) -> tuple[Row, tuple[int, ...]]:
         candidate.cpu_free_milli,
         candidate.memory_free_mib,
         tuple(places[place] for place in order),
+        FOREVER if candidate.host_booked_in_seconds is None else candidate.host_booked_in_seconds,
+        candidate.cpu_later_milli,
+        candidate.memory_later_mib,
     )
     return row, tuple(candidate.cards[place].position for place in order)
 
@@ -129,6 +140,10 @@ def takings(row: Row, need: Need, fits: Fits) -> Iterator[Taking]:
     is another card. Cards of one link group are an own way wherever they suffice.
     """
     if need.cpu_milli > row.cpu_milli or need.memory_mib > row.memory_mib:
+        return
+    if need.lease_seconds > row.booked_in_seconds and (
+        need.cpu_milli > row.cpu_later_milli or need.memory_mib > row.memory_later_mib
+    ):
         return
     if need.form == "cpu":
         yield Taking((), None, 0, 0, _with_less(row, need, row.places), tuple(range(len(row.places))))
@@ -210,10 +225,17 @@ def _pieces(row: Row, need: Need, fits: Fits) -> list[_Part]:
 
 def _taken(place: Place, need: Need, milli: int, mib: int) -> Place | None:
     """Return the place with so much less, None when it has not so much."""
-    free_milli, free_mib, later = place.free_milli - milli, place.free_mib - mib, place.later_milli
+    free_milli, free_mib, later, later_mib = (
+        place.free_milli - milli,
+        place.free_mib - mib,
+        place.later_milli,
+        place.later_mib,
+    )
     if need.lease_seconds > place.booked_in_seconds:
-        later -= milli
-    if free_milli < 0 or free_mib < 0 or later < 0:
+        later, later_mib = later - milli, later_mib - mib
+        if later < 0 or later_mib < 0:
+            return None
+    if free_milli < 0 or free_mib < 0:
         return None
     return Place(
         free_milli,
@@ -224,6 +246,7 @@ def _taken(place: Place, need: Need, milli: int, mib: int) -> Place | None:
         place.pieces,
         place.booked_in_seconds,
         later,
+        later_mib,
     )
 
 
@@ -268,15 +291,24 @@ def _taking(row: Row, need: Need, chosen: Sequence[_Part]) -> Taking:
 
 
 def _with_less(row: Row, need: Need, places: tuple[Place, ...]) -> Row:
+    is_later = need.lease_seconds > row.booked_in_seconds
     return Row(
-        row.model, row.profile, row.unit_milli, row.cpu_milli - need.cpu_milli, row.memory_mib - need.memory_mib, places
+        row.model,
+        row.profile,
+        row.unit_milli,
+        row.cpu_milli - need.cpu_milli,
+        row.memory_mib - need.memory_mib,
+        places,
+        row.booked_in_seconds,
+        row.cpu_later_milli - need.cpu_milli if is_later else row.cpu_later_milli,
+        row.memory_later_mib - need.memory_mib if is_later else row.memory_later_mib,
     )
 
 
 def _order(places: Sequence[Place]) -> tuple[int, ...]:
     keys = [
         (-milli, -mib, -total, group, tuple([_piece_key(piece) for piece in pieces]) if pieces else ())
-        for milli, mib, total, _, group, pieces, _, _ in places
+        for milli, mib, total, _, group, pieces, *_ in places
     ]
     return tuple(sorted(range(len(places)), key=keys.__getitem__))
 

@@ -60,6 +60,7 @@ class Capacity(models.Model):
     # Of bookings: from when on there is one, and the most that they take together at any moment, without claims.
     pos_booked_from_at = ArrayField(models.DateTimeField(null=True), default=list)
     pos_booked_peak_milli = _milli()
+    pos_booked_peak_mib = _mib()
 
     total_milli = models.BigIntegerField(default=0)
     claimed_milli = models.BigIntegerField(default=0)

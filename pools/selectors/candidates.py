@@ -27,17 +27,18 @@ from pools.selectors.widths import Width
 
 _SHUFFLES: Final = 2**31 - 1
 _POOLS_FEW: Final = 16
-_POSITIONS: Final = 15  # where COLUMN of positions is in a row
+_POSITIONS: Final = 18  # where COLUMN of positions is in a row
 _ROW: Final = """
 SELECT c.id, c.pool_id, c.node_id, n.name, c.kind, m.slug, c.profile, c.resource, c.unit_milli, c.is_advisory,
-    c.state_key, n.topology, h.id, h.free_milli, h.free_mib"""
+    c.state_key, n.topology, h.id, h.free_milli, h.free_mib,
+    h.pos_booked_from_at[1], h.pos_booked_peak_milli[1], h.pos_booked_peak_mib[1]"""
 COLUMNS: Final = f"{_ROW}, c.pos_total_milli, c.pos_total_mib, c.pos_faulty_milli, c.pos_link_group, c.layout"
 _COLUMNS: Final = f"{_ROW}, {positions.COLUMN}"
 JOINS: Final = """
     LEFT JOIN chip_model m ON m.id = c.model_id
     LEFT JOIN LATERAL (SELECT name, topology FROM node WHERE id = c.node_id OFFSET 0) n ON true
-    LEFT JOIN LATERAL (SELECT id, kind, free_milli, free_mib FROM capacity
-        WHERE pool_id = c.pool_id AND node_id = c.node_id OFFSET 0) h ON h.kind = 'host'
+    LEFT JOIN LATERAL (SELECT id, kind, free_milli, free_mib, pos_booked_from_at, pos_booked_peak_milli,
+        pos_booked_peak_mib FROM capacity WHERE pool_id = c.pool_id AND node_id = c.node_id OFFSET 0) h ON h.kind = 'host'
 ORDER BY c.state_key, c.id"""
 # A loose index scan: it jumps from state to state in the index capacity_free, and takes of each some rows from a number
 # by chance on. Pools that promise no node also give their own counters.
@@ -153,7 +154,13 @@ def read(
         near = {each.pair.pool_id for each in chosen} | set(hosts[: width.pairs])
         pools, is_all = [pool for pool in pools if pool.id in near], False
     return built(
-        found, pools, scores, fleet.models, lambda row: positions.read(row[_POSITIONS], now), is_exhausted=is_all
+        found,
+        pools,
+        scores,
+        fleet.models,
+        lambda row: positions.read(row[_POSITIONS], now),
+        is_exhausted=is_all,
+        now=now,
     )
 
 
@@ -162,7 +169,7 @@ def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tupl
     with prepared.cursor() as cursor:
         cursor.execute(_AGAIN, [prepared.array(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[1] in before.pools]
-    return tuple([_candidate(row, positions.read(row[_POSITIONS], now, is_full=True)) for row in found])
+    return tuple([_candidate(row, positions.read(row[_POSITIONS], now, is_full=True), now) for row in found])
 
 
 def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Read:
@@ -178,6 +185,7 @@ def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Rea
         before.models,
         lambda row: positions.read(row[_POSITIONS], now),
         is_exhausted=False,
+        now=now,
     )
 
 
@@ -189,10 +197,11 @@ def built(
     positions_of: Callable[[Sequence[Any]], Positions],
     *,
     is_exhausted: bool,
+    now: datetime,
 ) -> Read:
     """Return a read of rows that begin as COLUMNS do; ``positions_of`` says what is free of one row."""
     there = [positions_of(row) for row in found]
-    rows = tuple([_candidate(row, each) for row, each in zip(found, there, strict=True)])
+    rows = tuple([_candidate(row, each, now) for row, each in zip(found, there, strict=True)])
     advised = {row.pool_id for row in rows if row.is_advisory}
     view = View(
         pools=tuple(pools),
@@ -231,11 +240,14 @@ def _is_all(found: Sequence[Any], width: Width) -> bool:
     )
 
 
-def _candidate(row: Sequence[Any], there: Positions) -> Candidate:
+def _candidate(row: Sequence[Any], there: Positions, now: datetime) -> Candidate:
     (
         capacity_id, pool_id, node_id, node_name, kind, model, profile, resource, unit_milli, is_advisory, state_key,
-        topology, host_id, cpu_free_milli, memory_free_mib, *_positions,
-    ) = row  # fmt: skip
+        topology, host_id, cpu_free_milli, memory_free_mib, *booked, _positions,
+    ) = row[: _POSITIONS + 1]  # fmt: skip
+    booked_in_seconds, cpu_later_milli, memory_later_mib = positions.until_booked(
+        booked, cpu_free_milli or 0, memory_free_mib or 0, now
+    )
     return Candidate(
         capacity_id=capacity_id,
         pool_id=pool_id,
@@ -250,6 +262,9 @@ def _candidate(row: Sequence[Any], there: Positions) -> Candidate:
         host_id=host_id,
         cpu_free_milli=cpu_free_milli or 0,
         memory_free_mib=memory_free_mib or 0,
+        host_booked_in_seconds=booked_in_seconds,
+        cpu_later_milli=cpu_later_milli,
+        memory_later_mib=memory_later_mib,
         domains=msgspec.json.decode(topology) if topology else {},
         state_key=state_key,
         is_advisory=is_advisory,

@@ -18,8 +18,9 @@ from pools.domain.profiles import Layout
 _BETWEEN: Final = "\x1f"  # in no number, and escaped in JSON
 # Bookings come first: what they leave depends on the moment.
 COLUMN: Final = """concat_ws(E'\\x1f', to_json(c.pos_booked_from_at), c.pos_booked_peak_milli,
-    to_json(c.pos_link_group), c.layout, c.pos_total_milli, c.pos_total_mib, c.pos_claimed_milli, c.pos_claimed_mib,
-    c.pos_held_milli, c.pos_held_mib, c.pos_shadow_milli, c.pos_shadow_mib, c.pos_faulty_milli, c.pos_faulty_mib)"""
+    c.pos_booked_peak_mib, to_json(c.pos_link_group), c.layout, c.pos_total_milli, c.pos_total_mib,
+    c.pos_claimed_milli, c.pos_claimed_mib, c.pos_held_milli, c.pos_held_mib, c.pos_shadow_milli, c.pos_shadow_mib,
+    c.pos_faulty_milli, c.pos_faulty_mib)"""
 _KEPT: Final = 4096
 _instants: Final = msgspec.json.Decoder(list[datetime | None])
 _words: Final = msgspec.json.Decoder(list[str])
@@ -57,10 +58,10 @@ def _unbooked(text: str, is_full: bool) -> Positions:
 
 
 def _read(text: str, now: datetime | None, is_full: bool) -> Positions:
-    booked_from, peaks, groups, layout, *lists = text.split(_BETWEEN)
+    booked_from, peaks, peaks_mib, groups, layout, *lists = text.split(_BETWEEN)
     total_milli, total_mib, *taken = [_numbers(each) for each in lists]
     names, lying = _words.decode(groups), pieces(layout)
-    booked = list(zip(_instants.decode(booked_from), _numbers(peaks), strict=True))
+    booked = list(zip(_instants.decode(booked_from), _numbers(peaks), _numbers(peaks_mib), strict=True))
     cards = []
     for index, total in enumerate(total_milli):
         claimed = taken[0][index] + taken[2][index]
@@ -77,15 +78,17 @@ def _read(text: str, now: datetime | None, is_full: bool) -> Positions:
                 total_mib[index],
                 names[index] if index < len(names) else "",
                 lying.get(index + 1, ()),
-                *_booked(booked[index] if index < len(booked) else None, free, now),
+                *until_booked(booked[index] if index < len(booked) else None, free, free_mib, now),
             )
         )
     return Positions(tuple(cards), sum(map(gt, total_milli, taken[6])), len(total_milli))
 
 
-def _booked(booking: Sequence[Any] | None, free: int, now: datetime | None) -> tuple[int | None, int]:
-    """Return in how many seconds the first booking begins, and what it leaves."""
+def until_booked(
+    booking: Sequence[Any] | None, free_milli: int, free_mib: int, now: datetime | None
+) -> tuple[int | None, int, int]:
+    """Return in how many seconds the first booking begins, and the milli and MiB that all of them leave."""
     if booking is None or booking[0] is None or now is None:
-        return None, 0
-    from_at, peak_milli = booking
-    return max(int((from_at - now).total_seconds()), 0), free - peak_milli
+        return None, 0, 0
+    from_at, peak_milli, peak_mib = booking
+    return max(int((from_at - now).total_seconds()), 0), free_milli - peak_milli, free_mib - peak_mib

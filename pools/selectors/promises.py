@@ -43,8 +43,9 @@ FROM booking b JOIN capacity c ON c.id = b.capacity_id JOIN pool p ON p.id = c.p
 _POOL_ID: Final = 1
 _HOST_ID: Final = 12
 _HOST_FREE: Final = slice(13, 15)
-_TOTAL: Final = 15  # and what else COLUMNS has of the positions
-_LAYOUT: Final = 19
+_HOST_BOOKED: Final = 15
+_TOTAL: Final = 18  # and what else COLUMNS has of the positions
+_LAYOUT: Final = 22
 
 
 def later(
@@ -82,7 +83,7 @@ def later(
         place: tuple(use.piece for use in there if use.piece is not None and use.span.meets(*window))
         for place, there in uses.items()
     }
-    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=len(found) < ROWS_MOST)
+    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=len(found) < ROWS_MOST, now=now)
 
 
 def promised(
@@ -107,7 +108,7 @@ def promised(
     # A host beside its own cards is no place of its own.
     hosts = {row[_HOST_ID] for row in found if row[4] != "host"}
     found = [row for row in found if row[0] not in hosts]
-    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=True)
+    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=True, now=now)
 
 
 def is_there(allocation_id: UUID) -> bool:
@@ -143,8 +144,10 @@ def _built(
     pieces: Mapping[tuple[UUID, int], Layout],
     *,
     is_exhausted: bool,
+    now: datetime,
 ) -> Read:
     for row in found:
+        row[_HOST_BOOKED] = None  # what is free is free in all of the window
         if row[_HOST_ID]:
             row[_HOST_FREE] = free.get((row[_HOST_ID], 1), (0, 0))
 
@@ -165,4 +168,4 @@ def _built(
         )
         return Positions(cards, sum(map(gt, all_milli, faulty_milli)), len(all_milli))
 
-    return candidates.built(found, pools, scores, fleet.models, there, is_exhausted=is_exhausted)
+    return candidates.built(found, pools, scores, fleet.models, there, is_exhausted=is_exhausted, now=now)

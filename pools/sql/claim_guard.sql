@@ -9,7 +9,7 @@ WITH asked AS (
 locked AS MATERIALIZED (
     SELECT id, pool_id, is_advisory, layout, pos_total_milli, pos_total_mib, pos_shadow_milli, pos_shadow_mib,
            pos_faulty_milli, pos_faulty_mib, pos_claimed_milli, pos_claimed_mib, pos_held_milli, pos_held_mib,
-           pos_booked_from_at, pos_booked_peak_milli
+           pos_booked_from_at, pos_booked_peak_milli, pos_booked_peak_mib
     FROM capacity WHERE id = ANY(%(rows)s::uuid[]) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 SELECT a.id FROM asked a LEFT JOIN locked c ON c.id = a.id LEFT JOIN pool p ON p.id = c.pool_id
 WHERE c.id IS NULL OR c.is_advisory OR p.state <> 'active'
@@ -26,4 +26,4 @@ WHERE c.id IS NULL OR c.is_advisory OR p.state <> 'active'
                     THEN c.pos_booked_peak_milli[i] ELSE 0 END > c.pos_total_milli[i]
             OR mib > 0 AND c.pos_claimed_mib[i] + c.pos_held_mib[i] + c.pos_shadow_mib[i] + c.pos_faulty_mib[i]
                 + mib + CASE WHEN c.pos_booked_from_at[i] < coalesce(a.until_at, 'infinity')
-                    THEN (booked_peak(c.id, i)).memory_mib ELSE 0 END > c.pos_total_mib[i]);
+                    THEN c.pos_booked_peak_mib[i] ELSE 0 END > c.pos_total_mib[i]);

@@ -184,8 +184,11 @@ class TestHostsAlone:
 
 
 class TestBookings:
-    def booked(self, later_milli=0):
-        cards = [card._replace(booked_in_seconds=3600, later_milli=later_milli) for card in node(1).cards]
+    def booked(self, later_milli=0, later_mib=10**6):
+        cards = [
+            card._replace(booked_in_seconds=3600, later_milli=later_milli, later_mib=later_mib)
+            for card in node(1).cards
+        ]
         return view(node(1, cards=tuple(cards)))
 
     def test_do_not_matter_to_a_lease_that_ends_before(self):
@@ -197,6 +200,18 @@ class TestBookings:
 
     def test_leave_what_they_do_not_take(self):
         assert placed(plan(self.booked(later_milli=500), want(share=Share(milli=500))))
+        assert refused(plan(self.booked(later_milli=500, later_mib=999), want(share=Share(milli=500, memory_mib=1000))))
+
+    def test_of_a_host_bind_in_the_same_way(self):
+        host = {"host_booked_in_seconds": 3600, "cpu_later_milli": 4000, "memory_later_mib": 0}
+        draft = Draft(view(node(1, **host)))
+
+        assert refused(draft.plan(want(per_member=PerMember(cpu_milli=4001)))) == "host_full"
+        assert refused(draft.plan(want(per_member=PerMember(memory_mib=1)))) == "host_full"
+        assert placed(draft.plan(want(per_member=PerMember(cpu_milli=4001), lease_seconds=3600)))
+        assert placed(draft.decide(want(per_member=PerMember(cpu_milli=4000))))
+        assert refused(draft.plan(want(per_member=PerMember(cpu_milli=1)))) == "host_full"
+        assert placed(draft.decide(want(per_member=PerMember(cpu_milli=1), lease_seconds=60)))
 
 
 class TestSelectors:

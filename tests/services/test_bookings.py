@@ -9,11 +9,11 @@ from django.db import IntegrityError, connection, transaction
 from pools.domain.errors import NoCapacity
 from pools.domain.request import Share
 from pools.domain.windows import Span, peak
-from pools.models import Allocation, Booking, Capacity, Pool
+from pools.models import Allocation, Booking, Capacity, Claim, Pool
 from pools.services import allocations, bookings
 from pools.services.bookings import Booked
-from tests.factories import ALICE, NOW
-from tests.services.asking import World
+from tests.factories import ALICE, NOW, node
+from tests.services.asking import World, with_host
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,9 +34,13 @@ def waiting(world):
 
 def book(id, *positions, start=60, end=None, milli=1000, mib=0):
     """Promise so much at these positions from minute to minute."""
+    book_at(cards().id, id, *positions, start=start, end=end, milli=milli, mib=mib)
+
+
+def book_at(row_id, id, *positions, start=60, end=None, milli=1000, mib=0):
     window = NOW + timedelta(minutes=start), None if end is None else NOW + timedelta(minutes=end)
     with connection.cursor() as cursor:
-        bookings.make(cursor, [Booked(cards().id, place, id, milli, mib, *window) for place in positions])
+        bookings.make(cursor, [Booked(row_id, place, id, milli, mib, *window) for place in positions])
 
 
 def drop(*ids):
@@ -50,16 +54,25 @@ class TestCapacityRows:
         for _ in range(12):
             start = chance.randint(0, 8)
             end = chance.choice([None, start + chance.randint(1, 5)])
-            book(waiting(world), chance.randint(1, 4), start=start, end=end, milli=chance.randint(0, 300))
+            book(
+                waiting(world),
+                chance.randint(1, 4),
+                start=start,
+                end=end,
+                milli=chance.randint(0, 300),
+                mib=chance.randint(0, 99),
+            )
             row = cards()
             for place in range(1, 5):
                 spans = [
-                    Span(each.start_at, each.end_at, each.milli) for each in Booking.objects.filter(position=place)
+                    Span(each.start_at, each.end_at, each.milli, each.memory_mib)
+                    for each in Booking.objects.filter(position=place)
                 ]
                 first = min((span.start_at for span in spans), default=None)
                 is_said = place <= len(row.pos_booked_from_at)
                 assert (row.pos_booked_from_at[place - 1] if is_said else None) == first
-                assert (row.pos_booked_peak_milli[place - 1] if is_said else 0) == peak(spans, NOW, None)[0]
+                said = (row.pos_booked_peak_milli[place - 1], row.pos_booked_peak_mib[place - 1]) if is_said else (0, 0)
+                assert said == peak(spans, NOW, None)[:2]
 
     def test_say_nothing_once_all_are_let_go(self, world):
         id = waiting(world)
@@ -136,6 +149,31 @@ class TestAClaim:
 
         assert isinstance(world.ask(1, share=Share(milli=500, memory_mib=40_000)), NoCapacity)
         assert world.ask(1, share=Share(milli=500, memory_mib=20_000)).state == "active"
+
+    @pytest.mark.parametrize(
+        ("kind", "position", "taken", "wanted"),
+        [
+            ("host", 1, {"milli": 90_000, "mib": 0}, {"per_member": with_host(20_000)}),
+            ("host", 1, {"milli": 0, "mib": 900_000}, {"per_member": with_host(0, 200_000)}),
+            ("host", 1, {"milli": 90_000, "mib": 0}, {"devices": 0, "any_of": (), "per_member": with_host(20_000)}),
+            ("cards", 1, {"milli": 0, "mib": 70_000}, {"share": Share(milli=100, memory_mib=20_000)}),
+        ],
+    )  # fmt: skip
+    def test_goes_where_nothing_is_promised_if_there_is_such_a_place(self, kind, position, taken, wanted):
+        world = World(node("n0", devices=1), node("n1", devices=1))
+        wanted = dict(wanted)
+        devices = wanted.pop("devices", 1)
+        (first,) = world.submit(world.asked(devices, lease_seconds=60, **wanted))
+        full = Claim.objects.filter(allocation_id=first.allocation_id, capacity__kind=kind).get().capacity_id
+        id = waiting(world)
+        book_at(full, id, position, **taken)
+        allocations.release(allocation_id=first.allocation_id, actor=ALICE, now=world.clock.now)
+
+        (second,) = world.submit(world.asked(devices, priority=60, **wanted))
+
+        assert second.state == "active" and not Claim.objects.filter(allocation_id=second.allocation_id, capacity=full)
+        short = world.asked(devices, priority=60, lease_seconds=3600, **wanted)
+        assert world.submit(short)[0].state == "active", "a lease that ends before is in nobody's way"
 
 
 def test_who_waits_no_longer_keeps_nothing_from_others(world):
