@@ -14,6 +14,7 @@ FIRST_DELAY_SECONDS: Final = 5
 CANDIDATES_MOST: Final = 3
 # The target carries a newer generation than ours: ask what is there, and go on from that.
 STALE: Final = "stale_generation"
+_STEPS_MOST: Final = 30
 # Another installation, or somebody else, made what is there.
 NOT_OURS: Final = "not_ours"
 
@@ -46,6 +47,19 @@ def is_carried(orders: Sequence[Order], found: Found | Absent) -> bool:
     """Tell whether an answer says of every order that it is delivered, and of no other."""
     told = found.markers if isinstance(found, Found) else ()
     return sorted(order.marker for order in orders) == sorted(told)
+
+
+def newer_generation(generation: int, found: Found | Absent, *, is_stale: bool, failures: int) -> int | None:
+    """Return the generation to go on with where the platform has, or had, something newer; None where it has not.
+
+    ``is_stale``: it refused this one as older after so many failures in a row. What is gone, or of the same number with
+    other content, does not tell how much newer, so the steps get longer until one is.
+    """
+    if isinstance(found, Found) and not found.is_ours:
+        return None
+    if isinstance(found, Found) and found.generation > generation:
+        return found.generation + 1
+    return generation + 2 ** min(failures, _STEPS_MOST) if is_stale else None
 
 
 def trouble(error: ConnectorError) -> dict[str, Any]:

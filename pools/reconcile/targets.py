@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from connectors.contract import ConnectorError, Done, Found, Outcome, Transient
+from connectors.contract import ConnectorError, Done, Outcome, Transient
 from pools import dispatch
 from pools.domain import targets as rules
 from pools.domain.errors import DomainError
@@ -130,8 +130,9 @@ def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Calla
     if turn.is_unknown:
         with waiting():
             found = connector.probe(turn.target)
-        if isinstance(found, Found) and found.is_ours and found.generation > turn.target.generation:
-            targets.catch_up(turn, found, now=clock())
+        newer = rules.newer_generation(turn.target.generation, found, is_stale=turn.is_stale, failures=turn.failures)
+        if newer is not None:
+            targets.catch_up(turn, newer, now=clock())
             return None
     with waiting():
         planned = connector.plan(turn.target, turn.orders)

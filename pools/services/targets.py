@@ -37,7 +37,8 @@ class Turn:
     """The right to change one target until it is lost; the target and all orders that it shall carry.
 
     ``has_new``: some of the orders were never confirmed. ``has_old``: others are to be taken off. ``is_unknown``: ask
-    what is there before anything is sent. ``until`` is when it runs out, unless it is kept.
+    what is there before anything is sent. ``is_stale``: the platform refused it as older. ``until`` is when it runs
+    out, unless it is kept.
     """
 
     id: UUID
@@ -48,6 +49,7 @@ class Turn:
     has_new: bool
     has_old: bool
     is_unknown: bool
+    is_stale: bool
     failures: int
 
 
@@ -70,7 +72,9 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
         row = cursor.fetchone()
         if row is None:
             return None
-        id, kind, ref, generation, mode, is_tenants, is_unknown, failures, node_ref, project, has_new, has_old = row
+    id, kind, ref, generation, mode, is_tenants, is_unknown, failures, trouble, node_ref, project, has_new, has_old = (
+        row
+    )
     return Turn(
         id=id,
         token=token,
@@ -88,6 +92,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
         has_new=has_new,
         has_old=has_old,
         is_unknown=is_unknown,
+        is_stale=trouble == rules.STALE,
         failures=failures,
     )
 
@@ -113,13 +118,13 @@ def keep(turn: Turn, *, now: datetime) -> datetime:
 
 
 @writing.transaction
-def catch_up(turn: Turn, found: Found, *, now: datetime) -> None:
-    """Go on from a generation that the platform has and we do not know, as after a restored backup. Raises TurnLost."""
+def catch_up(turn: Turn, generation: int, *, now: datetime) -> None:
+    """Go on with a generation that is newer than what the platform has, as after a restored backup. Raises TurnLost."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE target SET generation = greatest(generation, %s) + 1, turn_token = NULL, turn_until = NULL,"
-            " due_at = %s WHERE id = %s AND turn_token = %s",
-            [found.generation, now, turn.id, turn.token],
+            "UPDATE target SET generation = greatest(generation, %s), trouble = NULL, turn_token = NULL,"
+            " turn_until = NULL, due_at = %s WHERE id = %s AND turn_token = %s",
+            [generation, now, turn.id, turn.token],
         )
         if cursor.rowcount == 0:
             raise TurnLost

@@ -14,6 +14,6 @@ WITH due AS (
     ORDER BY t.due_at, t.id LIMIT 1 FOR NO KEY UPDATE OF t SKIP LOCKED)
 UPDATE target t SET turn_token = %(token)s, turn_until = %(until)s FROM due WHERE t.id = due.id
 RETURNING t.id, t.kind, t.ref, t.generation, t.mode, t.is_tenants, t.is_unknown, t.failures,
-    (SELECT n.ref FROM node n WHERE n.id = t.node_id), (SELECT j.path FROM project j WHERE j.id = t.project_id),
+    t.trouble ->> 'code', (SELECT n.ref FROM node n WHERE n.id = t.node_id), (SELECT j.path FROM project j WHERE j.id = t.project_id),
     EXISTS (SELECT FROM member m WHERE m.target_id = t.id AND m.order_state = 'wanted'),
     EXISTS (SELECT FROM member m WHERE m.target_id = t.id AND m.order_state = 'leaving');

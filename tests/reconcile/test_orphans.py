@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from connectors.contract import UseFact
 from connectors.simulated.state import Placed, TargetState
@@ -17,7 +18,7 @@ from pools.domain.errors import (
     OrphanUnknown,
 )
 from pools.domain.orphans import GRACE_SECONDS
-from pools.models import Allocation, AuditEvent, Capacity, Claim, Device, Member, Operation, Target
+from pools.models import Allocation, AuditEvent, Capacity, Claim, Device, Member, Operation, Orphan, Target
 from pools.selectors import orphans as seen
 from pools.selectors import shadow
 from pools.selectors.installation import installation_id
@@ -170,6 +171,32 @@ class TestReaping:
             orphans.reap(orphan_id=row.id, actor=ALICE, now=row.reapable_at - timedelta(seconds=1))
 
         assert "may be reaped from" in str(refused.value) and not Target.objects.exists()
+
+    def test_takes_along_what_else_its_host_carries_once_all_of_them_had_their_time(self, tmp_path):
+        lab = Lab(tmp_path, Clock(), mode="device")
+        left_behind(lab)
+        for _ in range(2):
+            later(lab)
+        (first,) = Orphan.objects.all()
+        with lab.store.changing() as state:
+            (target,) = state.targets.values()
+            target.orders["oc-stranger"] = replace(target.orders[first.marker], marker="oc-stranger")
+            target.placed["oc-stranger"] = target.placed[first.marker]
+        lab.clock.forward(seconds=GRACE_SECONDS)
+        lab.simulation.sync_now()
+        second = Orphan.objects.get(marker="oc-stranger")
+        assert seen.along(first.id) == {second.id: "oc-stranger"} and seen.along(second.id) == {first.id: first.marker}
+
+        with pytest.raises(OrphanFresh):
+            orphans.reap(orphan_id=first.id, actor=ALICE, now=lab.clock.now)
+        later(lab, seconds=GRACE_SECONDS)
+        orphans.reap(orphan_id=first.id, actor=ALICE, now=lab.clock.now)
+
+        told = AuditEvent.objects.filter(action="orphan.reaped", object_id__in=[str(first.id), str(second.id)])
+        assert told.count() == 2
+        lab.advance()
+        later(lab)
+        assert [row.outcome for row in Orphan.objects.all()] == ["reaped"] * 2 and not lab.there()
 
     def test_is_asked_for_once_whoever_asks_again(self, vms):
         unknown_thing(vms)

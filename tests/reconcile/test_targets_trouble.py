@@ -2,9 +2,10 @@
 
 import pytest
 
-from connectors.contract import Absent, Done, Permanent
+from connectors.contract import Absent, Done, Found, Permanent
 from connectors.simulated.state import TargetState
 from pools.domain.errors import AllocationState, LeaseOver
+from pools.domain.targets import newer_generation
 from pools.models import Allocation, AuditEvent, Capacity, Member, Operation, PoolSync, Target
 from pools.reconcile import allocations, targets
 from pools.selectors import installation
@@ -164,6 +165,34 @@ class TestAPlatformThatRefuses:
         later(lab, minutes=2)
         assert lab.state(id) == "released" and lab.target().trouble is None
         lab.check()
+
+
+class TestADatabaseThatWasRestored:
+    """It knows older generations than the platform took."""
+
+    def test_finds_a_generation_that_is_new_enough_where_all_is_gone(self, lab):
+        for _ in range(20):
+            id = lab.ask(1)
+            lab.advance()
+            lab.release(id)
+            lab.advance()
+        assert lab.there() == {} and (was := lab.target().generation) > 20
+        Target.objects.update(generation=1, applied_generation=1)
+
+        id = lab.ask(1)
+        for _ in range(8):
+            later(lab, minutes=15)
+
+        assert lab.state(id) == "active" and was < lab.target().generation < 4 * was
+        lab.check()
+
+    def test_goes_on_where_the_same_number_has_other_content(self):
+        there = Found(generation=3)
+
+        assert newer_generation(3, there, is_stale=False, failures=0) is None
+        assert newer_generation(3, there, is_stale=True, failures=1) == 5
+        assert newer_generation(2, there, is_stale=False, failures=0) == 4
+        assert newer_generation(2, Found(generation=9, is_ours=False), is_stale=True, failures=1) is None
 
 
 class TestWhatSomebodyElseMade:
