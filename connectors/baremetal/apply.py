@@ -74,7 +74,7 @@ def apply(fleet: Fleet, installation: str, target: Target, orders: Sequence[Orde
         made = await _ask(session, desired.APPLY, Changes, desired.encoded(wanted))
         after = await _ask(session, desired.OBSERVE, Carried)
         found = _found(after, installation, target)
-        is_done = after.document == wanted and not after.remaining if orders else found == Absent()
+        is_done = after.document == wanted and not after.remaining if wanted.leases else found == Absent()
         if not is_done:
             raise Transient(
                 f"{session.host.name} said that it carries generation {target.generation}, and does not. ocenter tries "

@@ -71,7 +71,7 @@ class Carried(Struct, frozen=True, kw_only=True):
 def document(
     target: Target, orders: Sequence[Order], cards: Sequence[Card], before: Carried, installation: str
 ) -> Desired:
-    """Return the document that makes a host carry the orders.
+    """Return the document that makes a host carry the orders, and what the target keeps beside them.
 
     Leases keep the uid they have, and what is known of a card that is dead now. Raises NoCapacity for another card that
     the host has not, Permanent ``invalid``.
@@ -86,6 +86,9 @@ def document(
         taken.add(uid)
         lease = _lease(order, uid, known, there)
         leases.append(lease)
+    ordered = {order.marker for order in orders}
+    leases += [had[marker] for marker in target.keeps if marker in had and marker not in ordered]
+    leases.sort(key=lambda lease: lease.user)
     is_whole = all(ref in known for lease in leases for ref in lease.cards)
     nodes = {node for card in cards for node in (*card.nodes, *card.shared)}
     if not (cards and is_whole) and before.document:

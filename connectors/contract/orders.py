@@ -12,6 +12,9 @@ class Target(Struct, frozen=True, kw_only=True):
     ``ref`` is our external name for it (``oc-...``) or, with ``is_tenants``, the tenant's own object: that one is
     neither made nor removed, and only what we put on it is taken off again. ``mode`` is one of the manifest's, empty
     for its first. An older ``generation`` overwrites no newer one. ``project`` is the full path, for people.
+
+    ``keeps`` are markers of what a target of many tenants (one for each node) leaves as it is if it carries it, beside
+    the orders: nobody ordered it, and nobody has decided yet to take it off.
     """
 
     kind: str
@@ -21,6 +24,7 @@ class Target(Struct, frozen=True, kw_only=True):
     mode: str = ""
     is_tenants: bool = False
     project: str = ""
+    keeps: tuple[str, ...] = ()
 
 
 class Order(Struct, frozen=True, kw_only=True):

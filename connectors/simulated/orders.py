@@ -12,16 +12,19 @@ from connectors.simulated.view import View
 def changes(
     spec: Spec, state: State, target: Target, orders: Sequence[Order], *, installation: str, is_held: bool
 ) -> tuple[tuple[Call, ...], TargetState | None]:
-    """Return the calls that make the target carry exactly these orders, and what it is after them (None: absent).
+    """Return the calls that make the target carry exactly these orders and what it keeps, and what it is after them.
+
+    None: it is absent then.
 
     Changes nothing. Raises NoCapacity, and Permanent ``not_ours`` or ``stale_generation``.
     """
     stored = state.targets.get(target.ref)
     _refuse(stored, state.removed.get(target.ref, -1), target, installation)
     name = f"{target.kind}/{target.ref}"
-    if not orders:
+    wanted = {marker: stored.orders[marker] for marker in target.keeps if stored and marker in stored.orders}
+    wanted |= {order.marker: order for order in orders}
+    if not wanted:
         return ((Call(verb="delete", object=name),) if stored else ()), None
-    wanted = {order.marker: order for order in orders}
     kept = {marker for marker, order in wanted.items() if stored and stored.orders.get(marker) == order}
     placed = {marker: stored.placed[marker] for marker in kept} if stored else {}
     calls = _frame(name, stored, target, is_held)

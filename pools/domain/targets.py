@@ -1,6 +1,6 @@
 """Which platform object carries an order, what an outcome says of its orders, and when to ask again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -43,10 +43,10 @@ def key(mode: Mode, installation: str, *, allocation_id: UUID, index: int, pool_
     return Key(mode.target, markers.of_key(installation, f"{pool_id}/{node_ref}"))
 
 
-def is_carried(orders: Sequence[Order], found: Found | Absent) -> bool:
-    """Tell whether an answer says of every order that it is delivered, and of no other."""
-    told = found.markers if isinstance(found, Found) else ()
-    return sorted(order.marker for order in orders) == sorted(told)
+def is_carried(orders: Sequence[Order], found: Found | Absent, keeps: Collection[str] = ()) -> bool:
+    """Tell whether an answer says of every order that it is delivered, and of no other but what is kept beside."""
+    wanted, told = {order.marker for order in orders}, set(found.markers if isinstance(found, Found) else ())
+    return wanted <= told and told - wanted <= set(keeps)
 
 
 def newer_generation(generation: int, found: Found | Absent, *, is_stale: bool, failures: int) -> int | None:

@@ -139,7 +139,7 @@ def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Calla
     held.until = targets.note_sending(turn, planned, now=clock())
     with waiting():
         outcome = connector.apply(turn.target, turn.orders)
-    if isinstance(outcome, Done) and not rules.is_carried(turn.orders, outcome.found):
+    if isinstance(outcome, Done) and not rules.is_carried(turn.orders, outcome.found, turn.target.keeps):
         raise Transient(
             f"The platform said done, and {turn.target.ref} does not carry what was ordered. It is asked again.",
             code="unconfirmed",

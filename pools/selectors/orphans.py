@@ -8,8 +8,7 @@ from uuid import UUID
 import msgspec
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
-from connectors import catalog
-from pools.domain import filters, orphans, targets
+from pools.domain import filters, orphans
 from pools.domain.access import Access
 from pools.domain.errors import OrphanMissing
 from pools.models import Allocation, Operation, Orphan
@@ -82,19 +81,6 @@ def one(orphan_id: UUID, access: Access) -> OrphanRow:
     if found is None:
         raise OrphanMissing
     return _row(found)
-
-
-def along(orphan_id: UUID) -> dict[UUID, str]:
-    """Return the markers of other open orphans that go when this one is reaped: those of the host that carries both.
-
-    Two queries at most.
-    """
-    found = Orphan.objects.filter(pk=orphan_id, node__isnull=False, pool__removed_at=None)
-    where = found.values_list("pool__kind", "pool__mode", "pool_id", "node_id").first()
-    if where is None or targets.mode_of(catalog.manifest(where[0]), where[1]).per != "node":
-        return {}
-    beside = Orphan.objects.filter(pool_id=where[2], node_id=where[3], closed_at=None).exclude(pk=orphan_id)
-    return dict(beside.order_by("id").values_list("id", "marker"))
 
 
 def _columns(query: QuerySet[Orphan]) -> QuerySet[Any, Any]:

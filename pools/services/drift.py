@@ -51,7 +51,7 @@ def next_target(*, pool_id: UUID, installation: str, now: datetime) -> Compared 
         row = cursor.fetchone()
     if row is None:
         return None
-    id, kind, ref, generation, mode, is_tenants, node_ref, project = row
+    id, kind, ref, generation, mode, is_tenants, node_ref, project, keeps = row
     target = Target(
         kind=kind,
         ref=ref,
@@ -60,6 +60,7 @@ def next_target(*, pool_id: UUID, installation: str, now: datetime) -> Compared 
         mode=mode,
         is_tenants=is_tenants,
         project=project or "",
+        keeps=tuple(keeps),
     )
     return Compared(id=id, target=target, orders=carried.orders(id, installation))
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
-from django.db.models import QuerySet
 
 from connectors import catalog
 from pools import dispatch
@@ -28,7 +27,6 @@ from pools.domain.errors import (
 )
 from pools.models import Orphan, Pool, Target
 from pools.selectors.installation import installation_id
-from pools.selectors.orphans import along
 from pools.services import arrays, audit, sql, writing
 
 # The last allocation that a marker stood for, whether one of its claims lives in the pool, and what carries it there.
@@ -91,31 +89,28 @@ def adopt(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
 
 @writing.transaction
 def reap(*, orphan_id: UUID, actor: Actor, now: datetime) -> None:
-    """Have an orphan taken away by a worker, with those that the same host carries: it is told what shall stay.
+    """Have an orphan taken away by a worker. Asking again while one is at it changes nothing.
 
-    Asking again while one is at it changes nothing. Of what a removed pool left, somebody says that it is gone. Raises
-    OrphanFresh before the grace time of all of them is over, OrphanNotOurs where the platform says that another
-    installation made it, OrphanClosed, OrphanMissing.
+    Of what a removed pool left, somebody says that it is gone. Raises OrphanFresh before its grace time is over,
+    OrphanNotOurs where the platform says that another installation made it, OrphanClosed, OrphanMissing.
     """
-    orphan, *others = _locked_with_others(orphan_id)
+    orphan = _locked(orphan_id)
     if orphan.pool.removed_at is not None:
         _close(orphan, "reaped", now)
         return _tell(actor, "orphan.reaped", orphan, {"by_hand": True}, now)
     if orphan.reap_asked_at is not None and orphan.target is not None and orphan.target.due_at is not None:
         return  # a worker still has to do it; one that is done and left it there is asked again
-    reapable_at = max(orphans.reapable_at(each.opened_at) for each in (orphan, *others))
-    if reapable_at > now:
-        raise OrphanFresh(at=f"{reapable_at:%Y-%m-%dT%H:%M:%SZ}")
+    if orphans.reapable_at(orphan.opened_at) > now:
+        raise OrphanFresh(at=f"{orphans.reapable_at(orphan.opened_at):%Y-%m-%dT%H:%M:%SZ}")
     target = _target_of(orphan)
     known = Target.objects.filter(pool_id=orphan.pool_id, kind=target["kind"], ref=target["ref"]).first()
     if known is not None and (known.trouble or {}).get("code") == targets.NOT_OURS:
         raise OrphanNotOurs
     with connection.cursor() as cursor:
         sql.run(cursor, "orphan_target", target | {"pool": orphan.pool_id, "now": now})
-        target_id = cursor.fetchone()[0]
-    Orphan.objects.filter(id__in=[each.pk for each in (orphan, *others)]).update(target=target_id, reap_asked_at=now)
-    for each in (orphan, *others):
-        _tell(actor, "orphan.reaped", each, {"target": target["ref"]}, now)
+        orphan.target_id, orphan.reap_asked_at = cursor.fetchone()[0], now
+    orphan.save(update_fields=["target", "reap_asked_at"])
+    _tell(actor, "orphan.reaped", orphan, {"target": target["ref"]}, now)
     dispatch.advance_allocations()
 
 
@@ -164,26 +159,12 @@ def _hand_over(orphan: Orphan, actor: Actor, now: datetime) -> None:
 
 
 def _locked(orphan_id: UUID) -> Orphan:
-    return _open(_locking().filter(id=orphan_id).first())
-
-
-def _locking() -> QuerySet[Orphan]:
-    return Orphan.objects.select_for_update(of=("self",)).select_related("pool")
-
-
-def _open(orphan: Orphan | None) -> Orphan:
+    orphan = Orphan.objects.select_for_update(of=("self",)).select_related("pool").filter(id=orphan_id).first()
     if orphan is None:
         raise OrphanMissing
     if orphan.closed_at is not None:
         raise OrphanClosed
     return orphan
-
-
-def _locked_with_others(orphan_id: UUID) -> list[Orphan]:
-    """Lock an orphan and those that go along when it is reaped; it comes first. Raises as ``_locked``."""
-    locked = {row.pk: row for row in _locking().filter(id__in=[orphan_id, *along(orphan_id)]).order_by("id")}
-    orphan = _open(locked.pop(orphan_id, None))
-    return [orphan, *(row for row in locked.values() if row.closed_at is None)]
 
 
 def _close(orphan: Orphan, outcome: str, now: datetime) -> None:

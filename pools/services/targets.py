@@ -72,9 +72,10 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
         row = cursor.fetchone()
         if row is None:
             return None
-    id, kind, ref, generation, mode, is_tenants, is_unknown, failures, trouble, node_ref, project, has_new, has_old = (
-        row
-    )
+    (
+        id, kind, ref, generation, mode, is_tenants, is_unknown, failures, trouble, node_ref, project, keeps, has_new,
+        has_old,
+    ) = row  # fmt: skip
     return Turn(
         id=id,
         token=token,
@@ -87,6 +88,7 @@ def take_turn(*, pool_id: UUID, installation: str, now: datetime) -> Turn | None
             mode=mode,
             is_tenants=is_tenants,
             project=project or "",
+            keeps=tuple(keeps),
         ),
         orders=carried.orders(id, installation),
         has_new=has_new,

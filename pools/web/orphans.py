@@ -1,6 +1,5 @@
 """Orphans and shadow use: what is used on platforms without a claim, and what people decide about it."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -84,7 +83,6 @@ def reap(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
         if row.is_pool_removed
         else (
             _("A worker takes it off the platform; whoever uses it loses it."),
-            *_others(row),
             _("What else the same object of the platform carries for live claims stays."),
             _("It may be reaped from %(at)s on.") % {"at": figures.instant(row.reapable_at)},
             _("What it uses is free when a sync sees that it is gone. It cannot be undone."),
@@ -93,12 +91,6 @@ def reap(request: HttpRequest, orphan_id: UUID) -> HttpResponse:
     )
     done = _("%(marker)s is being taken away.") % {"marker": row.marker}
     return forms.confirmed(request, form, partial(orphans.reap, orphan_id=row.id), done)
-
-
-def _others(row: OrphanRow) -> Iterator[str]:
-    """Say which other orphans its host loses with it."""
-    if others := sorted(reads.along(row.id).values()):
-        yield _("Its host carries other orphans, which go with it: %(markers)s.") % {"markers": ", ".join(others)}
 
 
 def _presented(row: OrphanRow) -> dict[str, Any]:

@@ -460,6 +460,26 @@ class SeveralOrdersContract(Delivering):
         assert nodes(connector) == before
 
 
+class KeptOrdersContract:
+    """A target is a host of many tenants; ``orders`` are two."""
+
+    def test_c53_what_it_is_told_to_keep_stays_as_it_is(self, connector, target, orders):
+        first, second = sorted(orders, key=lambda order: order.marker)
+        both = carry(connector, target(1), orders).found
+
+        def keeping(generation):
+            return replace(target(generation), keeps=(second.marker, "oc-never-there"))
+
+        assert connector.plan(keeping(1), orders).calls == () and connector.plan(keeping(1), [first]).calls == ()
+        kept = connector.apply(keeping(2), [first])
+        assert kept.found.markers == markers(orders) and kept.found.places == both.places
+        assert connector.apply(keeping(2), [first]).changes == ()
+        alone = connector.apply(keeping(3), [])
+        assert alone.found.markers == (second.marker,) and connector.probe(target(3)) == alone.found
+        assert connector.plan(keeping(3), []).calls == ()
+        assert carry(connector, target(4), []).found == Absent()
+
+
 class ResizeContract(Delivering):
     """Orders grow and shrink in place."""
 

@@ -24,6 +24,7 @@ from tests.connectors.ability_contract import (
 )
 from tests.connectors.apply_contract import (
     ApplyContract,
+    KeptOrdersContract,
     LongWorkContract,
     ResizeContract,
     ScarceContract,
@@ -102,6 +103,7 @@ class TestSimulated(
     ApplyContract,
     LongWorkContract,
     SeveralOrdersContract,
+    KeptOrdersContract,
     ResizeContract,
     ScarceContract,
     HoldContract,

@@ -12,6 +12,7 @@ from connectors.contract import Absent, Denied, NoCapacity, Order, Target, Trans
 from tests.connectors.ability_contract import AccessContract, LeaseContract, SharedAccessContract
 from tests.connectors.apply_contract import (
     ApplyContract,
+    KeptOrdersContract,
     ResizeContract,
     ScarceContract,
     SeveralOrdersContract,
@@ -77,6 +78,7 @@ class TestHelpedHosts(
     Helped,
     ApplyContract,
     SeveralOrdersContract,
+    KeptOrdersContract,
     ResizeContract,
     ScarceContract,
     AccessContract,

@@ -17,6 +17,7 @@ from connectors.contract import Absent, ConnectorError, NoCapacity, Order, Targe
 from tests.connectors.ability_contract import AccessContract, LeaseContract, SharedAccessContract
 from tests.connectors.apply_contract import (
     ApplyContract,
+    KeptOrdersContract,
     ResizeContract,
     ScarceContract,
     SeveralOrdersContract,
@@ -102,6 +103,7 @@ class TestRealHosts(
     OnRealHosts,
     ApplyContract,
     SeveralOrdersContract,
+    KeptOrdersContract,
     ResizeContract,
     ScarceContract,
     AccessContract,
