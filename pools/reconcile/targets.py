@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from connectors.contract import ConnectorError, Done, Outcome, Transient
+from connectors.contract import Absent, ConnectorError, Done, Found, Outcome, Transient
 from pools import dispatch
 from pools.domain import targets as rules
 from pools.domain.errors import DomainError
@@ -24,7 +24,8 @@ from pools.reconcile.lanes import Lane, NoPlace, OutOfTime
 from pools.reconcile.link import Link, Waiting
 from pools.selectors import due
 from pools.selectors.installation import installation_id
-from pools.services import binding, targets
+from pools.selectors.targets import unknown
+from pools.services import binding, sync_runs, targets
 from pools.services.targets import Turn, TurnLost
 
 log = structlog.get_logger(__name__)
@@ -130,6 +131,7 @@ def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Calla
     if turn.is_unknown:
         with waiting():
             found = connector.probe(turn.target)
+        _look_first(turn, found, link.pool_id, clock)
         newer = rules.newer_generation(turn.target.generation, found, is_stale=turn.is_stale, failures=turn.failures)
         if newer is not None:
             targets.catch_up(turn, newer, now=clock())
@@ -145,3 +147,20 @@ def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Calla
             code="unconfirmed",
         )
     return outcome
+
+
+def _look_first(turn: Turn, found: Found | Absent, pool_id: UUID, clock: Callable[[], datetime]) -> None:
+    """Have the pool observed where a host carries orders that nobody here knows, as after a restored backup.
+
+    Then they are orphans, which stay until somebody decides. Raises Transient.
+    """
+    if turn.target.node_ref is None or not isinstance(found, Found) or not found.is_ours:
+        return
+    others = {*found.markers, *found.undelivered} - {order.marker for order in turn.orders} - {*turn.target.keeps}
+    if others and unknown(others, pool_id):
+        sync_runs.make_due(pool_id, now=clock())
+        raise Transient(
+            f"{turn.target.ref} carries orders that ocenter does not know. Its pool is observed before anything is "
+            "changed there; then decide about them on the page of orphans.",
+            code="unseen",
+        )

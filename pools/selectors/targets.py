@@ -62,6 +62,12 @@ SELECT EXISTS (SELECT FROM allocation WHERE state IN ('claimed', 'binding', 'rel
     OR EXISTS (SELECT FROM pool p WHERE (SELECT min(d.due_at) FROM delivery d WHERE d.pool_id = p.id) <= %(now)s)
 """
 
+_UNKNOWN: Final = """
+SELECT count(*) FROM unnest(%s::text[]) told (marker)
+WHERE NOT EXISTS (SELECT FROM operation WHERE target_ref = marker AND action = 'apply')
+    AND NOT EXISTS (SELECT FROM orphan o WHERE o.pool_id = %s AND o.marker = told.marker AND o.closed_at IS NULL)
+"""
+
 
 def is_anything_due(now: datetime) -> bool:
     """Tell whether an allocation is on its way, or a target or a delivery is due. One query, by indexes."""
@@ -78,6 +84,13 @@ def orders(target_id: UUID, installation: str) -> tuple[Order, ...]:
 def orders_of(allocation_id: UUID, target_id: UUID, installation: str) -> tuple[Order, ...]:
     """Return the orders of one allocation that the target carries, without those of others. One query."""
     return _orders(target_id, ("carried",), allocation_id, installation)
+
+
+def unknown(told: Collection[str], pool_id: UUID) -> int:
+    """Return how many of these markers stand for nothing that was ever ordered, nor for an orphan of the pool."""
+    with prepared.cursor() as cursor:
+        cursor.execute(_UNKNOWN, [list(told), pool_id])
+        return int(cursor.fetchone()[0])
 
 
 def due_pools(now: datetime) -> list[tuple[UUID, str]]:
