@@ -19,5 +19,5 @@ class Migration(migrations.Migration):
                 base_field=models.BigIntegerField(), default=list, size=None
             ),
         ),
-        migrations.RunSQL((SQL / "0022_booked_mib.sql").read_text(), reverse_sql=migrations.RunSQL.noop),
+        migrations.RunSQL((SQL / "0021_booked_mib.sql").read_text(), reverse_sql=migrations.RunSQL.noop),
     ]
