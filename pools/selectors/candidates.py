@@ -38,7 +38,8 @@ JOINS: Final = """
     LEFT JOIN chip_model m ON m.id = c.model_id
     LEFT JOIN LATERAL (SELECT name, topology FROM node WHERE id = c.node_id OFFSET 0) n ON true
     LEFT JOIN LATERAL (SELECT id, kind, free_milli, free_mib, pos_booked_from_at, pos_booked_peak_milli,
-        pos_booked_peak_mib FROM capacity WHERE pool_id = c.pool_id AND node_id = c.node_id OFFSET 0) h ON h.kind = 'host'
+        pos_booked_peak_mib FROM capacity WHERE pool_id = c.pool_id AND node_id = c.node_id OFFSET 0) h
+        ON h.kind = 'host'
 ORDER BY c.state_key, c.id"""
 # A loose index scan: it jumps from state to state in the index capacity_free, and takes of each some rows from a number
 # by chance on. Pools that promise no node also give their own counters.

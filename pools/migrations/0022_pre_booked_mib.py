@@ -9,7 +9,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pools", "0020_pre_not_confirmed")]
+    dependencies = [("pools", "0021_pre_claim_cost")]
 
     operations = [
         migrations.AddField(
@@ -19,5 +19,5 @@ class Migration(migrations.Migration):
                 base_field=models.BigIntegerField(), default=list, size=None
             ),
         ),
-        migrations.RunSQL((SQL / "0021_booked_mib.sql").read_text(), reverse_sql=migrations.RunSQL.noop),
+        migrations.RunSQL((SQL / "0022_booked_mib.sql").read_text(), reverse_sql=migrations.RunSQL.noop),
     ]
