@@ -93,7 +93,8 @@ def _planned(
         return read, what_if.ask(read.view, wanted, tells_nodes=tells_nodes)
     for round in range(candidates.ROUNDS):
         read = candidates.read(fleet, pools, [wanted], scores, chance=asked.id.int, round=round, now=now)
-        fits = Draft(read.view, is_explained=False, tells_why=False).fits(wanted)
+        # Most rounds of what fits nowhere find no row at all.
+        fits = bool(read.view.candidates) and Draft(read.view, is_explained=False, tells_why=False).fits(wanted)
         if fits or read.view.is_exhausted:
             break
     if not fits:
