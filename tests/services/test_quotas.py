@@ -311,7 +311,8 @@ class TestAtTheSameMoment:
         refused = [answer for answer in answers if isinstance(answer, Shortfall)]
         assert {type(answer) for answer in answers} == {Allocation, Shortfall}
         assert len(answers) - len(refused) == row(acme).used_milli // 1000 == 8
-        assert 3000 <= row(vision).used_milli <= 5000 and row(audio).used_milli >= 3000
+        # All of vision may be lent, so it is whoever comes first; of audio three are never.
+        assert row(vision).used_milli <= 5000 and row(audio).used_milli >= 3000
         assert quota_counts.checked().miscounts == []
 
     def test_takes_and_releases_leave_the_counters_right(self):
