@@ -18,8 +18,8 @@ from pools.domain.request import Wanted
 from pools.selectors import allocation_events
 from pools.selectors import allocations as seen
 from pools.services import allocations, before_ends, binding, claims, preemptions, requests, together
+from pools.services.asked import Asked
 from pools.services.batches import Made
-from pools.services.claiming import Asked
 from pools.services.idempotency import Begun
 
 BULK_MOST: Final = 1000

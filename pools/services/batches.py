@@ -24,7 +24,8 @@ from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.services import allocations, claiming
-from pools.services.claiming import Asked, Outcome, Planned
+from pools.services.asked import Asked, Planned
+from pools.services.claiming import Outcome
 
 REPLANS_MOST: Final = 3
 _EXPLAINED_MOST: Final = 16

@@ -19,7 +19,9 @@ from pools.domain.decisions import Decision, Placed
 from pools.domain.request import Wanted
 from pools.selectors import prepared
 from pools.selectors.allocations import AllocationMember, AllocationRow, Lease, MemberDevice
+from pools.selectors.candidates import Read
 from pools.services import arrays
+from pools.services.asked import Planned
 
 _PLACES: Final = Decimal("0.000001")  # as prices are stored
 _DEVICES: Final = """
@@ -35,7 +37,29 @@ _json: Final = msgspec.json.Encoder(decimal_format="string")
 Devices = Mapping[tuple[UUID, int], MemberDevice]
 
 
-def devices(decisions: Sequence[Decision]) -> Devices:
+def rows(
+    fresh: Sequence[Planned], records: Sequence[Mapping[str, Any]], read: Read, now: datetime
+) -> dict[UUID, AllocationRow]:
+    """Return those of them that somebody waits to see, of the records that were stored at ``now``. One query."""
+    pairs = [pair for pair in zip(fresh, records, strict=True) if pair[0].asked.shown_as]
+    there = _devices([each.decision for each, _ in pairs])
+    shown = {}
+    for each, record in pairs:
+        access = each.asked.actor.access
+        shown[each.asked.id] = _row(
+            each.asked.wanted,
+            record,
+            each.decision,
+            there,
+            project=each.asked.shown_as,
+            pool=read.pool(each.decision.pool_id).name,
+            asked_by=access.user_name if access.user_id else None,
+            now=now,
+        )
+    return shown
+
+
+def _devices(decisions: Sequence[Decision]) -> Devices:
     """Return the devices at the places of decisions, by capacity row and position. One query, none without any."""
     places = [
         (placed.capacity_id, position)
@@ -57,7 +81,7 @@ def _spec(text: bytes) -> dict[str, Any]:
     return request.complete(_as_stored(msgspec.json.decode(text)))
 
 
-def row(
+def _row(
     wanted: Wanted,
     record: Mapping[str, Any],
     decision: Decision,

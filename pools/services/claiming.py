@@ -7,59 +7,25 @@ and takes nothing along; the caller plans it again.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.db import connection
 
 from pools import dispatch
-from pools.domain import quotas
-from pools.domain.actors import Actor
 from pools.domain.decisions import Decision
 from pools.domain.quotas import Shortfall, Taken
 from pools.domain.request import Wanted
 from pools.selectors import allocations, candidates, installation, prepared
 from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read
-from pools.services import arrays, bookings, claimed, idempotency, leases, quota_use, sql, writing
+from pools.services import arrays, bookings, claim_records, claimed, idempotency, quota_use, sql, writing
+from pools.services.asked import Asked, Planned
 from pools.services.bookings import Booked
 from pools.services.claim_rows import Holder, Rows
-from pools.services.idempotency import Once
 
 _json = msgspec.json.Encoder(decimal_format="string")
-_QUOTED: Final = {"names", "specs", "labels", "profiles", "quotas", "decisions", "queue_reasons", "before_ends"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request with its place in the tree of projects and who asks.
-
-    ``is_waiting``: it is there already and waits. ``is_booked``: it was promised what it asks for, which becomes its
-    claim; ``until_at`` is the end that was promised. ``once``: the key with which it came, committed with what it gets.
-    ``shown_as``: the path of its project, where somebody waits to see what it gets.
-    """
-
-    id: UUID
-    wanted: Wanted
-    project_id: UUID
-    lineage: tuple[UUID, ...]
-    actor: Actor
-    is_waiting: bool = False
-    is_booked: bool = False
-    queued_at: datetime | None = None
-    until_at: datetime | None = None
-    once: Once | None = None
-    shown_as: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A request and where it shall go."""
-
-    asked: Asked
-    decision: Decision
-    ask: quotas.Ask
 
 
 @dataclass(slots=True)
@@ -138,7 +104,7 @@ def attempt(
         _keep([each.asked for each, _ in got], outcome.rows)
     if let_go:
         _promise_again(let_go, {each.asked.id for each, _ in got})
-    outcome.states = {each.asked.id: _state(each, read) for each, _ in got}
+    outcome.states = {each.asked.id: claim_records.state(each, read) for each, _ in got}
     return outcome
 
 
@@ -242,54 +208,31 @@ def _until(wanted: Wanted, now: datetime) -> datetime | None:
     return now + timedelta(seconds=wanted.lease_seconds + (wanted.hold_seconds or 0))
 
 
-def _state(each: Planned, read: Read) -> str:
-    if each.asked.wanted.mode == "hold":
-        return "held"
-    return "active" if read.pool(each.decision.pool_id).is_done_at_once else "claimed"
-
-
 def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime) -> dict[UUID, AllocationRow]:
     """Write all of it; return the new allocations that somebody waits to see."""
     fresh = [pair for pair in got if not pair[0].asked.is_waiting]
     waited = [pair for pair in got if pair[0].asked.is_waiting]
     with prepared.cursor() as cursor:
         sql.run(cursor, "claim_take", rows.taken() | {"now": now})
-        records = [_record(*pair, read, now) for pair in fresh]
+        records = [claim_records.record(*pair, read, now) for pair in fresh]
         if fresh:
-            sql.run(cursor, "claim_insert", _columns(records) | {"now": now})
+            sql.run(cursor, "claim_insert", claim_records.columns(records) | {"now": now})
         if waited:
             move(cursor, waited, read, now)
-        if any(_state(each, read) == "claimed" for each, _ in got):
+        if any(claim_records.state(each, read) == "claimed" for each, _ in got):
             dispatch.advance_allocations()
-        tell(cursor, [(each.asked, f"allocation.{_word(each)}", _told(each, read)) for each, _ in got], now)
-    return _shown([each for each, _ in fresh], records, read, now)
-
-
-def _shown(
-    fresh: Sequence[Planned], records: Sequence[Mapping[str, Any]], read: Read, now: datetime
-) -> dict[UUID, AllocationRow]:
-    pairs = [pair for pair in zip(fresh, records, strict=True) if pair[0].asked.shown_as]
-    there = claimed.devices([each.decision for each, _ in pairs])
-    shown = {}
-    for each, record in pairs:
-        access = each.asked.actor.access
-        shown[each.asked.id] = claimed.row(
-            each.asked.wanted,
-            record,
-            each.decision,
-            there,
-            project=each.asked.shown_as,
-            pool=read.pool(each.decision.pool_id).name,
-            asked_by=access.user_name if access.user_id else None,
-            now=now,
+        tell(
+            cursor,
+            [(each.asked, f"allocation.{claim_records.word(each)}", claim_records.told(each, read)) for each, _ in got],
+            now,
         )
-    return shown
+    return claimed.rows([each for each, _ in fresh], records, read, now)
 
 
 def move(cursor: Any, waited: Sequence[tuple[Planned, Taken]], read: Read, now: datetime) -> None:
     """Let allocations that waited have what was claimed for them, step by step as the table of moves has it."""
-    records = [_record(*pair, read, now) for pair in waited]
-    params = _columns(records)
+    records = [claim_records.record(*pair, read, now) for pair in waited]
+    params = claim_records.columns(records)
     states = ["held" if record["states"] == "held" else "claimed" for record in records]
     sql.run(cursor, "claim_update", params | {"states": arrays.literal(states), "now": now})
     done = [record["ids"] for record in records if record["states"] == "active"]
@@ -326,9 +269,9 @@ def insert_waiting(asked: Sequence[tuple[Asked, str]], *, now: datetime) -> set[
     asked = [pair for pair in asked if pair[0].id not in repeated]
     if not asked:
         return repeated
-    records = [_waiting(each, reason, now) for each, reason in asked]
+    records = [claim_records.waiting(each, reason, now) for each, reason in asked]
     with prepared.cursor() as cursor:
-        sql.run(cursor, "claim_insert", _columns(records) | {"now": now})
+        sql.run(cursor, "claim_insert", claim_records.columns(records) | {"now": now})
         tell(cursor, [(each, "allocation.queued", {"reason": reason}) for each, reason in asked], now)
     _keep([each for each, _ in asked], {})
     return repeated
@@ -341,11 +284,11 @@ def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: date
     """
     if _repeated([each.asked], now):
         return False
-    record = _record(each, Taken((), is_borrowed=False), read, now)
+    record = claim_records.record(each, Taken((), is_borrowed=False), read, now)
     record |= {"states": "scheduled", "starts": start_at, "ends": end_at, "notices": None}
     with prepared.cursor() as cursor:
-        sql.run(cursor, "claim_insert", _columns([record]) | {"now": now})
-        after = _told(each, read) | {"state": "scheduled", "start_at": start_at, "end_at": end_at}
+        sql.run(cursor, "claim_insert", claim_records.columns([record]) | {"now": now})
+        after = claim_records.told(each, read) | {"state": "scheduled", "start_at": start_at, "end_at": end_at}
         tell(cursor, [(each.asked, "allocation.scheduled", after)], now)
     _keep([each.asked], {})
     return True
@@ -354,97 +297,3 @@ def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: date
 def is_granted(each: Planned) -> bool:
     """Return whether its project may use the pool now. One query."""
     return not _granted([each]).get(each.decision.pool_id, set()).isdisjoint(each.asked.lineage)
-
-
-def _word(each: Planned) -> str:
-    return "held" if each.asked.wanted.mode == "hold" else "claimed"
-
-
-def _told(each: Planned, read: Read) -> dict[str, Any]:
-    decision = each.decision
-    return {
-        "state": _state(each, read),
-        "pool": read.pool(decision.pool_id).name,
-        "model": decision.model,
-        "profile": decision.profile,
-        "members": len(decision.members),
-        "milli": decision.milli,
-    }
-
-
-def _record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str, Any]:
-    asked, decision, wanted = each.asked, each.decision, each.asked.wanted
-    is_hold = wanted.mode == "hold"
-    lease = None if wanted.lease_seconds is None else timedelta(seconds=wanted.lease_seconds)
-    ends_at = None if is_hold or lease is None else asked.until_at or now + lease
-    return _common(asked) | {
-        "states": _state(each, read),
-        "pool_ids": decision.pool_id,
-        "model_ids": read.models.get(decision.model) if decision.model else None,
-        "profiles": decision.profile,
-        "milli": decision.milli,
-        "units": each.ask.units_milli,
-        "quotas": arrays.plain(taken.quota_ids),
-        "borrowed": taken.is_borrowed,
-        "prices": decision.price_per_hour,
-        "decisions": _json.encode(_decided(decision)).decode(),
-        "starts": None if is_hold else now,
-        "ends": ends_at,
-        "notices": leases.notice_at(ends_at, wanted.notice_seconds),
-        "held_until": now + timedelta(seconds=wanted.hold_seconds or 0) if is_hold else None,
-        "queued_at": asked.queued_at,
-        "queue_reasons": "",
-    }
-
-
-def _waiting(asked: Asked, reason: str, now: datetime) -> dict[str, Any]:
-    nothing = dict.fromkeys(
-        ("pool_ids", "model_ids", "profiles", "prices", "decisions", "starts", "ends", "notices", "held_until")
-    )
-    return (
-        _common(asked)
-        | nothing
-        | {
-            "states": "queued",
-            "milli": 0,
-            "units": 0,
-            "quotas": "{}",
-            "borrowed": False,
-            "queued_at": now,
-            "queue_reasons": reason,
-        }
-    )
-
-
-def _common(asked: Asked) -> dict[str, Any]:
-    wanted = asked.wanted
-    return {
-        "ids": asked.id,
-        "project_ids": asked.project_id,
-        "names": wanted.name,
-        "modes": wanted.mode,
-        "specs": _json.encode(wanted).decode(),
-        "labels": _json.encode(wanted.labels).decode(),
-        "asked_by": asked.actor.access.user_id,
-        "members": wanted.members,
-        "devices": wanted.devices_per_member,
-        "preemptible": wanted.preemptible,
-        "priorities": wanted.priority,
-        "leases": wanted.lease_seconds,
-        "before_ends": "pending" if wanted.before_end_seconds else "",
-    }
-
-
-def _decided(decision: Decision) -> dict[str, Any]:
-    return {
-        "score": decision.score,
-        "fragmentation_delta": decision.fragmentation_delta,
-        "explanation": decision.explanation,
-    }
-
-
-def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        name: (arrays.literal if name in _QUOTED else arrays.plain)([record[name] for record in records])
-        for name in records[0]
-    }

@@ -19,10 +19,10 @@ from pools.selectors import waiting as line
 from pools.selectors.candidates import Scores
 from pools.selectors.placeable import Fleet
 from pools.services import claiming, idempotency, models, packing_prices, scheduling
+from pools.services.asked import Asked
 from pools.services.batches import Answer as Answer
 from pools.services.batches import Batch, reason_to_wait
 from pools.services.batches import Made as Made
-from pools.services.claiming import Asked
 
 _TURN_SECONDS: Final = 10
 _many = threading.Lock()

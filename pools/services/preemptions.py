@@ -29,7 +29,7 @@ from pools.selectors import candidates, packing, placeable, victims, waiting
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.services import bookings, claiming, models, orders, quota_use, scheduling, sql, starving, writing
-from pools.services.claiming import Asked, Planned
+from pools.services.asked import Asked, Planned
 
 PREEMPTED: Final = "preempted"
 _SOON: Final = timedelta(seconds=1)

@@ -16,7 +16,7 @@ from pools.domain.request import Wanted
 from pools.models import ChipModel, Flavor
 from pools.selectors import prepared
 from pools.services import models
-from pools.services.claiming import Asked
+from pools.services.asked import Asked
 
 # Fields of the API that nothing carries out yet: better refused than taken and forgotten.
 _LATER: Final = ("consumer_pool",)

@@ -12,7 +12,7 @@ from pools.domain.actors import SYSTEM
 from pools.domain.request import Wanted
 from pools.selectors import prepared
 from pools.services import allocations, binding, claims, writing
-from pools.services.claiming import Asked
+from pools.services.asked import Asked
 
 AT_ONCE: Final = 200
 

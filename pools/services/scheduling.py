@@ -18,9 +18,9 @@ from pools.selectors import promises
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.services import bookings, claiming, quota_use, writing
+from pools.services.asked import Asked, Planned
 from pools.services.batches import Answer, Made, told
 from pools.services.bookings import Booked
-from pools.services.claiming import Asked, Planned
 
 REPLANS_MOST: Final = 3
 Window = tuple[datetime, datetime | None]

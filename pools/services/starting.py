@@ -17,7 +17,7 @@ from pools.selectors import packing, placeable, promises
 from pools.selectors.candidates import Scores
 from pools.selectors.placeable import Fleet
 from pools.services import audit, claiming, models, scheduling, writing
-from pools.services.claiming import Asked, Planned
+from pools.services.asked import Asked, Planned
 
 AT_ONCE: Final = 200
 TRIES: Final = 3

@@ -22,7 +22,7 @@ from pools.selectors.candidates import Scores
 from pools.selectors.placeable import Fleet
 from pools.selectors.waiting import Queued
 from pools.services import audit, bookings, claiming, models, scheduling, starting, writing
-from pools.services.claiming import Asked, Planned
+from pools.services.asked import Asked, Planned
 from pools.services.scheduling import Window
 
 STARVES_AFTER: Final = timedelta(minutes=10)

@@ -25,8 +25,8 @@ from pools.domain.errors import DomainError
 from pools.selectors import allocations as seen
 from pools.selectors.allocations import AllocationRow
 from pools.services import claims, requests
+from pools.services.asked import Asked
 from pools.services.batches import Made
-from pools.services.claiming import Asked
 from pools.services.idempotency import Once
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,7 @@ from pools.selectors import alike, candidates, ends, packing, placeable, promise
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.services import models, preemptions, quota_use, scheduling
-from pools.services.claiming import Asked
+from pools.services.asked import Asked
 
 
 @dataclass(frozen=True, slots=True)

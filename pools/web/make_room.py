@@ -18,7 +18,7 @@ from pools.domain import filters
 from pools.domain.errors import AllocationMissing, AllocationState, RoomBooked
 from pools.selectors import allocations as reads
 from pools.services import preemptions, requests, what_ifs
-from pools.services.claiming import Asked
+from pools.services.asked import Asked
 from pools.web import allocation_view, figures, forms, pages, request_form, room_view, words
 from pools.web import request_form_fields as form_fields
 from pools.web import request_form_values as form_values

@@ -17,7 +17,7 @@ from pools.domain.errors import DomainError, Invalid, KeyReused
 from pools.selectors import flavors, request_choices
 from pools.selectors.flavors import FlavorRow
 from pools.services import claims, idempotency, requests, what_ifs, writing
-from pools.services.claiming import Asked
+from pools.services.asked import Asked
 from pools.services.idempotency import Kept
 from pools.web import allocation_view, forms, pages, request_form_answer, room_view, words
 from pools.web import request_form_fields as form_fields

@@ -14,7 +14,7 @@ from pools.domain.actors import SYSTEM
 from pools.domain.request import Choice, Wanted
 from pools.models import Project, RoleBinding, User
 from pools.services import models, tokens
-from pools.services.claiming import Asked
+from pools.services.asked import Asked
 from tests.bench.fleet import Fleet
 from tests.bench.frame import Frame
 from tests.bench.load import load

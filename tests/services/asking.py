@@ -13,8 +13,8 @@ from pools.domain.shapes import Shape
 from pools.models import Allocation, Capacity, ChipModel, Claim, PoolSync, Project, Quota
 from pools.selectors import allocations as seen
 from pools.services import claims, packing_prices
+from pools.services.asked import Asked
 from pools.services.batches import Made
-from pools.services.claiming import Asked
 from tests.factories import ALICE, NOW, Clock, Shows, granted, node, pool, project, synced
 
 H100 = "nvidia-h100-80gb"

@@ -1,0 +1,42 @@
+"""A request on its way to a claim: who asks for what, and where it shall go."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pools.domain import quotas
+from pools.domain.actors import Actor
+from pools.domain.decisions import Decision
+from pools.domain.request import Wanted
+from pools.services.idempotency import Once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request with its place in the tree of projects and who asks.
+
+    ``is_waiting``: it is there already and waits. ``is_booked``: it was promised what it asks for, which becomes its
+    claim; ``until_at`` is the end that was promised. ``once``: the key with which it came, committed with what it gets.
+    ``shown_as``: the path of its project, where somebody waits to see what it gets.
+    """
+
+    id: UUID
+    wanted: Wanted
+    project_id: UUID
+    lineage: tuple[UUID, ...]
+    actor: Actor
+    is_waiting: bool = False
+    is_booked: bool = False
+    queued_at: datetime | None = None
+    until_at: datetime | None = None
+    once: Once | None = None
+    shown_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request and where it shall go."""
+
+    asked: Asked
+    decision: Decision
+    ask: quotas.Ask

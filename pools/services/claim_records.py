@@ -1,0 +1,122 @@
+"""What is stored of an allocation when it is made, or gets what it waited for, and what the audit tells of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from pools.domain.decisions import Decision
+from pools.domain.quotas import Taken
+from pools.selectors.candidates import Read
+from pools.services import arrays, leases
+from pools.services.asked import Asked, Planned
+
+_json = msgspec.json.Encoder(decimal_format="string")
+_QUOTED: Final = {"names", "specs", "labels", "profiles", "quotas", "decisions", "queue_reasons", "before_ends"}
+
+
+def state(each: Planned, read: Read) -> str:
+    """Return the state of its allocation once it has its claim."""
+    if each.asked.wanted.mode == "hold":
+        return "held"
+    return "active" if read.pool(each.decision.pool_id).is_done_at_once else "claimed"
+
+
+def word(each: Planned) -> str:
+    """Return what the audit calls it."""
+    return "held" if each.asked.wanted.mode == "hold" else "claimed"
+
+
+def told(each: Planned, read: Read) -> dict[str, Any]:
+    """Return what the audit tells of it."""
+    decision = each.decision
+    return {
+        "state": state(each, read),
+        "pool": read.pool(decision.pool_id).name,
+        "model": decision.model,
+        "profile": decision.profile,
+        "members": len(decision.members),
+        "milli": decision.milli,
+    }
+
+
+def record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str, Any]:
+    """Return what is stored of one that gets its claim, by the parameters of claim_insert."""
+    asked, decision, wanted = each.asked, each.decision, each.asked.wanted
+    is_hold = wanted.mode == "hold"
+    lease = None if wanted.lease_seconds is None else timedelta(seconds=wanted.lease_seconds)
+    ends_at = None if is_hold or lease is None else asked.until_at or now + lease
+    return _common(asked) | {
+        "states": state(each, read),
+        "pool_ids": decision.pool_id,
+        "model_ids": read.models.get(decision.model) if decision.model else None,
+        "profiles": decision.profile,
+        "milli": decision.milli,
+        "units": each.ask.units_milli,
+        "quotas": arrays.plain(taken.quota_ids),
+        "borrowed": taken.is_borrowed,
+        "prices": decision.price_per_hour,
+        "decisions": _json.encode(_decided(decision)).decode(),
+        "starts": None if is_hold else now,
+        "ends": ends_at,
+        "notices": leases.notice_at(ends_at, wanted.notice_seconds),
+        "held_until": now + timedelta(seconds=wanted.hold_seconds or 0) if is_hold else None,
+        "queued_at": asked.queued_at,
+        "queue_reasons": "",
+    }
+
+
+def waiting(asked: Asked, reason: str, now: datetime) -> dict[str, Any]:
+    """Return what is stored of one that waits, in the same way."""
+    nothing = dict.fromkeys(
+        ("pool_ids", "model_ids", "profiles", "prices", "decisions", "starts", "ends", "notices", "held_until")
+    )
+    return (
+        _common(asked)
+        | nothing
+        | {
+            "states": "queued",
+            "milli": 0,
+            "units": 0,
+            "quotas": "{}",
+            "borrowed": False,
+            "queued_at": now,
+            "queue_reasons": reason,
+        }
+    )
+
+
+def _common(asked: Asked) -> dict[str, Any]:
+    wanted = asked.wanted
+    return {
+        "ids": asked.id,
+        "project_ids": asked.project_id,
+        "names": wanted.name,
+        "modes": wanted.mode,
+        "specs": _json.encode(wanted).decode(),
+        "labels": _json.encode(wanted.labels).decode(),
+        "asked_by": asked.actor.access.user_id,
+        "members": wanted.members,
+        "devices": wanted.devices_per_member,
+        "preemptible": wanted.preemptible,
+        "priorities": wanted.priority,
+        "leases": wanted.lease_seconds,
+        "before_ends": "pending" if wanted.before_end_seconds else "",
+    }
+
+
+def _decided(decision: Decision) -> dict[str, Any]:
+    return {
+        "score": decision.score,
+        "fragmentation_delta": decision.fragmentation_delta,
+        "explanation": decision.explanation,
+    }
+
+
+def columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parameters of claim_insert and claim_update, column by column."""
+    return {
+        name: (arrays.literal if name in _QUOTED else arrays.plain)([record[name] for record in records])
+        for name in records[0]
+    }
