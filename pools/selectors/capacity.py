@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Collection
+from functools import reduce
+from operator import or_
 from typing import Any
 from uuid import UUID
 
@@ -84,8 +86,14 @@ def of_models(model_ids: Collection[UUID]) -> dict[UUID, ModelShare]:
 
 def of_nodes(nodes: Collection[tuple[UUID, UUID]]) -> dict[UUID, list[NodeShare]]:
     """Return the capacity rows of each node, given as (pool, node), except the host's own. One query."""
-    pool_ids, node_ids = {pool for pool, _ in nodes}, [node for _, node in nodes]
-    rows = Capacity.objects.filter(pool__in=pool_ids, node__in=node_ids, kind__in=("cards", "counter"), units__gt=0)
+    of_pools: dict[UUID, list[UUID]] = defaultdict(list)
+    for pool_id, node_id in nodes:
+        of_pools[pool_id].append(node_id)
+    if not of_pools:
+        return {}
+    # Pool by pool: two lists beside each other would have each node looked for in each pool.
+    there = reduce(or_, (Q(pool=pool_id, node__in=node_ids) for pool_id, node_ids in of_pools.items()))
+    rows = Capacity.objects.filter(there, kind__in=("cards", "counter"), units__gt=0)
     columns = ("node_id", "kind", "resource", "is_advisory", "profile", *_SUMS)
     found: dict[UUID, list[NodeShare]] = defaultdict(list)
     for row in rows.order_by("model__slug", "profile", "resource").values(*columns, **_CHIP, **_COUNTS):
