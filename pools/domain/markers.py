@@ -1,11 +1,13 @@
 """External names: what an object on a platform is called that ocenter made, the same whenever it is asked for."""
 
+import re
 from base64 import b32encode
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
 PREFIX: Final = "oc-"
+_NAME: Final = re.compile(r"\boc-[a-z2-7]{20}\b")
 
 
 def of_member(installation: str, allocation_id: UUID | str, index: int) -> str:
@@ -20,3 +22,8 @@ def of_key(installation: str, key: str) -> str:
     """Return the name of what has a key of its own, such as the object that carries the orders of several members."""
     digest = blake2b(f"{installation}/{key}".encode(), digest_size=13).digest()
     return PREFIX + b32encode(digest).decode()[:20].lower()
+
+
+def named_in(text: str) -> set[str]:
+    """Return the external names that a text mentions, whoever gave them."""
+    return set(_NAME.findall(text))

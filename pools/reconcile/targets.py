@@ -3,17 +3,21 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import takewhile
 from typing import Final
 from uuid import UUID
 
+import msgspec
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
+from msgspec import structs
 
-from connectors.contract import Absent, ConnectorError, Done, Found, Outcome, Transient
+from connectors.contract import Absent, ConnectorError, Done, Found, Outcome, Plan, Transient
 from pools import dispatch
+from pools.domain import markers
 from pools.domain import targets as rules
 from pools.domain.errors import DomainError
 from pools.reconcile import deliveries, lanes
@@ -25,10 +29,11 @@ from pools.reconcile.link import Link, Waiting
 from pools.selectors import due
 from pools.selectors.installation import installation_id
 from pools.selectors.targets import unknown
-from pools.services import binding, sync_runs, targets
+from pools.services import binding, orphans, sync_runs, targets
 from pools.services.targets import Turn, TurnLost
 
 log = structlog.get_logger(__name__)
+_json = msgspec.json.Encoder()
 
 # A run takes turns for so long, then others have the process: pools, and what moves allocations on. A platform that has
 # not answered by CALLS_SECONDS is asked again later.
@@ -131,13 +136,19 @@ def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Calla
     if turn.is_unknown:
         with waiting():
             found = connector.probe(turn.target)
-        _look_first(turn, found, link.pool_id, clock)
+        turn = _keeping(turn, found, link.pool_id, clock)
         newer = rules.newer_generation(turn.target.generation, found, is_stale=turn.is_stale, failures=turn.failures)
         if newer is not None:
             targets.catch_up(turn, newer, now=clock())
             return None
     with waiting():
         planned = connector.plan(turn.target, turn.orders)
+    if _names_strangers(turn, planned, link.pool_id):
+        with waiting():
+            found = connector.probe(turn.target)
+        turn = _keeping(turn, found, link.pool_id, clock)
+        with waiting():
+            planned = connector.plan(turn.target, turn.orders)
     held.until = targets.note_sending(turn, planned, now=clock())
     with waiting():
         outcome = connector.apply(turn.target, turn.orders)
@@ -149,18 +160,26 @@ def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Calla
     return outcome
 
 
-def _look_first(turn: Turn, found: Found | Absent, pool_id: UUID, clock: Callable[[], datetime]) -> None:
-    """Have the pool observed where a host carries orders that nobody here knows, as after a restored backup.
+def _keeping(turn: Turn, found: Found | Absent, pool_id: UUID, clock: Callable[[], datetime]) -> Turn:
+    """Return the turn that leaves on a host what this database never knew, as after a restored backup.
 
-    Then they are orphans, which stay until somebody decides. Raises Transient.
+    It is an orphan from now on, about which somebody has to decide.
     """
     if turn.target.node_ref is None or not isinstance(found, Found) or not found.is_ours:
-        return
+        return turn
     others = {*found.markers, *found.undelivered} - {order.marker for order in turn.orders} - {*turn.target.keeps}
-    if others and unknown(others, pool_id):
-        sync_runs.make_due(pool_id, now=clock())
-        raise Transient(
-            f"{turn.target.ref} carries orders that ocenter does not know. Its pool is observed before anything is "
-            "changed there; then decide about them on the page of orphans.",
-            code="unseen",
-        )
+    strangers = unknown(others, pool_id) if others else ()
+    if not strangers:
+        return turn
+    orphans.open_found(turn.id, strangers, now=clock())
+    sync_runs.make_due(pool_id, now=clock())  # which tells what they use
+    return replace(turn, target=structs.replace(turn.target, keeps=(*turn.target.keeps, *strangers)))
+
+
+def _names_strangers(turn: Turn, planned: Plan, pool_id: UUID) -> bool:
+    """Tell whether calls on a host are about names that this database never gave."""
+    if turn.target.node_ref is None:
+        return False
+    named = markers.named_in(_json.encode(planned.calls).decode())
+    named -= {turn.target.ref, *turn.target.keeps, *(order.marker for order in turn.orders)}
+    return bool(named and unknown(named, pool_id))

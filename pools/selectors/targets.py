@@ -63,8 +63,9 @@ SELECT EXISTS (SELECT FROM allocation WHERE state IN ('claimed', 'binding', 'rel
 """
 
 _UNKNOWN: Final = """
-SELECT count(*) FROM unnest(%s::text[]) told (marker)
-WHERE NOT EXISTS (SELECT FROM operation WHERE target_ref = marker AND action = 'apply')
+SELECT marker FROM unnest(%s::text[]) told (marker)
+WHERE NOT EXISTS (SELECT FROM operation o WHERE o.target_ref = told.marker AND o.action = 'apply')
+    AND NOT EXISTS (SELECT FROM target t WHERE t.ref = told.marker AND t.pool_id = %s)
     AND NOT EXISTS (SELECT FROM orphan o WHERE o.pool_id = %s AND o.marker = told.marker AND o.closed_at IS NULL)
 """
 
@@ -86,11 +87,11 @@ def orders_of(allocation_id: UUID, target_id: UUID, installation: str) -> tuple[
     return _orders(target_id, ("carried",), allocation_id, installation)
 
 
-def unknown(told: Collection[str], pool_id: UUID) -> int:
-    """Return how many of these markers stand for nothing that was ever ordered, nor for an orphan of the pool."""
+def unknown(told: Collection[str], pool_id: UUID) -> tuple[str, ...]:
+    """Return those of the markers that stand for nothing that was ever ordered, nor for an orphan of the pool."""
     with prepared.cursor() as cursor:
-        cursor.execute(_UNKNOWN, [list(told), pool_id])
-        return int(cursor.fetchone()[0])
+        cursor.execute(_UNKNOWN, [sorted(told), pool_id, pool_id])
+        return tuple(row[0] for row in cursor.fetchall())
 
 
 def due_pools(now: datetime) -> list[tuple[UUID, str]]:

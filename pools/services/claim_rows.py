@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -74,7 +74,7 @@ class Rows:
     def add(self, holder: Holder, decision: Decision) -> None:
         """Add all members of an allocation."""
         price = decision.price_per_hour
-        each = None if price is None else (price / len(decision.members)).quantize(_PLACES)
+        each = None if price is None else (price / len(decision.members)).quantize(_PLACES, ROUND_HALF_UP)
         for placed in decision.members:
             self._members.append(
                 (

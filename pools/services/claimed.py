@@ -6,7 +6,7 @@ names of the devices at its positions.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -116,7 +116,9 @@ def _row(
         lease=Lease(record["starts"], record["ends"]),
         before_end_state="pending" if wanted.before_end_seconds else "",
         queue=None,
-        price_per_hour=None if decision.price_per_hour is None else decision.price_per_hour.quantize(_PLACES),
+        price_per_hour=None
+        if decision.price_per_hour is None
+        else decision.price_per_hour.quantize(_PLACES, ROUND_HALF_UP),
         decision=_as_stored(msgspec.json.decode(record["decisions"])),
         asked_by=asked_by,
         created_at=now,

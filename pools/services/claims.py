@@ -38,10 +38,11 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     fleet = placeable.recent(now)
     version, prices = packing.current()
     scores = Scores(models.current().by_slug, prices, version)
-    answers: dict[UUID, Answer] = {}
-    if later := [each for each in asked if _begins_later(each)]:
+    # Whoever waits goes before others, which somebody who was answered before must not.
+    answers = _repeated([each for each in asked if each.wanted.queue], now)
+    if later := [each for each in asked if _begins_later(each) and each.id not in answers]:
         answers |= scheduling.schedule(later, placeable.fleet(now), scores, now=now)
-    everybody, asked = asked, [each for each in asked if not _begins_later(each)]
+    everybody, asked = asked, [each for each in asked if not _begins_later(each) and each.id not in answers]
     ahead = _ahead(fleet, scores, asked)
     for group in _by_pools(fleet, asked):
         answers |= Batch(fleet, group, scores, ahead, now, is_brief=is_brief).run()

@@ -39,6 +39,13 @@ FROM operation o JOIN allocation a ON a.id = o.allocation_id
 WHERE o.target_ref = %(marker)s AND o.action = 'apply' ORDER BY o.id DESC LIMIT 1
 """
 
+_FOUND: Final = """
+INSERT INTO orphan (id, pool_id, marker, holder, node_id, milli, memory_mib, places, origin, opened_at)
+SELECT new_id(), t.pool_id, marker, '', t.node_id, 0, 0, '[]', 'seen', %s
+FROM unnest(%s::text[]) marker CROSS JOIN target t WHERE t.id = %s
+ON CONFLICT (pool_id, marker) WHERE closed_at IS NULL DO NOTHING
+"""
+
 
 def renew(
     cursor: CursorWrapper, pool_id: UUID, found: Collection[str], explained: Collection[str], *, now: datetime
@@ -55,6 +62,13 @@ def renew(
     }
     sql.run(cursor, "orphans_seen", params)
     sql.run(cursor, "orphans_over", params)
+
+
+@writing.transaction
+def open_found(target_id: UUID, found: Collection[str], *, now: datetime) -> None:
+    """Open an orphan for each of these markers that a target turned out to carry; syncs tell later what they use."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FOUND, [now, list(found), target_id])
 
 
 @writing.transaction

@@ -24,6 +24,6 @@ FROM numbered GROUP BY marker
 ON CONFLICT (pool_id, marker) WHERE closed_at IS NULL DO UPDATE SET holder = excluded.holder, node_id = excluded.node_id,
     milli = excluded.milli, memory_mib = excluded.memory_mib, places = excluded.places,
     origin = CASE WHEN (SELECT grain FROM pool WHERE id = o.pool_id) = 'pool' THEN o.origin ELSE 'seen' END
-WHERE (o.holder, o.milli, o.memory_mib, o.places) IS DISTINCT FROM
-        (excluded.holder, excluded.milli, excluded.memory_mib, excluded.places)
+WHERE (o.holder, o.node_id, o.milli, o.memory_mib, o.places) IS DISTINCT FROM
+        (excluded.holder, excluded.node_id, excluded.milli, excluded.memory_mib, excluded.places)
     OR o.origin <> 'seen' AND (SELECT grain FROM pool WHERE id = o.pool_id) <> 'pool';

@@ -16,6 +16,9 @@ UPDATE target t SET turn_token = %(token)s, turn_until = %(until)s FROM due WHER
 RETURNING t.id, t.kind, t.ref, t.generation, t.mode, t.is_tenants, t.is_unknown, t.failures,
     t.trouble ->> 'code', (SELECT n.ref FROM node n WHERE n.id = t.node_id), (SELECT j.path FROM project j WHERE j.id = t.project_id),
     ARRAY(SELECT o.marker FROM orphan o WHERE o.pool_id = t.pool_id AND o.node_id = t.node_id
-        AND o.closed_at IS NULL AND o.reap_asked_at IS NULL ORDER BY o.marker),
+        AND o.closed_at IS NULL AND o.reap_asked_at IS NULL AND NOT EXISTS (
+            SELECT FROM operation p JOIN member m ON m.allocation_id = p.allocation_id AND m.index = p.member_index
+            WHERE p.target_ref = o.marker AND p.action = 'apply' AND m.target_id = t.id
+                AND m.order_state IN ('wanted', 'carried', 'leaving')) ORDER BY o.marker),
     EXISTS (SELECT FROM member m WHERE m.target_id = t.id AND m.order_state = 'wanted'),
     EXISTS (SELECT FROM member m WHERE m.target_id = t.id AND m.order_state = 'leaving');

@@ -211,6 +211,31 @@ class TestReaping:
         later(lab)
         assert lab.there() == {} and not Orphan.objects.filter(closed_at=None)
 
+    def test_never_keeps_what_an_allocation_gives_back(self, tmp_path):
+        """It was an orphan until its allocation had its claim again, and no sync has seen that yet."""
+        lab = Lab(tmp_path, Clock(), mode="device", nodes=1)
+        id = lab.ask(1)
+        lab.advance()
+        (marker,) = markers_there(lab)
+        orphan = {"marker": marker, "node": Node.objects.get(), "opened_at": lab.clock.now}
+        Orphan.objects.create(pool=lab.pool, **orphan)
+
+        lab.release(id)
+        lab.advance()
+
+        assert lab.state(id) == "released" and lab.there() == {}
+
+    def test_of_a_host_is_kept_on_the_host_where_it_is_seen(self, tmp_path):
+        lab = Lab(tmp_path, Clock(), mode="device", nodes=1)
+        left_behind(lab)
+        for _ in range(2):
+            later(lab)
+        Orphan.objects.update(node=None)
+
+        later(lab)
+
+        assert Orphan.objects.get().node == Node.objects.get()
+
     def test_is_asked_for_once_whoever_asks_again(self, vms):
         unknown_thing(vms)
         later(vms)

@@ -2,12 +2,10 @@
 
 import pytest
 
-from connectors import catalog
 from connectors.contract import Absent, Done, Found, Order, Permanent
 from connectors.simulated.state import Placed, TargetState
-from pools.domain import ids
 from pools.domain.errors import AllocationState, LeaseOver
-from pools.domain.targets import key, newer_generation
+from pools.domain.targets import newer_generation
 from pools.models import Allocation, AuditEvent, Capacity, Device, Member, Node, Operation, Orphan, PoolSync, Target
 from pools.reconcile import allocations, targets
 from pools.selectors import installation
@@ -169,13 +167,6 @@ class TestAPlatformThatRefuses:
         lab.check()
 
 
-def target_ref(lab):
-    """What the object of the lab's only host is called."""
-    mode = catalog.manifest("simulated").modes[0]
-    at = {"allocation_id": ids.new_id(), "index": 0, "pool_id": lab.pool.id, "node_ref": Node.objects.get().ref}
-    return key(mode, installation.installation_id(), **at).ref
-
-
 class TestADatabaseThatWasRestored:
     """It knows older generations than the platform took."""
 
@@ -195,28 +186,33 @@ class TestADatabaseThatWasRestored:
         assert lab.state(id) == "active" and was < lab.target().generation < 4 * was
         lab.check()
 
-    def test_takes_nothing_off_a_host_before_people_could_decide(self, lab):
+    @pytest.mark.parametrize("known", [1, 9, 20])
+    def test_takes_nothing_off_a_host_before_people_could_decide(self, lab, known):
+        """Whether its own number is older than that of the host, the same, or newer by chance."""
+        stranger = f"oc-{'z' * 20}"
+        first = lab.ask(1)
+        lab.advance()
+        lab.release(first)
+        lab.advance()
+        Target.objects.update(generation=known - 1, applied_generation=known - 1)
         with lab.store.changing() as state:
-            node = Node.objects.get()
-            path = f"{node.ref}/{Device.objects.order_by('index')[3].ref}"
-            order = Order(marker="oc-later", allocation="later", member=0, milli=1000)
-            state.targets[target_ref(lab)] = TargetState(
-                generation=9, orders={"oc-later": order}, placed={"oc-later": [Placed(path, 1000, 0)]},
+            path = f"{Node.objects.get().ref}/{Device.objects.order_by('index')[3].ref}"
+            order = Order(marker=stranger, allocation="later", member=0, milli=1000)
+            state.targets[lab.target().ref] = TargetState(
+                generation=9, orders={stranger: order}, placed={stranger: [Placed(path, 1000, 0)]},
                 installation=installation.installation_id(),
             )  # fmt: skip
 
         id = lab.ask(1)
         for _ in range(3):
             later(lab)
-        assert lab.target().trouble["code"] == "unseen" and lab.state(id) == "binding"
-        assert PoolSync.objects.get().next_at <= lab.clock.now
-        lab.simulation.sync_now()
-        for _ in range(3):
-            later(lab, minutes=15)
 
-        assert lab.state(id) == "active" and Orphan.objects.get().marker == "oc-later"
-        (there,) = lab.there().values()
-        assert "oc-later" in there.orders and len(there.orders) == 2
+        assert lab.state(id) == "active"
+        assert (Orphan.objects.get().marker, Orphan.objects.get().node) == (stranger, Node.objects.get())
+        assert PoolSync.objects.get().next_at <= lab.clock.now, "and what it uses is looked at soon"
+        lab.release(id)
+        later(lab)
+        assert lab.state(id) == "released" and [*next(iter(lab.there().values())).orders] == [stranger]
 
     def test_goes_on_where_the_same_number_has_other_content(self):
         there = Found(generation=3)

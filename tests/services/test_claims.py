@@ -1,5 +1,7 @@
 """Claims: what is asked for is had by one, whole, and written where everybody looks."""
 
+from decimal import Decimal
+
 import pytest
 from django.db import connection
 from django.db.utils import OperationalError
@@ -19,8 +21,8 @@ from pools.models import (
     Operation,
     PoolGrant,
 )
-from pools.services import allocations, claims
-from tests.factories import granted, node, project
+from pools.services import allocations, claims, price_list
+from tests.factories import ALICE, granted, node, project
 from tests.services.asking import H100, PLENTY, World, asked, check_rows, quota, with_host
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -142,6 +144,14 @@ class TestARequest:
 
         assert [len(member.devices) for member in answer.row.members] == [2, 2]  # world.ask compares it with a look
         assert answer.row.before_end_state == "pending" and answer.row.labels["ü"] == "é"
+
+    def test_is_shown_at_the_price_that_is_stored(self):
+        world = World()
+        price_list.add(model_id=world.model.pk, per_hour=Decimal("1.000001"), actor=ALICE, now=world.clock.now)
+
+        answer = world.ask(1, share=Share(milli=500))
+
+        assert answer.row.price_per_hour == Decimal("0.500001")
 
     def test_on_another_platform_waits_for_it_to_be_done(self):
         world = World(kind="baremetal")

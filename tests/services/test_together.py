@@ -1,5 +1,6 @@
 """Requests that come at the same moment: committed together, each with its own answer and its own key."""
 
+from dataclasses import replace
 from functools import partial
 from threading import Event, Thread
 
@@ -223,6 +224,18 @@ class TestAKey:
 
         assert isinstance(again, KeyUsed) and Allocation.objects.count() == 1
         world.check()
+
+    def test_that_was_used_makes_nobody_wait_behind_it(self, world):
+        once = Once(person("alice").id, "k", b"f", lambda row: Kept(201, {}, b"", (row.id,)))
+
+        def asked():
+            return replace(world.asked(5, queue=True), once=once)
+
+        assert world.submit(asked())[0].state == "active"
+
+        again, other = world.submit(asked(), world.asked(1))
+
+        assert isinstance(again, KeyUsed) and other.state == "active"
 
     def test_of_a_request_that_was_refused_may_be_used_again(self, world):
         alice = person("alice")
