@@ -223,7 +223,7 @@ def _found(carried: Carried, installation: str, target: Target) -> Found | Absen
     return Found(
         generation=there.generation,
         markers=tuple(sorted(carried.delivered)),
-        undelivered=tuple(sorted({lease.user for lease in there.leases} - {*carried.delivered})),
+        undelivered=tuple(sorted({*carried.leaving, *(lease.user for lease in there.leases)} - {*carried.delivered})),
         places={lease.user: tuple(Place(there.host, ref) for ref in lease.cards) for lease in there.leases},
         enforced=carried.enforced,
         detail={

@@ -74,7 +74,8 @@ class Place(Struct, frozen=True):
 class Found(Struct, frozen=True, kw_only=True):
     """What a target carries: its generation and the markers of the orders that are delivered, sorted.
 
-    ``undelivered`` are those of orders that are there and not usable (yet), such as of a server that is shut down.
+    ``undelivered`` are those of orders that are there and not usable (yet), such as of a server that is shut down, and
+    those of which something is left.
     ``is_ours`` is False for what this installation did not make. ``places`` has the devices of each marker as far as
     they are known. ``enforced`` says what keeps others off the devices (``quota``, ``acl``, ``cgroup``, ``hypervisor``,
     ``scheduler``). ``detail`` is for people, in the platform's terms, and holds no secret.

@@ -14,6 +14,7 @@ FIRST_DELAY_SECONDS: Final = 5
 CANDIDATES_MOST: Final = 3
 # The target carries a newer generation than ours: ask what is there, and go on from that.
 STALE: Final = "stale_generation"
+INCOMPLETE: Final = "incomplete"
 _STEPS_MOST: Final = 30
 # Another installation, or somebody else, made what is there.
 NOT_OURS: Final = "not_ours"

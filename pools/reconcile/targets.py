@@ -150,14 +150,33 @@ def _carry(turn: Turn, held: Holding, link: Link, waiting: Waiting, clock: Calla
         with waiting():
             planned = connector.plan(turn.target, turn.orders)
     held.until = targets.note_sending(turn, planned, now=clock())
-    with waiting():
-        outcome = connector.apply(turn.target, turn.orders)
+    try:
+        with waiting():
+            outcome = connector.apply(turn.target, turn.orders)
+    except Transient as error:
+        if error.code != rules.INCOMPLETE:
+            raise
+        with waiting():
+            found = connector.probe(turn.target)
+        _settle_partly(turn, found, error, clock)
+        return None
     if isinstance(outcome, Done) and not rules.is_carried(turn.orders, outcome.found, turn.target.keeps):
         raise Transient(
             f"The platform said done, and {turn.target.ref} does not carry what was ordered. It is asked again.",
             code="unconfirmed",
         )
     return outcome
+
+
+def _settle_partly(turn: Turn, found: Found | Absent, error: Transient, clock: Callable[[], datetime]) -> None:
+    """Write what came of the orders of a host one by one: a dead card of one tenant holds up no other.
+
+    Raises the error where what is there is not what was sent.
+    """
+    if isinstance(found, Found) and (not found.is_ours or found.generation != turn.target.generation):
+        raise error
+    log.warning("target_partly_applied", target=turn.target.ref, code=error.code, reason=str(error))
+    targets.finish_partly(turn, found, error, now=clock())
 
 
 def _keeping(turn: Turn, found: Found | Absent, pool_id: UUID, clock: Callable[[], datetime]) -> Turn:

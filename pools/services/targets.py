@@ -5,6 +5,7 @@ turn is still ours. An outcome speaks for the orders as they were when the turn 
 generation of its target in which it changed last.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +16,7 @@ from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Greatest
 
-from connectors.contract import ConnectorError, Done, Found, Order, Pending, Plan, Target
+from connectors.contract import Absent, ConnectorError, Done, Found, Order, Pending, Plan, Target
 from pools.domain import ids, states
 from pools.domain import targets as rules
 from pools.models import Target as TargetRow
@@ -136,7 +137,8 @@ def catch_up(turn: Turn, generation: int, *, now: datetime) -> None:
 def finish_turn(turn: Turn, outcome: Done | Pending | ConnectorError, *, now: datetime) -> None:
     """Write what came of it and give the turn back, only if it is still ours. Raises TurnLost."""
     if isinstance(outcome, Done):
-        _finish("target_done", turn, now, _done(turn, outcome))
+        told = _told(turn, outcome.found, turn.orders) | {"is_changed": bool(outcome.changes)}
+        _finish("target_done", turn, now, told)
     elif isinstance(outcome, Pending):
         _finish("target_pending", turn, now, {"due": now + timedelta(seconds=outcome.after_seconds)})
     elif turn.has_new and rules.is_final(outcome):
@@ -149,6 +151,19 @@ def finish_turn(turn: Turn, outcome: Done | Pending | ConnectorError, *, now: da
             _finish("target_not_ours", turn, now, params)
         else:
             _finish("target_unsure", turn, now, params | {"is_doubtful": outcome.code == rules.STALE})
+
+
+@writing.transaction
+def finish_partly(turn: Turn, found: Found | Absent, error: ConnectorError, *, now: datetime) -> None:
+    """As ``finish_turn`` where the platform did not do all of it: each order is as it was found. Raises TurnLost."""
+    there = found if isinstance(found, Found) else Found(generation=turn.target.generation)
+    delivered = [order for order in turn.orders if order.marker in there.markers]
+    params = _told(turn, found, delivered) | {
+        "there": arrays.texts([*there.markers, *there.undelivered]),
+        "trouble": _text(rules.trouble(error)),
+        "due": rules.next_try(now, turn.failures + 1, turn.id),
+    }
+    _finish("target_partly", turn, now, params)
 
 
 def postpone(pool_id: UUID, failures: int, *, now: datetime) -> None:
@@ -176,12 +191,11 @@ def _params(turn: Turn, now: datetime) -> dict[str, Any]:
     return {"target": turn.id, "token": turn.token, "generation": turn.target.generation, "now": now}
 
 
-def _done(turn: Turn, outcome: Done) -> dict[str, Any]:
-    places = outcome.found.places if isinstance(outcome.found, Found) else {}
-    bound = [(order, places.get(order.marker, ())) for order in turn.orders]
+def _told(turn: Turn, found: Found | Absent, delivered: Sequence[Order]) -> dict[str, Any]:
+    places = found.places if isinstance(found, Found) else {}
+    bound = [(order, places.get(order.marker, ())) for order in delivered]
     return {
-        "is_changed": bool(outcome.changes),
-        "found": _text(outcome.found) if isinstance(outcome.found, Found) else None,
+        "found": _text(found) if isinstance(found, Found) else None,
         "allocations": arrays.literal(order.allocation for order, _ in bound),
         "indexes": arrays.numbers(order.member for order, _ in bound),
         "bindings": arrays.literal(
