@@ -70,9 +70,9 @@ def _devices(decisions: Sequence[Decision]) -> Devices:
     ]
     if not places:
         return {}
-    rows, positions = zip(*set(places), strict=True)
+    row_ids, positions = zip(*set(places), strict=True)
     with prepared.cursor() as cursor:
-        cursor.execute(_DEVICES, [arrays.plain(rows), arrays.numbers(positions)])
+        cursor.execute(_DEVICES, [arrays.plain(row_ids), arrays.numbers(positions)])
         return {(row, position): MemberDevice(id, ref) for row, position, id, ref in cursor.fetchall()}
 
 
