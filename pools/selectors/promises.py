@@ -1,7 +1,9 @@
 """What can be promised for a window that comes, and what was promised to an allocation: reads as placement has them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from operator import gt
 from typing import Any, Final
 from uuid import UUID
@@ -18,6 +20,8 @@ from pools.selectors.placeable import Fleet
 from pools.selectors.positions import Positions
 
 ROWS_MOST: Final = 4096
+Window = tuple[datetime, datetime | None]
+Place = tuple[UUID, int]  # of a capacity row and a position
 
 # What is free now says nothing of later, so all rows of a model are looked at; those with the most first.
 _LATER: Final = f"""
@@ -48,19 +52,49 @@ _TOTAL: Final = 18  # and what else COLUMNS has of the positions
 _LAYOUT: Final = 22
 
 
-def later(
-    fleet: Fleet,
-    pools: Sequence[PoolView],
-    wanted: Wanted,
-    scores: Scores,
-    window: tuple[datetime, datetime | None],
-    *,
-    now: datetime,
-) -> Read:
-    """Return what the request could take from in these pools from the start to the end of a window. Three queries.
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a request could take from in time to come: read once, and looked at for any window."""
 
-    What is claimed counts until its end, what is booked in its window, what is out of reach now always. Where only the
-    pool is promised, its nodes are left out: they show how things lie now.
+    _found: list[list[Any]]
+    _room: Mapping[Place, tuple[int, int]]
+    _uses: Mapping[Place, list[booked.Use]]
+    _build: Callable[..., Read]
+
+    @property
+    def rows(self) -> int:
+        """How many rows each look at it looks at."""
+        return len(self._found)
+
+    def within(self, window: Window, *, counts_booked: bool = True) -> Read:
+        """Return what could be taken from the start to the end of a window.
+
+        What is claimed counts until its end, what is booked in its window, what is out of reach now always. Without
+        what is booked, later is never less.
+        """
+        uses = {
+            place: [use for use in there if (counts_booked or not use.is_booked) and use.span.meets(*window)]
+            for place, there in self._uses.items()
+        }
+        free = {}
+        for place, (milli, mib) in self._room.items():
+            peak = windows.peak([use.span for use in uses.get(place, ())], *window)
+            free[place] = milli - peak[0], mib - peak[1]
+        pieces = {place: tuple(use.piece for use in there if use.piece is not None) for place, there in uses.items()}
+        return self._build(list(map(list, self._found)), free=free, pieces=pieces)
+
+
+def later(
+    fleet: Fleet, pools: Sequence[PoolView], wanted: Wanted, scores: Scores, window: Window, *, now: datetime
+) -> Read:
+    """Return what the request could take from in these pools from the start to the end of a window. Three queries."""
+    return ahead(fleet, pools, wanted, scores, now=now).within(window)
+
+
+def ahead(fleet: Fleet, pools: Sequence[PoolView], wanted: Wanted, scores: Scores, *, now: datetime) -> Ahead:
+    """Return what the request could take from in these pools, now or ever. Three queries.
+
+    Where only the pool is promised, its nodes are left out: they show how things lie now.
     """
     known = sorted(fleet.room_of)
     models = {model for choice in choices.of(wanted) for model in choices.models(choice, known, scores.chips)}
@@ -74,16 +108,8 @@ def later(
         "most": ROWS_MOST,
     }
     found = _rows(_LATER, params)
-    room, uses = _there(found, now)
-    free = {}
-    for place, (milli, mib) in room.items():
-        peak = windows.peak([use.span for use in uses.get(place, ())], *window)
-        free[place] = milli - peak[0], mib - peak[1]
-    pieces = {
-        place: tuple(use.piece for use in there if use.piece is not None and use.span.meets(*window))
-        for place, there in uses.items()
-    }
-    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=len(found) < ROWS_MOST, now=now)
+    build = partial(_built, pools=pools, scores=scores, fleet=fleet, is_exhausted=len(found) < ROWS_MOST, now=now)
+    return Ahead(found, *_there(found, now), build)
 
 
 def promised(
@@ -108,7 +134,7 @@ def promised(
     # A host beside its own cards is no place of its own.
     hosts = {row[_HOST_ID] for row in found if row[4] != "host"}
     found = [row for row in found if row[0] not in hosts]
-    return _built(found, pools, scores, fleet, free, pieces, is_exhausted=True, now=now)
+    return _built(found, pools=pools, scores=scores, fleet=fleet, free=free, pieces=pieces, is_exhausted=True, now=now)
 
 
 def is_there(allocation_id: UUID) -> bool:
@@ -130,19 +156,19 @@ def _rows(statement: str, params: Any) -> list[list[Any]]:
 
 def _there(
     found: Sequence[Sequence[Any]], now: datetime
-) -> tuple[dict[tuple[UUID, int], tuple[int, int]], dict[tuple[UUID, int], list[booked.Use]]]:
+) -> tuple[dict[Place, tuple[int, int]], dict[Place, list[booked.Use]]]:
     rows = {row[0] for row in found} | {row[_HOST_ID] for row in found if row[_HOST_ID]}
     return booked.room(rows), booked.uses(rows, now=now)
 
 
 def _built(
     found: list[list[Any]],
+    *,
     pools: Sequence[PoolView],
     scores: Scores,
     fleet: Fleet,
-    free: Mapping[tuple[UUID, int], tuple[int, int]],
-    pieces: Mapping[tuple[UUID, int], Layout],
-    *,
+    free: Mapping[Place, tuple[int, int]],
+    pieces: Mapping[Place, Layout],
     is_exhausted: bool,
     now: datetime,
 ) -> Read:

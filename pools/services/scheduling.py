@@ -17,13 +17,13 @@ from pools.domain.windows import Span
 from pools.selectors import promises
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
+from pools.selectors.promises import Window
 from pools.services import bookings, claiming, quota_use, writing
 from pools.services.asked import Asked, Planned
 from pools.services.batches import Answer, Made, told
 from pools.services.bookings import Booked
 
 REPLANS_MOST: Final = 3
-Window = tuple[datetime, datetime | None]
 
 _PROMISED: Final = """
 SELECT p.lineage, a.model_id, a.profile, a.pool_id, a.milli, a.units_milli, a.start_at, a.end_at

@@ -5,6 +5,7 @@ promised. Who stands first among those who could be given the same is promised s
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,14 +21,15 @@ from pools.domain.waiting import Reach
 from pools.selectors import ends, packing, placeable, promises
 from pools.selectors.candidates import Scores
 from pools.selectors.placeable import Fleet
+from pools.selectors.promises import Ahead, Window
 from pools.selectors.waiting import Queued
 from pools.services import audit, bookings, claiming, models, scheduling, starting, writing
 from pools.services.asked import Asked, Planned
-from pools.services.scheduling import Window
 
 STARVES_AFTER: Final = timedelta(minutes=10)
 # A search reads much, and leases do not change fast: one allocation at a time and a minute apart, in each process.
 APART_SECONDS: Final = 60.0
+_ROWS_MOST: Final = 65_536  # looked at in one search: all instants of few rows, some of many
 
 _LOCK: Final = "SELECT name FROM allocation WHERE id = %s AND state = 'queued' FOR NO KEY UPDATE"
 _IS_PROMISED: Final = "SELECT EXISTS (SELECT FROM booking WHERE allocation_id = %s)"
@@ -107,31 +109,33 @@ def _heads(queued: Sequence[Queued], fleet: Fleet, scores: Scores) -> list[Queue
 
 
 def _search(each: Queued, fleet: Fleet, scores: Scores, now: datetime) -> bool:
-    """Promise the first instant at which there is room; by halving, since leases that ended leave ever more."""
+    """Promise the first instant at which there is room: only where something ends there may be more than before.
+
+    Leases that ended leave ever more, so of them alone it is found by halving. From there on others have booked, and
+    what fits at one instant may not at the next: those are tried in order, and the last one where they are too many.
+    """
     pools = fleet.usable(each.lineage)
     instants = ends.instants(each.wanted, pools, fleet, scores, now=now)
-    planned: tuple[Planned, Window] | None = None
-    low, high = 0, len(instants) - 1
-    while low <= high:
-        # The last one first: where not even that leaves room, nothing is to be looked for.
-        middle = high if planned is None else (low + high) // 2
-        found = _plan(each, fleet, scores, instants[middle], now)
-        if found is not None:
-            planned, high = found, middle - 1
-        elif planned is None:
-            return False
-        else:
-            low = middle + 1
-    return planned is not None and _promise(*planned, now)
+    ahead = promises.ahead(fleet, pools, each.wanted, scores, now=now)
+
+    def is_roomy(start_at: datetime) -> bool:
+        read = ahead.within(scheduling.window_from(start_at, each.wanted), counts_booked=False)
+        return Draft(read.view, is_explained=False, tells_why=False).fits(each.wanted)
+
+    if not instants or not is_roomy(instants[-1]):
+        return False
+    first = bisect_left(instants, True, hi=len(instants) - 1, key=is_roomy)
+    last = first + max(_ROWS_MOST // max(ahead.rows, 1), 1)
+    tried = (_plan(each, ahead, scores, at) for at in (*instants[first:last], *instants[last:][-1:]))
+    found = next((planned for planned in tried if planned is not None), None)
+    return found is not None and _promise(*found, now)
 
 
-def _plan(
-    each: Queued, fleet: Fleet, scores: Scores, start_at: datetime, now: datetime
-) -> tuple[Planned, Window] | None:
+def _plan(each: Queued, ahead: Ahead, scores: Scores, start_at: datetime) -> tuple[Planned, Window] | None:
     wanted, request = each.wanted, asked(each)
     when = scheduling.window_from(start_at, wanted)
-    read = promises.later(fleet, fleet.usable(each.lineage), wanted, scores, when, now=now)
-    decision = Draft(read.view, is_explained=False).decide(wanted)
+    read = ahead.within(when)
+    decision = Draft(read.view, is_explained=False, tells_why=False).decide(wanted)
     if not isinstance(decision, Decision):
         return None
     ask = scheduling.ask_of(request, decision, read, scores)

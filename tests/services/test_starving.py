@@ -1,5 +1,6 @@
 """A gang that waits for long is promised a start, and nothing that outlasts it gets in its way any more."""
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -143,6 +144,52 @@ class TestAGangThatStarves:
 
         assert state(gang) == "active" and not Booking.objects.exists()
         world.check()
+
+
+class TestAGangAmongBookingsOfOthers:
+    """Later is not roomier there: what a gang is promised may lie between them."""
+
+    def booked_from(self, gang):
+        return {each.start_at for each in Booking.objects.filter(allocation=gang)}
+
+    def book(self, world, start, seconds, devices=8):
+        begins = world.began + timedelta(seconds=start)
+        assert world.ask(devices, start_at=begins, lease_seconds=seconds).state == "scheduled"
+
+    def test_is_promised_the_gap_before_them(self, world):
+        for start in range(9000, 27_000, 3600):
+            self.book(world, start, 3600)
+        gang = starve(world, lease_seconds=1800)
+
+        assert self.booked_from(gang) == {world.began + timedelta(seconds=7200)}
+        at(world, 7200)
+        assert state(gang) == "active"
+        world.check()
+
+    def test_is_promised_the_gap_before_one_that_has_no_end(self, world):
+        world.show(*[node(f"n{number}", devices=8) for number in range(2)], node("n2", devices=1))
+        self.book(world, 12_000, None)
+        world.ask(1, lease_seconds=20_000)
+
+        gang = starve(world)
+
+        assert self.booked_from(gang) == {world.began + timedelta(seconds=7200)}
+
+    def test_is_promised_what_comes_after_all_of_them_where_no_gap_is_long_enough(self, world):
+        for start in range(9000, 19_800, 3600):
+            self.book(world, start, 3000)
+
+        gang = starve(world)
+
+        assert self.booked_from(gang) == {world.began + timedelta(seconds=9000 + 2 * 3600 + 3000)}
+
+    @pytest.mark.parametrize(("rows", "found"), [(6, 9500), (4, 21_000)], ids=("all", "two of two rows and the last"))
+    def test_looks_at_so_many_rows_and_no_more(self, world, monkeypatch, rows, found):
+        monkeypatch.setattr(starving, "_ROWS_MOST", rows)
+        for start in (7200, 8500, 20_000):
+            self.book(world, start, 1000)
+
+        assert self.booked_from(starve(world)) == {world.began + timedelta(seconds=found)}
 
 
 class TestWhoIsBehind:
