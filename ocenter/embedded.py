@@ -21,6 +21,8 @@ from ocenter.errors import Trouble
 from ocenter.home import Secrets, write_private
 
 SOCKET_PATH_BYTES = 107
+SHARED_BUFFERS_MIB_LEAST, SHARED_BUFFERS_MIB_MOST = 128, 1024
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,21 @@ class Account:
     def take(self, path: Path) -> None:
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
+
+
+def memory_mib() -> int:
+    """Return how much memory this machine has, or this container may use."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = _CGROUP_LIMIT.read_text().strip() if _CGROUP_LIMIT.exists() else "max"
+    return min(machine, machine if limit == "max" else int(limit)) // 2**20
+
+
+def shared_buffers_mib(memory_mib: int) -> int:
+    """Return PostgreSQL's own cache for a machine it shares with ocenter.
+
+    Its default is 128 MiB, of which a fleet of a million devices does not fit: each claim then reads and evicts pages.
+    """
+    return min(max(memory_mib // 8, SHARED_BUFFERS_MIB_LEAST), SHARED_BUFFERS_MIB_MOST)
 
 
 def account() -> Account:
@@ -122,7 +139,9 @@ class Postgres:
             "log_min_error_statement": "panic",
             "log_error_verbosity": "terse",
         }
-        if not self.is_durable:
+        if self.is_durable:
+            options["shared_buffers"] = f"{shared_buffers_mib(memory_mib())}MB"
+        else:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return [str(self.binaries / "postgres"), "-D", str(self.data), *settings]

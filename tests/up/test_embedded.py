@@ -63,6 +63,21 @@ def started(postgres, secrets, folder, monkeypatch):
     os.waitpid(pid, 0)
 
 
+class TestSharedBuffers:
+    @pytest.mark.parametrize(("memory_mib", "shared_mib"), [(512, 128), (4_096, 512), (8_192, 1_024), (65_536, 1_024)])
+    def test_are_an_eighth_of_the_memory_within_limits(self, memory_mib, shared_mib):
+        assert embedded.shared_buffers_mib(memory_mib) == shared_mib
+
+    def test_follow_the_limit_of_a_container(self, tmp_path, monkeypatch):
+        limit = tmp_path / "memory.max"
+        monkeypatch.setattr(embedded, "_CGROUP_LIMIT", limit)
+        limit.write_text(f"{512 * 2**20}\n")
+        assert embedded.memory_mib() == 512
+
+        limit.write_text("max\n")
+        assert embedded.memory_mib() > 512
+
+
 class TestSocketFolder:
     def test_of_a_home_is_short_whatever_the_home(self):
         folder = addresses.postgres_sockets(Path("/") / ("very-long-name" * 20))
