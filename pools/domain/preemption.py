@@ -8,7 +8,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pools.domain import overlays
+from pools.domain import choices, overlays
 from pools.domain.candidates import End, View
 from pools.domain.decisions import Decision
 from pools.domain.planner import Draft
@@ -102,10 +102,21 @@ def _in_pool(
     pools = tuple(pool for pool in view.pools if pool.id == pool_id)
     here = replace(view, pools=pools, candidates=tuple(row for row in view.candidates if row.pool_id == pool_id))
 
+    models = sorted({row.model for row in here.candidates if row.model})
+
     def without(gone: Sequence[Victim]) -> Decision | None:
         freed = overlays.freed(here, [end for victim in gone for end in victim.ends])
-        decision = Draft(freed, is_explained=False).decide(wanted)
-        return decision if isinstance(decision, Decision) and has_quota(decision, gone) else None
+        draft, left = Draft(freed, is_explained=False, tells_why=False), wanted
+        while isinstance(decision := draft.plan(left), Decision):
+            if has_quota(decision, gone):
+                return decision
+            # As with every request: what the quotas have no room for is followed by what would do as well.
+            rank, model = decision.explanation.rank, decision.model or ""
+            any_of = choices.after(left, rank, model, models, view.chips) if decision.milli else ()
+            if not any_of:
+                return None
+            left = replace(left, any_of=any_of)
+        return None
 
     chosen = next(([victim] for victim in victims if without([victim])), None)
     if chosen is None:

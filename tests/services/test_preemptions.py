@@ -5,13 +5,15 @@ from datetime import timedelta
 import pytest
 
 from pools.domain.errors import AllocationState, LeasePreempted, NoCapacity, RoomBooked, VictimsChanged
-from pools.models import Allocation, AuditEvent, Booking, Quota
+from pools.domain.request import Choice
+from pools.models import Allocation, AuditEvent, Booking, ChipModel, Quota
 from pools.selectors import making_room, packing, placeable
 from pools.selectors.candidates import Scores
 from pools.services import allocations, before_ends, models, preemptions, queue, starting, what_ifs
-from tests.factories import ALICE, NOW, Shows, granted, node, pool, project, synced
-from tests.services.asking import World, asked, quota
+from tests.factories import ALICE, NOW, Shows, device, granted, holding, node, pool, project, synced
+from tests.services.asking import H100, PLENTY, World, asked, quota
 
+H20 = "nvidia-h20-96gb"
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -80,6 +82,42 @@ class TestAPreview:
 
         assert victims(world, world.asked(8)) == [other]
         assert victims(world, world.asked(8, members=2)) == []
+
+
+class TestAPreviewOfSeveralModels:
+    """Eight H100s that are free, of which the quota has four, and eight H20s that somebody uses who may give way."""
+
+    @pytest.fixture
+    def world(self):
+        world = World(count=1, quota_milli=4000)
+        named = {"vendor": "nvidia", "name": "H20", "created_at": NOW}
+        other = ChipModel.objects.get_or_create(slug=H20, defaults=named)
+        cards = [device(f"z0-{i}", index=i, model="NVIDIA H20", pci_id="10de:2329") for i in range(8)]
+        world.show(node("n0", devices=8), holding("z0", *cards))
+        quota(world.project, other[0], PLENTY, quota(world.project.parent, other[0], PLENTY))
+        return world
+
+    def test_names_those_of_the_second_where_the_quota_of_the_first_is_too_small(self, world):
+        other = low(world, any_of=(Choice(model=H20),))
+
+        for any_of in ((Choice(model=H100), Choice(model=H20)), (Choice(vendor="nvidia"),)):
+            assert victims(world, world.asked(8, any_of=any_of)) == [other]
+        assert victims(world, world.asked(8)) == []
+
+    def test_makes_room_there(self, world):
+        other = low(world, any_of=(Choice(model=H20),))
+        asked = world.asked(8, any_of=(Choice(model=H100), Choice(model=H20)))
+
+        preempt(world, asked, [other])
+
+        assert Allocation.objects.get(id=asked.id).model.slug == H20
+        assert Booking.objects.filter(allocation=asked.id).count() == 8
+
+    def test_names_those_of_the_first_where_its_quota_has_room_once_they_are_gone(self, world):
+        first, _ = low(world, 4), low(world, any_of=(Choice(model=H20),), priority=20)
+
+        asked = world.asked(4, any_of=(Choice(model=H100), Choice(model=H20)))
+        assert victims(world, asked) == [first]
 
 
 class TestMakingRoom:
