@@ -11,12 +11,22 @@ class Slot:
     """One row on the board: its state now and which position each of its places is. ``origin`` is its first number.
 
     ``count`` is how many such rows there are: an advisory row can stand for many nodes, of which each is taken alone.
+    ``changes`` are numbers of slots of its model, in the order in which their states changed.
     """
 
-    __slots__ = ("candidate", "count", "origin", "positions", "state")
+    __slots__ = ("candidate", "changes", "count", "origin", "positions", "state")
 
-    def __init__(self, origin: int, candidate: Candidate, state: int, positions: tuple[int, ...], count: int) -> None:
-        self.origin, self.candidate, self.state, self.positions, self.count = origin, candidate, state, positions, count
+    def __init__(
+        self,
+        origin: int,
+        candidate: Candidate,
+        state: int,
+        positions: tuple[int, ...],
+        count: int,
+        changes: list[int],
+    ) -> None:
+        self.origin, self.candidate, self.state, self.positions = origin, candidate, state, positions
+        self.count, self.changes = count, changes
 
 
 class Board:
@@ -27,12 +37,14 @@ class Board:
         self.known = known
         self.slots: list[Slot] = []
         self.splits: dict[int, list[int]] = {}  # the slots that were split off from an advisory one
-        self.changes: list[int] = []  # numbers of slots, in the order in which their states changed
         self._undo: list[tuple[int, int, tuple[int, ...], int]] = []
-        for number, candidate in enumerate(view.candidates):
-            state, positions = self.known.read(candidate)
+        changes: dict[str | None, list[int]] = {}  # by model: few requests look at rows of many
+        for number, (candidate, (state, positions)) in enumerate(
+            zip(view.candidates, known.read_all(view.candidates), strict=True)
+        ):
             count = candidate.alike if candidate.is_advisory else 1
-            self.slots.append(Slot(number, candidate, state, positions, count))
+            of_model = changes.setdefault(candidate.model, [])
+            self.slots.append(Slot(number, candidate, state, positions, count, of_model))
 
     @cached_property
     def _same_host(self) -> dict[UUID | None, list[int]]:
@@ -50,7 +62,8 @@ class Board:
         if slot.count > 1:
             self._undo.append((number, slot.state, slot.positions, slot.count))
             slot.count -= 1
-            number, slot = len(self.slots), Slot(slot.origin, slot.candidate, slot.state, slot.positions, 1)
+            number = len(self.slots)
+            slot = Slot(slot.origin, slot.candidate, slot.state, slot.positions, 1, slot.changes)
             self.slots.append(slot)
             self.splits.setdefault(slot.origin, []).append(number)
             self._undo.append((number, slot.state, slot.positions, 0))  # undone, there is no such row
@@ -78,10 +91,10 @@ class Board:
             number, state, positions, count = self._undo.pop()
             slot = self.slots[number]
             slot.state, slot.positions, slot.count = state, positions, count
-            self.changes.append(number)
+            slot.changes.append(number)
 
     def _set(self, number: int, state: int, positions: tuple[int, ...]) -> None:
         slot = self.slots[number]
         self._undo.append((number, slot.state, slot.positions, slot.count))
         slot.state, slot.positions = state, positions
-        self.changes.append(number)
+        slot.changes.append(number)

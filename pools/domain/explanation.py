@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from pools.domain.board import Board
 from pools.domain.decisions import Alternative, Explanation, Loss
@@ -28,10 +29,10 @@ def explain(
     )
 
 
-def brief(board: Board, policy: Policy, rank: int, site: Site) -> Explanation:
-    """Return only what costs nothing to tell."""
-    promised = site.group.pool.grain
-    return Explanation(policy=policy.name, promised=promised, prices_version=board.view.prices_version, rank=rank)
+@lru_cache(maxsize=256)
+def brief(policy: str, promised: str, prices_version: int, rank: int) -> Explanation:
+    """Return only what costs nothing to tell. It is the same for most decisions of a batch."""
+    return Explanation(policy=policy, promised=promised, prices_version=prices_version, rank=rank)
 
 
 def words(shape: Shape) -> str:

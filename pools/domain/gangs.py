@@ -60,9 +60,11 @@ class Site:
 
     def take(self, lane: Lane) -> Step | None:
         """Take the best of a lane."""
-        if (found := lane.best()) is None:
-            return None
-        _, number, best = found
+        found = lane.best()
+        return None if found is None else self.take_at(found[1], found[2])
+
+    def take_at(self, number: int, best: Best) -> Step:
+        """Take from a slot in the best way for it."""
         slot = self._board.slots[number]
         state, positions = slot.state, slot.positions
         number = self._board.take(number, best)

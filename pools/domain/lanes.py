@@ -10,6 +10,15 @@ Score = tuple[float, float]
 """Less is better: first what the policy thinks of pool and model, then of the placement."""
 
 
+class _Followed:
+    """Changes of one model's rows, and how many of them were seen."""
+
+    __slots__ = ("changes", "seen")
+
+    def __init__(self, changes: list[int]) -> None:
+        self.changes, self.seen = changes, len(changes)
+
+
 class Lane:
     """A queue of rows that follows the changes of its board; only rows that changed are looked at again."""
 
@@ -18,23 +27,26 @@ class Lane:
         self.ways = ways
         self._board = board
         self._given = dict(members)
-        self._seen = len(board.changes)
         slots, best_of = board.slots, ways.best
+        bests = {state: best_of(state) for state in {slots[number].state for number in self._given}}
         self._heap: list[tuple[float, float, int, int]] = [
             (given, best.score, number, slot.state)
             for number, given in self._given.items()
-            if (slot := slots[number]).count and (best := best_of(slot.state)) is not None
+            if (slot := slots[number]).count and (best := bests[slot.state]) is not None
         ]
         heapify(self._heap)
+        followed = {id(changes): changes for changes in [slots[number].changes for number in self._given]}
+        self._followed = [_Followed(changes) for changes in followed.values()]
 
     def best(self) -> tuple[Score, int, Best] | None:
         """Return score, slot and how to take from it; of equal ones the first. None when nothing fits."""
         board, heap = self._board, self._heap
-        if self._seen < len(board.changes):
-            for number in dict.fromkeys(board.changes[self._seen :]):
-                if board.slots[number].origin in self._given and (entry := self._entry(number)) is not None:
-                    heappush(heap, entry)
-            self._seen = len(board.changes)
+        for each in self._followed:
+            if each.seen < len(each.changes):
+                for number in dict.fromkeys(each.changes[each.seen :]):
+                    if board.slots[number].origin in self._given and (entry := self._entry(number)) is not None:
+                        heappush(heap, entry)
+                each.seen = len(each.changes)
         while heap:
             given, score, number, state = heap[0]
             slot = board.slots[number]

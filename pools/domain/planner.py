@@ -4,7 +4,7 @@ A request is tried choice by choice; within a choice everything that fits is com
 for one request. A ``Draft`` answers for many of one read, each after the ones before: bulk, gangs, queue, simulation.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator
 from copy import copy
 from itertools import islice
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from pools.domain.candidates import View
 from pools.domain.decisions import Decision, Placed, Refusal
 from pools.domain.gangs import Site, Step
 from pools.domain.groups import Index
+from pools.domain.knowledge import Best
 from pools.domain.lanes import Lane, Score
 from pools.domain.policies import Policy
 from pools.domain.request import Choice, Wanted
@@ -25,11 +26,24 @@ _TRIED = 8  # groups in which a gang is planned to the end: the best by their fi
 
 
 class Rank(NamedTuple):
-    """What one choice may use: a site for each pool and model, and lanes over all sites whose needs are alike."""
+    """What one choice may use: a site for each pool and model, and lanes over all sites whose needs are alike.
+
+    ``counted`` are those of the sites where the pool promises no node.
+    """
 
     choice: Choice
     sites: tuple[Site, ...]
+    counted: tuple[Site, ...]
     lanes: tuple[tuple[Lane, dict[int, Site]], ...]
+
+
+class _Kind:
+    """What all requests of a kind have in common. Every kind is one object."""
+
+    __slots__ = ("policy", "ranks")
+
+    def __init__(self, policy: Policy, ranks: tuple[Rank, ...]) -> None:
+        self.policy, self.ranks = policy, ranks
 
 
 class Found(NamedTuple):
@@ -59,8 +73,8 @@ class Draft:
         self.index = Index(self.board)
         counters.pack_unobserved(self.board, self.index)
         self._is_explained, self._tells_why = is_explained, tells_why
-        self._ranks: dict[Hashable, tuple[Rank, ...]] = {}
-        self._refused: dict[Hashable, Refusal] = {}
+        self._kinds: dict[Hashable, _Kind] = {}
+        self._refused: dict[tuple[_Kind, int], Refusal] = {}
 
     def brief(self) -> "Draft":
         """Return one without explanations and reasons that goes on from here: both take from one board."""
@@ -77,46 +91,39 @@ class Draft:
 
     def decide(self, wanted: Wanted, policy: Policy | None = None) -> Decision | Refusal:
         """Decide, and take the places: later requests find what is left. A refusal takes nothing."""
-        policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
-        kind = (self._kind(wanted, policy), wanted.members)
-        if kind in self._refused:
-            return self._refused[kind]  # what is free only becomes less
-        ranks = self.ranks(wanted, policy)
-        for number, rank in enumerate(ranks):
+        kind = self._kind(wanted, policy)
+        refused = (kind, wanted.members)
+        if refused in self._refused:
+            return self._refused[refused]  # what is free only becomes less
+        for number, rank in enumerate(kind.ranks):
             mark = self.board.mark()
             found = self._one(rank, wanted) if wanted.members == 1 else self._gang(rank, wanted)
             if found is not None:
-                return self._decision(wanted, policy, number, rank, found)
+                return self._decision(wanted, kind.policy, number, rank, found)
             self.board.rollback(mark)
-        self._refused[kind] = self._refusal(wanted, policy, ranks) if self._tells_why else _NO
-        return self._refused[kind]
+        self._refused[refused] = self._refusal(wanted, kind) if self._tells_why else _NO
+        return self._refused[refused]
 
     def fits(self, wanted: Wanted, policy: Policy | None = None) -> bool:
         """Return whether ``plan`` would find places, which costs less than to find the best. Changes nothing."""
-        ranks = self.ranks(wanted, policy or policies.find(wanted.policy, wanted.pools.names or ()))
-        return any(self._fits(rank, wanted) for rank in ranks)
+        return any(self._fits(rank, wanted) for rank in self._kind(wanted, policy).ranks)
 
     def _fits(self, rank: Rank, wanted: Wanted) -> bool:
         if wanted.members > 1:
             return any(self._places(rank, wanted))
-        counted = (site for site in rank.sites if site.group.counter is not None)
-        return any(lane.best() for lane, _ in rank.lanes) or any(self.tried(site, wanted) for site in counted)
+        return any(lane.best() for lane, _ in rank.lanes) or any(self.tried(site, wanted) for site in rank.counted)
 
-    def _refusal(self, wanted: Wanted, policy: Policy, ranks: Sequence[Rank]) -> Refusal:
-        refused = [(rank.sites, self.index.refused(wanted, rank.choice, policy)) for rank in ranks]
+    def _refusal(self, wanted: Wanted, kind: "_Kind") -> Refusal:
+        refused = [(rank.sites, self.index.refused(wanted, rank.choice, kind.policy)) for rank in kind.ranks]
         return refusals.explain(self.board, wanted, refused)
 
     def ranks(self, wanted: Wanted, policy: Policy) -> tuple[Rank, ...]:
         """Return what each choice of the request may use, in their order."""
-        kind = self._kind(wanted, policy)
-        known = self._ranks.get(kind)
-        if known is None:
-            known = self._ranks[kind] = tuple(self._rank(wanted, choice, policy) for choice in choices.of(wanted))
-        return known
+        return self._kind(wanted, policy).ranks
 
-    def _kind(self, wanted: Wanted, policy: Policy) -> Hashable:
-        """All of a request that has a say in where it goes."""
-        return (
+    def _kind(self, wanted: Wanted, policy: Policy | None) -> "_Kind":
+        """Return what is known of all requests that differ in nothing that has a say in where they go."""
+        key = (
             wanted.any_of,
             wanted.members if wanted.members == 1 or wanted.max_price_per_hour is not None else None,
             wanted.devices_per_member,
@@ -127,8 +134,14 @@ class Draft:
             wanted.flavor,
             wanted.max_price_per_hour,
             (wanted.lease_seconds, wanted.hold_seconds) if self.index.has_bookings else None,
-            policy,
+            policy or wanted.policy,
         )
+        known = self._kinds.get(key)
+        if known is None:
+            policy = policy or policies.find(wanted.policy, wanted.pools.names or ())
+            ranks = tuple([self._rank(wanted, choice, policy) for choice in choices.of(wanted)])
+            known = self._kinds[key] = _Kind(policy, ranks)
+        return known
 
     def _rank(self, wanted: Wanted, choice: Choice, policy: Policy) -> Rank:
         sites = tuple(Site(self.board, group, policy) for group in self.index.groups(wanted, choice, policy))
@@ -142,25 +155,23 @@ class Draft:
             members = [(slot, site.group.given) for site in alike for slot in site.group.slots]
             owners = {slot: site for site in alike for slot in site.group.slots}
             lanes.append((Lane(self.board, alike[0].ways, members), owners))
-        return Rank(choice, sites, tuple(lanes))
+        return Rank(choice, sites, tuple([site for site in sites if site.group.counter is not None]), tuple(lanes))
 
     def _one(self, rank: Rank, wanted: Wanted) -> Found | None:
         """Take the best place of all for a single member."""
-        least: tuple[Score, Lane | None, Site] | None = None
+        least: tuple[Score, tuple[int, Best] | None, Site] | None = None
         for lane, owners in rank.lanes:
             if (best := lane.best()) is not None and (least is None or best[0] < least[0]):
-                least = best[0], lane, owners[self.board.slots[best[1]].origin]
-        for site in rank.sites:
-            found = None if site.group.counter is None else self.tried(site, wanted)
-            if found is not None and (least is None or found.score < least[0]):
+                least = best[0], best[1:], owners[self.board.slots[best[1]].origin]
+        for site in rank.counted:
+            if (found := self.tried(site, wanted)) is not None and (least is None or found.score < least[0]):
                 least = found.score, None, site
         if least is None:
             return None
         score, chosen, site = least
         if chosen is None:
             return self._in_site(site, wanted)
-        step = site.take(chosen)
-        return None if step is None else Found(site, [step], score)
+        return Found(site, [site.take_at(*chosen)], score)
 
     def _gang(self, rank: Rank, wanted: Wanted) -> Found | None:
         """Take places for all members in the site that wants them most; of many sites the likeliest are tried."""
@@ -222,7 +233,7 @@ class Draft:
             price_per_hour=None if price is None else price * wanted.members,
             explanation=explanation.explain(self.board, policy, number, found.site, found.steps, rank.sites)
             if self._is_explained
-            else explanation.brief(self.board, policy, number, found.site),
+            else explanation.brief(policy.name, group.pool.grain, self.view.prices_version, number),
         )
 
     def _on_nodes(self, found: Found) -> tuple[Placed, ...]:
