@@ -23,7 +23,7 @@ from pools.selectors import candidates, placeable
 from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
-from pools.services import allocations, claiming
+from pools.services import allocations, claiming, idempotency
 from pools.services.asked import Asked, Planned
 from pools.services.claiming import Outcome
 
@@ -208,6 +208,11 @@ class Batch:
 
     def _refuse(self, refused: Mapping[UUID, Refusal], read: Read) -> None:
         """Answer those whom nothing fits; while there are rows that nobody looked at, look at more of them."""
+        if refused and not self._round and not self._is_swept:
+            # Who was answered before needs no second look.
+            for id, answer in repeated([self._open[id] for id in refused], self._now).items():
+                self._answer(id, answer)
+            refused = {id: refusal for id, refusal in refused.items() if id in self._open}
         # A second look may do; before many rows are read, what lies about is swept up.
         if refused and not self._is_swept and (self._round or read.view.is_exhausted):
             self._is_swept = True
@@ -249,6 +254,13 @@ class Batch:
         each = self._open.pop(id)
         if (each.wanted.queue or each.is_waiting) and (reason := reason_to_wait(answer)):
             self._ahead.append(self._place(each, reason))
+
+
+def repeated(asked: Sequence[Asked], now: datetime) -> dict[UUID, Answer]:
+    """Return those whose key was used before. One query, none where nobody has a key."""
+    with_key = [(each.id, each.once) for each in asked if each.once is not None]
+    used = idempotency.used([once for _, once in with_key], now=now) if with_key else set()
+    return {id: KeyUsed() for id, once in with_key if (once.user_id, once.key) in used}
 
 
 def reason_to_wait(answer: Answer) -> str:

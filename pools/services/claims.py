@@ -18,10 +18,10 @@ from pools.selectors import packing, placeable
 from pools.selectors import waiting as line
 from pools.selectors.candidates import Scores
 from pools.selectors.placeable import Fleet
-from pools.services import claiming, idempotency, models, packing_prices, scheduling
+from pools.services import claiming, models, packing_prices, scheduling
 from pools.services.asked import Asked
 from pools.services.batches import Answer as Answer
-from pools.services.batches import Batch, reason_to_wait
+from pools.services.batches import Batch, reason_to_wait, repeated
 from pools.services.batches import Made as Made
 
 _TURN_SECONDS: Final = 10
@@ -38,8 +38,9 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     fleet = placeable.recent(now)
     version, prices = packing.current()
     scores = Scores(models.current().by_slug, prices, version)
-    # Whoever waits goes before others, which somebody who was answered before must not.
-    answers = _repeated([each for each in asked if each.wanted.queue], now)
+    # Whoever waits goes before others, which somebody who was answered before must not; and what is booked for later
+    # is looked for far and wide.
+    answers = repeated([each for each in asked if each.wanted.queue or _begins_later(each)], now)
     if later := [each for each in asked if _begins_later(each) and each.id not in answers]:
         answers |= scheduling.schedule(later, placeable.fleet(now), scores, now=now)
     everybody, asked = asked, [each for each in asked if not _begins_later(each) and each.id not in answers]
@@ -48,7 +49,7 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
         answers |= Batch(fleet, group, scores, ahead, now, is_brief=is_brief).run()
     _queue(asked, answers, now)
     # Whoever is refused may have been answered before, or his twin was quicker: what it was made is what both are told.
-    answers |= _repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)
+    answers |= repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)
     fresh = [each.wanted for each in asked if not each.is_waiting]
     packing_prices.note((choices.kind(wanted, fleet.models, scores.chips) for wanted in fresh), now=now)
     return [answers[each.id] for each in everybody]
@@ -89,13 +90,6 @@ def _ahead(fleet: Fleet, scores: Scores, asked: Sequence[Asked]) -> list[Place]:
     ]
 
 
-def _repeated(asked: Sequence[Asked], now: datetime) -> dict[UUID, Answer]:
-    """Return those whose key was used before."""
-    with_key = [(each.id, each.once) for each in asked if each.once is not None]
-    used = idempotency.used([once for _, once in with_key], now=now) if with_key else set()
-    return {id: KeyUsed() for id, once in with_key if (once.user_id, once.key) in used}
-
-
 def _queue(asked: Sequence[Asked], answers: dict[UUID, Answer], now: datetime) -> None:
     """Let those wait who want to and have something to wait for."""
     stay = [
@@ -104,9 +98,9 @@ def _queue(asked: Sequence[Asked], answers: dict[UUID, Answer], now: datetime) -
         if each.wanted.queue and not each.is_waiting and (reason := reason_to_wait(answers[each.id]))
     ]
     if stay:
-        repeated = claiming.insert_waiting(stay, now=now)
+        again = claiming.insert_waiting(stay, now=now)
         for each, reason in stay:
-            answers[each.id] = KeyUsed() if each.id in repeated else Made(each.id, "queued", reason)
+            answers[each.id] = KeyUsed() if each.id in again else Made(each.id, "queued", reason)
 
 
 def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[list[Asked]]:

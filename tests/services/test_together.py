@@ -1,6 +1,7 @@
 """Requests that come at the same moment: committed together, each with its own answer and its own key."""
 
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from threading import Event, Thread
 
@@ -11,7 +12,8 @@ from django.db import connection, transaction
 from pools.domain.errors import DomainError, Invalid, KeyUsed, NoCapacity
 from pools.domain.request import PerMember
 from pools.models import Allocation, IdempotencyKey, Quota
-from pools.services import claims, together
+from pools.selectors import candidates
+from pools.services import claims, scheduling, together
 from pools.services.idempotency import Kept, Once
 from tests.factories import ALICE, granted, person, project
 from tests.services import at_once
@@ -236,6 +238,30 @@ class TestAKey:
         again, other = world.submit(asked(), world.asked(1))
 
         assert isinstance(again, KeyUsed) and other.state == "active"
+
+    @pytest.mark.parametrize("nodes", (1, 40))
+    def test_that_was_used_is_looked_for_once_where_nothing_is_free(self, nodes, monkeypatch):
+        world, alice, reads = World(count=nodes), person("alice"), []
+        with_key(world, alice, "k", devices=8)
+        assert all(each.state == "active" for each in world.submit(*[world.asked(8) for _ in range(nodes - 1)]))
+        real = candidates.read
+        monkeypatch.setattr(candidates, "read", lambda *args, **more: (reads.append(1), real(*args, **more))[1])
+
+        again = with_key(world, alice, "k", devices=8)
+
+        assert isinstance(again, KeyUsed) and len(reads) == 1
+
+    def test_of_a_start_that_was_promised_is_answered_before_anything_is_looked_for(self, world, monkeypatch):
+        once = Once(person("alice").id, "k", b"f", lambda row: Kept(201, {}, b"", (row.id,)))
+        start_at = world.clock.now + timedelta(hours=1)
+
+        def asked():
+            return replace(world.asked(8, start_at=start_at, lease_seconds=60), once=once)
+
+        assert world.submit(asked())[0].state == "scheduled"
+        monkeypatch.setattr(scheduling, "schedule", None)
+
+        assert isinstance(world.submit(asked())[0], KeyUsed)
 
     def test_of_a_request_that_was_refused_may_be_used_again(self, world):
         alice = person("alice")
