@@ -1,6 +1,6 @@
 """/allocations"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -18,8 +18,6 @@ from pools.domain.request import Wanted
 from pools.selectors import allocation_events
 from pools.selectors import allocations as seen
 from pools.services import allocations, before_ends, binding, claims, preemptions, requests, together
-from pools.services.asked import Asked
-from pools.services.batches import Made
 from pools.services.idempotency import Begun
 
 BULK_MOST: Final = 1000
@@ -113,12 +111,17 @@ class Bulk(base.View):
     )
     def post(self, request: Request) -> Response:
         items = self._items(request)
-        return self._answered(request, items, Begun(tuple(ids.new_id() for _ in items), is_again=False))
+        return _answered_each(request, items, [ids.new_id() for _ in items], together.submit_here)
 
     def commits_itself(self, request: Request) -> Response | None:
         """As ``post``, committed in pieces: a thousand must not wait for others with what some of them have."""
         items = self._items(request)
-        return idempotency.in_pieces(request, len(items), partial(self._answered, request, items))
+
+        def handle(begun: Begun) -> Response:
+            submit = partial(together.submit_many, is_again=begun.is_again)
+            return _answered_each(request, items, begun.object_ids, submit)
+
+        return idempotency.in_pieces(request, len(items), handle)
 
     def _items(self, request: Request) -> list[dict[str, Any]]:
         items = parsing.body(self.Items, request).items
@@ -126,21 +129,6 @@ class Bulk(base.View):
             detail = f"Send 1 to {BULK_MOST} items."
             raise Invalid(fields=(FieldError("items", "bad_value", detail),))
         return items
-
-    def _answered(self, request: Request, items: list[dict[str, Any]], begun: Begun) -> Response:
-        """Answer each item with the allocation of its id, which is made unless somebody died after he made it."""
-        now = timezone.now()
-        rows = {row.id: row for row in seen.some(begun.object_ids)} if begun.is_again else {}
-        read = requests.read_all(items, actor=auth.actor(request), now=now, allocation_ids=begun.object_ids)
-        asked = [each for each in read if isinstance(each, Asked) and each.id not in rows]
-        answers: dict[UUID, Any] = dict(zip(begun.object_ids, read, strict=True))
-        if asked:
-            answers |= zip((each.id for each in asked), claims.submit_many(asked, now=now), strict=True)
-        made = {id: each.row for id, each in answers.items() if isinstance(each, Made)}
-        rows |= {id: row for id, row in made.items() if row is not None}
-        rows |= {row.id: row for row in seen.some(made.keys() - rows.keys())}
-        request_id = auth.request_id(request)
-        return Response(BulkResults([_result(rows.get(id) or answers[id], request_id) for id in begun.object_ids]))
 
 
 class Preempt(base.View):
@@ -385,6 +373,18 @@ def _status(state: str) -> int:
 
 def _shown(request: Request, allocation_id: UUID) -> Response:
     return base.answered(request, seen.one(allocation_id), 202)
+
+
+def _answered_each(
+    request: Request,
+    items: Sequence[Any],
+    allocation_ids: Sequence[UUID],
+    submit: Callable[..., list[together.Answer]],
+) -> Response:
+    """Answer each item with the allocation of its id, or why there is none."""
+    found = submit(items, actor=auth.actor(request), now=timezone.now(), allocation_ids=allocation_ids)
+    request_id = auth.request_id(request)
+    return Response(BulkResults([_result(each, request_id) for each in found]))
 
 
 def _result(found: seen.AllocationRow | DomainError, request_id: str) -> BulkResult:

@@ -1,4 +1,4 @@
-"""Single requests of one process that come at the same moment are read, claimed and committed together.
+"""Requests of one process that come at the same moment are read, claimed and committed together.
 
 Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Alone, a request
 is a batch of one at once. Between two batches there is a moment for company: those who were answered just now tend to
@@ -6,15 +6,21 @@ ask again, and without it two groups of them take turns, one of many and one of 
 of a whole batch. So whoever asks right after many others may wait for company that does not come, a tenth of a second
 at most. What makes a batch fail is found by running each of it alone, out of line; so is who waits for a quota
 that somebody has locked, for the others have nothing to do with it.
+
+Those who ask for one and those who ask for many stand in lines of their own: nobody waits for one as long as for a
+thousand. Bulks have no moment for company, for each has enough of its own, and a full one shares with nobody.
 """
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 from psycopg.errors import LockNotAvailable
@@ -34,18 +40,21 @@ log = structlog.get_logger(__name__)
 Answer = AllocationRow | DomainError
 
 MOST: Final = 100
+MOST_IN_BULK: Final = 1000
 _COMPANY_SECONDS_MOST: Final = 0.1
 
 
 class _Ticket:
-    """A request that waits for its answer, or for its turn to work for all."""
+    """Requests of one caller that wait for their answers, or for their turn to work for all."""
 
-    def __init__(self, body: Any, actor: Actor, once: Once | None, now: datetime) -> None:
-        self.body, self.actor, self.once, self.now = body, actor, once, now
-        self.id = ids.new_id()  # of the allocation, whoever makes it
+    def __init__(
+        self, bodies: Sequence[Any], actor: Actor, now: datetime, ids: Sequence[UUID], once: Once | None = None
+    ) -> None:
+        self.bodies, self.actor, self.once, self.now = bodies, actor, once, now
+        self.ids = ids  # of the allocations, whoever makes them
         self.turn = threading.Event()
         self.next: _Ticket | None = None  # whom to tell that it is answered
-        self.answer: Answer | None = None
+        self.answers: list[Answer] | None = None
         self.is_alone = False
 
     @property
@@ -56,11 +65,12 @@ class _Ticket:
 class _Line:
     """Those who wait, and whether somebody works for them.
 
-    ``_expected`` is how many there are when all who were answered last have come back, ``_company_until`` when they are
-    not waited for any more.
+    A batch has up to ``most`` requests, or those of one caller. ``_expected`` is how many callers there are when all
+    who were answered last have come back, ``_company_until`` when they are not waited for any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, company_seconds: float) -> None:
+        self._most, self._company_seconds = most, company_seconds
         self._lock = threading.Lock()
         self._waiting: list[_Ticket] = []
         self._is_busy = False
@@ -85,12 +95,15 @@ class _Line:
             batch: list[_Ticket] = []
             keys: set[object] = set()
             left: list[_Ticket] = []
+            count = 0
             for ticket in self._waiting:
-                if len(batch) == MOST or (ticket.key is not None and ticket.key in keys):
+                is_full = batch and count + len(ticket.bodies) > self._most
+                if is_full or (ticket.key is not None and ticket.key in keys):
                     left.append(ticket)
                 else:
                     batch.append(ticket)
                     keys.add(ticket.key)
+                    count += len(ticket.bodies)
             self._waiting = left
             return batch
 
@@ -101,8 +114,8 @@ class _Line:
     def leave(self, answered: int, took_seconds: float) -> None:
         """Let the next one work, if there is one, after so many were answered; company has as long as they had."""
         with self._lock:
-            self._expected = min(answered + len(self._waiting), MOST)
-            self._company_until = time.monotonic() + min(took_seconds, _COMPANY_SECONDS_MOST)
+            self._expected = min(answered + len(self._waiting), self._most)
+            self._company_until = time.monotonic() + min(took_seconds, self._company_seconds)
             if len(self._waiting) < self._expected:
                 self._is_complete.clear()
             if self._waiting:
@@ -111,7 +124,8 @@ class _Line:
                 self._is_busy = False
 
 
-_line = _Line()
+_line = _Line(MOST, _COMPANY_SECONDS_MOST)
+_bulks = _Line(MOST_IN_BULK, 0.0)
 
 
 def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answer:
@@ -120,27 +134,56 @@ def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answ
     ``once`` is the key with which it came. Not inside of a transaction: the commit of all who came together is what it
     waits for.
     """
-    ticket = _Ticket(body, actor, once, now)
-    if not _line.join(ticket):
+    (answer,) = _answers(_line, _Ticket([body], actor, now, [ids.new_id()], once))
+    return answer
+
+
+def submit_many(
+    bodies: Sequence[Any], *, actor: Actor, now: datetime, allocation_ids: Sequence[UUID], is_again: bool = False
+) -> list[Answer]:
+    """As ``submit``, for a caller who has many; each becomes the allocation of its id.
+
+    ``is_again`` tells that somebody was at it before, and may have made some.
+    """
+    ticket = _Ticket(bodies, actor, now, allocation_ids)
+    return _alone(ticket) if is_again else _answers(_bulks, ticket)
+
+
+def submit_here(bodies: Sequence[Any], *, actor: Actor, now: datetime, allocation_ids: Sequence[UUID]) -> list[Answer]:
+    """As ``submit_many``, in the caller's transaction and with nobody else."""
+    ticket = _Ticket(bodies, actor, now, allocation_ids)
+    return _submitted([ticket], claims.submit_many)[0]
+
+
+def _answers(line: _Line, ticket: _Ticket) -> list[Answer]:
+    if not line.join(ticket):
         ticket.turn.wait()
     if ticket.next:
         ticket.next.turn.set()
-    if ticket.answer is None and not ticket.is_alone:
-        _line.gather()
-        _work(ticket)
+    if ticket.answers is None and not ticket.is_alone:
+        line.gather()
+        _work(line, ticket)
     if ticket.is_alone:
-        # The batch that broke may have committed this one before.
-        (ticket.answer,) = seen.some([ticket.id]) or _submitted([ticket])
-    assert ticket.answer is not None
-    return ticket.answer
+        return _alone(ticket)
+    assert ticket.answers is not None
+    return ticket.answers
 
 
-def _work(own: _Ticket) -> None:
-    """Claim for all who wait, the own request among them."""
-    batch, began = _line.take(), time.monotonic()
+def _alone(ticket: _Ticket) -> list[Answer]:
+    """Answer one whose batch broke, or whose process died: some of it may have been committed before."""
+    there = {row.id: row for row in seen.some(ticket.ids)}
+    if len(there) == len(ticket.ids):
+        return [there[id] for id in ticket.ids]
+    (answers,) = _submitted([ticket], claims.submit if len(ticket.ids) == 1 else claims.submit_many, there)
+    return answers
+
+
+def _work(line: _Line, own: _Ticket) -> None:
+    """Claim for all who wait, the own requests among them."""
+    batch, began = line.take(), time.monotonic()
     try:
-        for ticket, answer in zip(batch, _submitted(batch, is_brief=True), strict=True):
-            ticket.answer = answer
+        for ticket, answers in zip(batch, _submitted(batch, partial(claims.submit, is_brief=True)), strict=True):
+            ticket.answers = answers
     except Exception as error:
         if not isinstance(error.__cause__, LockNotAvailable):
             if len(batch) == 1:
@@ -151,26 +194,34 @@ def _work(own: _Ticket) -> None:
     finally:
         others = [ticket for ticket in batch if ticket is not own]
         for ticket, following in zip_longest(others, others[1:]):
-            ticket.is_alone = ticket.is_alone or ticket.answer is None
+            ticket.is_alone = ticket.is_alone or ticket.answers is None
             ticket.next = following
         if others:
             others[0].turn.set()
-        _line.leave(len(batch), time.monotonic() - began)
+        line.leave(len(batch), time.monotonic() - began)
 
 
-def _submitted(batch: Sequence[_Ticket], *, is_brief: bool = False) -> list[Answer]:
+def _submitted(
+    batch: Sequence[_Ticket],
+    submit: Callable[..., list[claims.Answer]],
+    there: Mapping[UUID, AllocationRow] = MappingProxyType({}),
+) -> list[list[Answer]]:
+    """Return the answers of each; ``there`` are the allocations that were made before."""
     now = max(ticket.now for ticket in batch)
-    asking = [(ticket.body, ticket.actor) for ticket in batch]
-    read = requests.read_each(asking, now=now, allocation_ids=[ticket.id for ticket in batch])
-    asked = [
-        each if isinstance(each, DomainError) else replace(each, once=ticket.once)
-        for ticket, each in zip(batch, read, strict=True)
+    asking = [(body, ticket.actor) for ticket in batch for body in ticket.bodies]
+    onces = [ticket.once for ticket in batch for _ in ticket.bodies]
+    all_ids = [id for ticket in batch for id in ticket.ids]
+    read = [
+        replace(each, once=once) if once and isinstance(each, Asked) else each
+        for once, each in zip(onces, requests.read_each(asking, now=now, allocation_ids=all_ids), strict=True)
     ]
-    fine = [each for each in asked if isinstance(each, Asked)]
-    answers = iter(claims.submit(fine, now=now, is_brief=is_brief) if fine else ())
-    found = [next(answers) if isinstance(each, Asked) else each for each in asked]
-    made = [answer for answer in found if isinstance(answer, Made)]
-    rows = {answer.allocation_id: answer.row for answer in made if answer.row is not None}
-    if others := [answer.allocation_id for answer in made if answer.row is None]:
-        rows |= {row.id: row for row in seen.some(others)}
-    return [rows[answer.allocation_id] if isinstance(answer, Made) else answer for answer in found]
+    fine = [each for each in read if isinstance(each, Asked) and each.id not in there]
+    answers: dict[UUID, Any] = dict(zip(all_ids, read, strict=True))
+    if fine:
+        answers |= zip([each.id for each in fine], submit(fine, now=now), strict=True)
+    made = {id: answer.row for id, answer in answers.items() if isinstance(answer, Made)}
+    answers |= {id: row for id, row in made.items() if row is not None}
+    answers |= there
+    if others := [id for id, row in made.items() if row is None]:
+        answers |= {row.id: row for row in seen.some(others)}
+    return [[answers[id] for id in ticket.ids] for ticket in batch]

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from django.db import connection, transaction
 
+from pools.domain import ids
 from pools.domain.errors import DomainError, Invalid, KeyUsed, NoCapacity
 from pools.domain.request import PerMember
 from pools.models import Allocation, IdempotencyKey, Quota
@@ -32,6 +33,12 @@ def ask(world, devices=1, once=None, **fields):
     return together.submit(body, actor=ALICE, once=once, now=world.clock.now)
 
 
+def ask_many(world, *devices, **fields):
+    bodies = [msgspec.to_builtins(world.asked(each, **fields).wanted) for each in devices]
+    new_ids = [ids.new_id() for _ in bodies]
+    return together.submit_many(bodies, actor=ALICE, now=world.clock.now, allocation_ids=new_ids)
+
+
 def with_key(world, user, key, devices=1, fingerprint=b"f"):
     once = Once(user.id, key, fingerprint, lambda row: Kept(201, {}, str(row.id).encode(), (row.id,)))
     return ask(world, devices, once)
@@ -46,7 +53,7 @@ def sizes(monkeypatch):
     return sizes
 
 
-def behind_a_busy_one(world, monkeypatch, *calls):
+def behind_a_busy_one(world, monkeypatch, *calls, ask=ask, line=together._line):
     """What the calls return that come while somebody else is at work, so that they are one batch."""
     real, begun, go = claims.submit, Event(), Event()
 
@@ -63,7 +70,7 @@ def behind_a_busy_one(world, monkeypatch, *calls):
     answers = []
     others = Thread(target=lambda: answers.extend(at_once.run(*calls)))
     others.start()
-    while len(together._line._waiting) < len(calls):
+    while len(line._waiting) < len(calls):
         others.join(0.01)
     go.set()
     for thread in (busy, others):
@@ -124,7 +131,7 @@ class TestRequestsAtTheSameMoment:
         assert ask(world).state == "active" and sizes == [1]
 
     def test_that_were_answered_last_are_waited_for(self, world, sizes, monkeypatch):
-        monkeypatch.setattr(together, "_COMPANY_SECONDS_MOST", 10.0)
+        monkeypatch.setattr(together._line, "_company_seconds", 10.0)
         ask(world)
         together._line.leave(2, 10.0)  # as after two who were answered together
 
@@ -148,6 +155,68 @@ class TestRequestsAtTheSameMoment:
         monkeypatch.undo()
 
         assert ask(world).state == "active", "nobody is left at work"
+
+
+class TestBulksAtTheSameMoment:
+    """As single requests, in a line of their own."""
+
+    @pytest.fixture
+    def at_once(self, world, monkeypatch):
+        return partial(behind_a_busy_one, world, monkeypatch, ask=ask_many, line=together._bulks)
+
+    def test_are_one_batch_in_which_each_gets_its_own_answers(self, world, sizes, at_once):
+        answers = at_once(partial(ask_many, world, 1, 2, 9), partial(ask_many, world, 1, 1, project="no/where"))
+
+        assert sizes == [1, 3], "what is wrong by itself is asked of nobody"
+        (mixed, wrong) = sorted(answers, key=len, reverse=True)
+        assert [getattr(each, "milli", type(each)) for each in mixed] == [1000, 2000, NoCapacity]
+        assert [each.fields[0].field for each in wrong] == ["project"] * 2
+        world.check()
+
+    def test_are_no_more_than_one_may_have(self, world, sizes, at_once, monkeypatch):
+        monkeypatch.setattr(together._bulks, "_most", 3)
+
+        answers = at_once(*[partial(ask_many, world, 1, 1)] * 2, partial(ask_many, world, 1))
+
+        assert sizes[0] == 1 and sorted(sizes[1:]) == [2, 3]
+        assert [row.state for found in answers for row in found] == ["active"] * 5
+        world.check()
+
+    @pytest.mark.parametrize("is_committed", [False, True])
+    def test_that_together_break_are_made_once(self, world, at_once, monkeypatch, is_committed):
+        real = claims.submit
+
+        def breaks(asked, **more):
+            answers = real(asked, **more) if is_committed or len(asked) <= 2 else []
+            if len(asked) > 2:
+                raise RuntimeError("one of them is poison")
+            return answers
+
+        monkeypatch.setattr(claims, "submit", breaks)
+        answers = at_once(*[partial(ask_many, world, 1, 1)] * 2)
+
+        assert [row.state for found in answers for row in found] == ["active"] * 4
+        assert len({row.id for found in answers for row in found}) == 4
+        assert Allocation.objects.filter(devices_per_member=1).count() == 4
+        world.check()
+
+    def test_hold_up_nobody_who_asks_for_one(self, world, monkeypatch):
+        begun, go, real = Event(), Event(), claims.submit
+
+        def slow(asked, **more):
+            if len(asked) > 1:
+                begun.set()
+                assert go.wait(10)
+            return real(asked, **more)
+
+        monkeypatch.setattr(claims, "submit", slow)
+        many = Thread(target=lambda: (ask_many(world, 1, 1), connection.close()))
+        many.start()
+        assert begun.wait(10)
+
+        assert ask(world).state == "active"
+        go.set()
+        many.join()
 
 
 class TestALockedQuota:
