@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from pools.domain import windows
+from pools.domain.decisions import Decision
 from pools.domain.windows import Span
 from pools.selectors import booked
+from pools.selectors.promises import Window
 from pools.services import arrays, sql
 
 _MAKE: Final = """
@@ -35,6 +37,20 @@ class Booked(NamedTuple):
     memory_mib: int
     start_at: datetime
     end_at: datetime | None
+
+
+def of(allocation_id: UUID, decision: Decision, when: Window) -> list[Booked]:
+    """Return what a decision takes of each position, for a window."""
+    sums: dict[tuple[UUID, int], list[int]] = {}
+    for placed in decision.members:
+        taken = [(placed.capacity_id, at, placed.milli, placed.mib) for at in placed.positions]
+        taken.append((placed.host_id, 1, placed.cpu_milli, placed.memory_mib))
+        for row, position, milli, mib in taken:
+            if row is not None:
+                of_place = sums.setdefault((row, position), [0, 0])
+                of_place[0] += milli
+                of_place[1] += mib
+    return [Booked(row, at, allocation_id, milli, mib, *when) for (row, at), (milli, mib) in sorted(sums.items())]
 
 
 def guard(cursor: Any, wanted: Collection[Booked], *, now: datetime) -> set[UUID]:

@@ -6,25 +6,23 @@ and takes nothing along; the caller plans it again.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db import connection
 
 from pools import dispatch
 from pools.domain.decisions import Decision
 from pools.domain.quotas import Shortfall, Taken
-from pools.domain.request import Wanted
 from pools.selectors import allocations, candidates, installation, prepared
 from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read
-from pools.services import arrays, bookings, claim_records, claimed, idempotency, quota_use, sql, writing
+from pools.services import arrays, claim_records, claimed, idempotency, promised, quota_use, sql, writing
 from pools.services.asked import Asked, Planned
-from pools.services.bookings import Booked
 from pools.services.claim_rows import Holder, Rows
 
+_BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _json = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -77,8 +75,9 @@ def attempt(
         if not planned:
             return outcome
     # Whoever waits may have been promised something since it was read.
-    let_go = _let_go([each.asked.id for each in planned if each.asked.is_waiting])
-    rows = _rows(planned, read, now)
+    let_go = promised.let_go([each.asked.id for each in planned if each.asked.is_waiting])
+    kept = promised.kept([(each, _ends(each.asked, now)) for each in planned], let_go, now) if let_go else ()
+    rows = _rows(planned, read, now, kept)
     lost, granted = _guarded(rows), _granted(planned)
     got: list[tuple[Planned, Taken]] = []
     for each in planned:
@@ -103,23 +102,9 @@ def attempt(
         quota_use.store(book)
         _keep([each.asked for each, _ in got], outcome.rows)
     if let_go:
-        _promise_again(let_go, {each.asked.id for each, _ in got})
+        promised.again(let_go, {each.asked.id for each, _ in got})
     outcome.states = {each.asked.id: claim_records.state(each, read) for each, _ in got}
     return outcome
-
-
-def _let_go(allocation_ids: Sequence[UUID]) -> list[Booked]:
-    """Let bookings go whose claims are made in their place: nothing is counted twice, and nobody else comes between."""
-    if not allocation_ids:
-        return []
-    with connection.cursor() as cursor:
-        return bookings.drop(cursor, allocation_ids)
-
-
-def _promise_again(let_go: Sequence[Booked], got: Collection[UUID]) -> None:
-    if left := [each for each in let_go if each.allocation_id not in got]:
-        with connection.cursor() as cursor:
-            bookings.make(cursor, left)
 
 
 def _repeated(asked: Sequence[Asked], now: datetime) -> set[UUID]:
@@ -182,7 +167,8 @@ def _granted(planned: Sequence[Planned]) -> dict[UUID, set[UUID]]:
         return {pool_id: set(project_ids) for pool_id, project_ids in cursor.fetchall()}
 
 
-def _rows(planned: Sequence[Planned], read: Read, now: datetime) -> Rows:
+def _rows(planned: Sequence[Planned], read: Read, now: datetime, kept: Collection[UUID] = ()) -> Rows:
+    """Return what is taken; of bookings those are told nothing who are ``kept``."""
     rows = Rows(read.positions, read.layouts, installation.installation_id())
     for each in planned:
         pool, wanted = read.pool(each.decision.pool_id), each.asked.wanted
@@ -192,7 +178,7 @@ def _rows(planned: Sequence[Planned], read: Read, now: datetime) -> Rows:
                 allocation_id=each.asked.id,
                 project_id=each.asked.project_id,
                 ledger_kind="hold" if wanted.mode == "hold" else "use" if is_done else "reserve",
-                until_at=each.asked.until_at or _until(wanted, now),
+                until_at=_BEFORE_ALL if each.asked.id in kept else _ends(each.asked, now),
                 grain=pool.grain,
                 is_confirmed=is_done,
             ),
@@ -201,10 +187,11 @@ def _rows(planned: Sequence[Planned], read: Read, now: datetime) -> Rows:
     return rows
 
 
-def _until(wanted: Wanted, now: datetime) -> datetime | None:
+def _ends(asked: Asked, now: datetime) -> datetime | None:
     """Return when it gives back at the latest; a hold may be confirmed in its last second."""
-    if wanted.lease_seconds is None:
-        return None
+    wanted = asked.wanted
+    if asked.until_at is not None or wanted.lease_seconds is None:
+        return asked.until_at
     return now + timedelta(seconds=wanted.lease_seconds + (wanted.hold_seconds or 0))
 
 

@@ -129,7 +129,7 @@ def _write(planned: Planned, found: Preview, read: Read, now: datetime) -> None:
     asked, ids = planned.asked, [each.allocation_id for each in found.victims]
     start_at = now + max(timedelta(seconds=found.notice_seconds), _SOON)
     when = scheduling.window_from(start_at, asked.wanted)
-    rows = scheduling.booked_by(asked.id, planned.decision, when)
+    rows = bookings.of(asked.id, planned.decision, when)
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, {"victims": ids, "waiting": asked.id if asked.is_waiting else None})
         names = dict(cursor.fetchall())

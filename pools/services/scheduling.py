@@ -21,7 +21,6 @@ from pools.selectors.promises import Window
 from pools.services import bookings, claiming, quota_use, writing
 from pools.services.asked import Asked, Planned
 from pools.services.batches import Answer, Made, told
-from pools.services.bookings import Booked
 
 REPLANS_MOST: Final = 3
 
@@ -84,20 +83,6 @@ def shortfall(ask: Ask, when: Window) -> Shortfall | None:
     return taken if isinstance(taken, Shortfall) else None
 
 
-def booked_by(allocation_id: UUID, decision: Decision, when: Window) -> list[Booked]:
-    """Return what a decision takes of each position, for a window."""
-    sums: dict[tuple[UUID, int], list[int]] = {}
-    for placed in decision.members:
-        taken = [(placed.capacity_id, at, placed.milli, placed.mib) for at in placed.positions]
-        taken.append((placed.host_id, 1, placed.cpu_milli, placed.memory_mib))
-        for row, position, milli, mib in taken:
-            if row is not None:
-                of_place = sums.setdefault((row, position), [0, 0])
-                of_place[0] += milli
-                of_place[1] += mib
-    return [Booked(row, at, allocation_id, milli, mib, *when) for (row, at), (milli, mib) in sorted(sums.items())]
-
-
 def _schedule(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> Answer:
     pools = fleet.usable(asked.lineage)
     when = window(asked)
@@ -119,7 +104,7 @@ def _schedule(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> Answ
 def _book(planned: Planned, read: Read, when: Window, now: datetime) -> Answer | None:
     """Promise it, if the capacity still can and the pool is still granted; None where somebody was quicker."""
     asked = planned.asked
-    rows = booked_by(asked.id, planned.decision, when)
+    rows = bookings.of(asked.id, planned.decision, when)
     with connection.cursor() as cursor:
         if bookings.guard(cursor, rows, now=now) or not claiming.is_granted(planned):
             return None

@@ -153,7 +153,7 @@ def _promise(planned: Planned, when: Window, now: datetime) -> bool:
         cursor.execute(_IS_PROMISED, [id])  # by somebody who was quicker
         if found is None or cursor.fetchone()[0]:
             return False
-        booked = scheduling.booked_by(id, planned.decision, when)
+        booked = bookings.of(id, planned.decision, when)
         if not claiming.is_granted(planned) or bookings.guard(cursor, booked, now=now):
             return False
         bookings.make(cursor, booked)

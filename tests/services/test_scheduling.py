@@ -150,6 +150,24 @@ class TestTheStart:
         assert LedgerEvent.objects.filter(allocation_id=id).count() == 1
         world.check()
 
+    def test_leaves_others_what_they_booked_of_the_same_device_then_and_later(self):
+        world = World(devices=1)
+        half = Share(milli=500)
+        ids = [
+            book(world, minutes=120, share=half).allocation_id,
+            book(world, minutes=60, share=half).allocation_id,
+            book(world, start=120, minutes=60, share=half).allocation_id,
+            book(world, start=180).allocation_id,
+        ]
+
+        assert begin(world, 60) == 2 and [state(id) for id in ids] == ["active", "active", "scheduled", "scheduled"]
+
+        for minute, gone in ((120, 1), (180, 2)):
+            world.clock.now = at(minute)
+            assert allocations.end_leases(now=world.clock.now) == gone and begin(world, minute) == 1
+        assert [state(id) for id in ids] == ["released", "released", "released", "active"]
+        world.check()
+
     def test_is_made_once_by_many_at_the_same_moment(self, world):
         ids = [book(world, 2).allocation_id for _ in range(4)]
         world.clock.now = at(60)
