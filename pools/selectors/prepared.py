@@ -11,6 +11,8 @@ import psycopg
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
+from pools.selectors import columns
+
 
 def cursor() -> CursorWrapper:
     """Return a cursor of the connection of this thread whose statements are prepared, to be used as any other.
@@ -34,6 +36,7 @@ def begin(connection: Any, **_signal: Any) -> None:
     One plan for all values: those of a statement differ in nothing that a plan would follow.
     """
     raw: psycopg.Connection = connection.connection
+    columns.register(raw)
     if raw.prepare_threshold is None:
         raw.execute("SET plan_cache_mode = force_generic_plan")
         raw.prepare_threshold = 0

@@ -1,6 +1,6 @@
 """What is stored of an allocation when it is made, or gets what it waited for, and what the audit tells of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -8,12 +8,40 @@ import msgspec
 
 from pools.domain.decisions import Decision
 from pools.domain.quotas import Taken
+from pools.selectors import columns
 from pools.selectors.candidates import Read
 from pools.services import arrays, leases
 from pools.services.asked import Asked, Planned
 
 _json = msgspec.json.Encoder(decimal_format="string")
-_QUOTED: Final = {"names", "specs", "labels", "profiles", "quotas", "decisions", "queue_reasons", "before_ends"}
+_COLUMNS: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
+    "ids": columns.uuids,
+    "project_ids": columns.uuids,
+    "names": columns.texts,
+    "states": columns.texts,
+    "modes": columns.texts,
+    "specs": columns.texts,
+    "asked_by": columns.uuids,
+    "pool_ids": columns.uuids,
+    "model_ids": columns.uuids,
+    "profiles": columns.texts,
+    "members": columns.integers,
+    "devices": columns.integers,
+    "milli": columns.bigints,
+    "units": columns.bigints,
+    "borrowed": columns.booleans,
+    "preemptible": columns.booleans,
+    "priorities": columns.smalls,
+    "prices": arrays.literal,
+    "leases": columns.bigints,
+    "starts": columns.instants,
+    "ends": columns.instants,
+    "notices": columns.instants,
+    "held_until": columns.instants,
+    "queued_at": columns.instants,
+    "queue_reasons": columns.texts,
+    "before_ends": columns.texts,
+}
 
 
 def state(each: Planned, read: Read) -> str:
@@ -54,7 +82,7 @@ def record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str, 
         "profiles": decision.profile,
         "milli": decision.milli,
         "units": each.ask.units_milli,
-        "quotas": arrays.plain(taken.quota_ids),
+        "quotas": taken.quota_ids,
         "borrowed": taken.is_borrowed,
         "prices": decision.price_per_hour,
         "decisions": _json.encode(_decided(decision)).decode(),
@@ -79,7 +107,7 @@ def waiting(asked: Asked, reason: str, now: datetime) -> dict[str, Any]:
             "states": "queued",
             "milli": 0,
             "units": 0,
-            "quotas": "{}",
+            "quotas": (),
             "borrowed": False,
             "queued_at": now,
             "queue_reasons": reason,
@@ -114,9 +142,11 @@ def _decided(decision: Decision) -> dict[str, Any]:
     }
 
 
-def columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def params(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the parameters of claim_insert and claim_update, column by column."""
     return {
-        name: (arrays.literal if name in _QUOTED else arrays.plain)([record[name] for record in records])
-        for name in records[0]
+        **{name: make([record[name] for record in records]) for name, make in _COLUMNS.items()},
+        **columns.documents("labels", [record["labels"] for record in records]),
+        **columns.documents("decisions", [record["decisions"] for record in records]),
+        **columns.slices("quotas", [record["quotas"] for record in records], columns.uuids),
     }

@@ -13,28 +13,14 @@ from pools.domain import ids, markers
 from pools.domain.decisions import Decision, Placed
 from pools.domain.profiles import Layout, Piece
 from pools.domain.request import WHOLE_MILLI
+from pools.selectors import columns
 from pools.services import arrays
 
 _PLACES: Final = Decimal("0.000001")
 _json = msgspec.json.Encoder()
 # What the ledger can say of where a claim lies: the platform keeps to the device that we chose, or to no device.
 _CERTAINTIES: Final = {"device": "assigned", "node": "unknown", "pool": "unknown"}
-
-
-_MEMBER: Final = (
-    "member_allocations",
-    "member_numbers",
-    "member_pools",
-    "member_nodes",
-    "targets",
-    "operations",
-    "operation_states",
-)
-_CLAIM: Final = (
-    *("claims", "claim_allocations", "claim_members", "claim_pools", "claim_rows", "positions", "starts"),
-    *("claim_milli", "claim_mib", "profiles", "kinds", "projects", "certainties", "prices"),
-)
-_QUOTED: Final = {"positions", "starts", "profiles"}
+_HOST: Final = (1,)  # the only position of a host's row
 
 
 class Holder(NamedTuple):
@@ -52,12 +38,39 @@ class Holder(NamedTuple):
 class _Taken:
     """What is taken of one capacity row: {position: (milli, MiB)}. Layouts are of the positions that matter."""
 
+    row: UUID
     until_at: datetime | None
     claimed: dict[int, tuple[int, int]] = field(default_factory=dict)
     held: dict[int, tuple[int, int]] = field(default_factory=dict)
     seen: dict[str, Layout] = field(default_factory=dict)
     after: dict[str, Layout] = field(default_factory=dict)
     uncut: list[int] = field(default_factory=list)
+
+
+class _Member(NamedTuple):
+    """A member, and what is to be done for it on the platform."""
+
+    target_ref: str | None
+    operation_id: bytes | None
+    operation_state: str | None
+
+
+class _Claim(NamedTuple):
+    """What a member takes of one capacity row."""
+
+    id: bytes | None
+    row: UUID | None
+    positions: Sequence[int]
+    starts: Sequence[int] | None
+    milli: int | None
+    mib: int | None
+    profile: str | None
+    price: Decimal | None
+
+
+# A member without a claim, and its further claims.
+_NO_CLAIM: Final = _Claim(None, None, (), None, None, None, None, None)
+_SAME_MEMBER: Final = _Member(None, None, None)
 
 
 class Rows:
@@ -67,33 +80,29 @@ class Rows:
         self, positions: Mapping[UUID, int], layouts: Mapping[tuple[UUID, int], Layout], installation: str
     ) -> None:
         self._positions, self._layouts, self._installation = positions, layouts, installation
-        self._taken: dict[UUID, _Taken] = {}
-        self._members: list[tuple[Any, ...]] = []
-        self._claims: list[tuple[Any, ...]] = []
+        self._taken: dict[int, _Taken] = {}
+        self._made: list[tuple[Holder, Placed, _Member, _Claim]] = []
 
     def add(self, holder: Holder, decision: Decision) -> None:
         """Add all members of an allocation."""
         price = decision.price_per_hour
         each = None if price is None else (price / len(decision.members)).quantize(_PLACES, ROUND_HALF_UP)
+        state = "confirmed" if holder.is_confirmed else "planned"
         for placed in decision.members:
-            self._members.append(
-                (
-                    holder.allocation_id,
-                    placed.index,
-                    placed.pool_id,
-                    placed.node_id,
-                    markers.of_member(self._installation, holder.allocation_id, placed.index),
-                    ids.new_id_text(),
-                    "confirmed" if holder.is_confirmed else "planned",
-                )
-            )
+            target = markers.of_member(self._installation, holder.allocation_id, placed.index)
+            member = _Member(target, ids.new_key(), state)
+            claims = []
             if placed.capacity_id is not None:
-                self._cards(holder, placed, placed.capacity_id, decision.profile, each)
+                claims.append(self._cards(holder, placed, placed.capacity_id, decision.profile, each))
             if placed.host_id is not None:
-                self._take(holder, placed.host_id, (1,), placed.cpu_milli, placed.memory_mib)
-                self._claim(holder, placed, placed.host_id, (1,), None, placed.cpu_milli, placed.memory_mib, None, None)
+                self._take(holder, placed.host_id, _HOST, placed.cpu_milli, placed.memory_mib)
+                host = (placed.host_id, _HOST, None, placed.cpu_milli, placed.memory_mib, None, None)
+                claims.append(_Claim(ids.new_key(), *host))
+            for claim in claims or [_NO_CLAIM]:
+                self._made.append((holder, placed, member, claim))
+                member = _SAME_MEMBER
 
-    def _cards(self, holder: Holder, placed: Placed, row: UUID, profile: str | None, price: Decimal | None) -> None:
+    def _cards(self, holder: Holder, placed: Placed, row: UUID, profile: str | None, price: Decimal | None) -> _Claim:
         taken = self._take(holder, row, placed.positions, placed.milli, placed.mib)
         # A whole card that is free has nothing on it.
         for number, position in enumerate(placed.positions if placed.milli < WHOLE_MILLI else ()):
@@ -105,12 +114,12 @@ class Rows:
             if placed.starts is not None and profile is not None:
                 pieces = (*taken.after[key], Piece(profile=profile, start=placed.starts[number]))
                 taken.after[key] = tuple(sorted(pieces, key=lambda piece: (piece.profile, piece.start)))
-        self._claim(holder, placed, row, placed.positions, placed.starts, placed.milli, placed.mib, profile, price)
+        return _Claim(ids.new_key(), row, placed.positions, placed.starts, placed.milli, placed.mib, profile, price)
 
     def _take(self, holder: Holder, row: UUID, positions: Iterable[int], milli: int, mib: int) -> _Taken:
-        taken = self._taken.get(row)
+        taken = self._taken.get(row.int)
         if taken is None:
-            taken = self._taken[row] = _Taken(holder.until_at)
+            taken = self._taken[row.int] = _Taken(row, holder.until_at)
         amounts = taken.held if holder.ledger_kind == "hold" else taken.claimed
         for position in positions:
             before = amounts.get(position)
@@ -119,76 +128,66 @@ class Rows:
             taken.until_at = None if holder.until_at is None else max(taken.until_at, holder.until_at)
         return taken
 
-    def _claim(
-        self,
-        holder: Holder,
-        placed: Placed,
-        row: UUID,
-        positions: Iterable[int],
-        starts: Iterable[int] | None,
-        milli: int,
-        mib: int,
-        profile: str | None,
-        price: Decimal | None,
-    ) -> None:
-        self._claims.append(
-            (
-                ids.new_id_text(),
-                holder.allocation_id,
-                placed.index,
-                placed.pool_id,
-                row,
-                arrays.numbers(positions),
-                None if starts is None else arrays.numbers(starts),
-                milli,
-                mib,
-                profile,
-                holder.ledger_kind,
-                holder.project_id,
-                _CERTAINTIES[holder.grain],
-                price,
-            )
-        )
+    def _in_order(self) -> list[_Taken]:
+        return [taken for _, taken in sorted(self._taken.items())]
 
     def guarded(self) -> dict[str, Any]:
         """Return the parameters of claim_guard: of each row the positions that something is taken of, and how much."""
-        rows = sorted(self._taken.items())
+        rows = self._in_order()
         return {
-            "rows": arrays.plain([row for row, _ in rows]),
-            "counts": arrays.plain([self._positions[row] for row, _ in rows]),
-            **_amounts("", [_both(taken) for _, taken in rows]),
-            "until": arrays.plain([taken.until_at for _, taken in rows]),
-            "layouts": arrays.literal([_text(taken.seen) for _, taken in rows]),
-            "uncut": arrays.literal([arrays.numbers(taken.uncut) for _, taken in rows]),
+            "rows": columns.uuids([taken.row for taken in rows]),
+            "counts": columns.integers([self._positions[taken.row] for taken in rows]),
+            **_amounts("places", "", [_both(taken) for taken in rows]),
+            "until": columns.instants([taken.until_at for taken in rows]),
+            "layouts": columns.texts([_text(taken.seen) for taken in rows]),
+            **columns.slices("uncut", [taken.uncut for taken in rows], columns.integers),
         }
 
     def taken(self) -> dict[str, Any]:
         """Return the parameters of claim_take."""
-        rows = sorted(self._taken.items())
+        rows = self._in_order()
         return {
-            "rows": arrays.plain(row for row, _ in rows),
-            **_amounts("claimed_", [taken.claimed for _, taken in rows]),
-            **_amounts("held_", [taken.held for _, taken in rows]),
-            "layouts": arrays.literal(_text(_changed(taken)) for _, taken in rows),
-            **_columns(_MEMBER, self._members),
-            **_columns(_CLAIM, self._claims),
+            "rows": columns.uuids([taken.row for taken in rows]),
+            **_amounts("claimed", "claimed_", [taken.claimed for taken in rows]),
+            **_amounts("held", "held_", [taken.held for taken in rows]),
+            "layouts": columns.texts([_text(_changed(taken)) for taken in rows]),
+            **_made(self._made),
         }
 
 
-def _columns(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, str]:
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+def _made(made: Sequence[tuple[Holder, Placed, _Member, _Claim]]) -> dict[str, Any]:
+    holders, places, members, claims = zip(*made, strict=True)
+    targets, operations, operation_states = zip(*members, strict=True)
+    keys, rows, positions, starts, milli, mib, profiles, prices = zip(*claims, strict=True)
     return {
-        name: arrays.literal(column) if name in _QUOTED else arrays.plain(column)
-        for name, column in zip(names, columns, strict=True)
+        "allocations": columns.uuids([holder.allocation_id for holder in holders]),
+        "numbers": columns.integers([placed.index for placed in places]),
+        "pools": columns.uuids([placed.pool_id for placed in places]),
+        "nodes": columns.uuids([placed.node_id for placed in places]),
+        "targets": columns.texts(targets),
+        "operations": columns.keys(operations),
+        "operation_states": columns.texts(operation_states),
+        "claims": columns.keys(keys),
+        "claim_rows": columns.uuids(rows),
+        **columns.slices("positions", positions, columns.integers),
+        **columns.slices("starts", starts, columns.integers),
+        "milli": columns.integers(milli),
+        "mib": columns.bigints(mib),
+        "profiles": columns.texts(profiles),
+        "kinds": columns.texts([holder.ledger_kind for holder in holders]),
+        "projects": columns.uuids([holder.project_id for holder in holders]),
+        "certainties": columns.texts([_CERTAINTIES[holder.grain] for holder in holders]),
+        "prices": arrays.literal(prices),
     }
 
 
-def _amounts(prefix: str, of_rows: Sequence[Mapping[int, tuple[int, int]]]) -> dict[str, str]:
-    """Return of each row the positions and how much of them, as texts of arrays; NULL where it is nothing."""
+def _amounts(name: str, prefix: str, of_rows: Sequence[Mapping[int, tuple[int, int]]]) -> dict[str, Any]:
+    """Return of each row the positions and how much of them."""
+    amounts = [amount for each in of_rows for amount in each.values()]
     return {
-        f"{prefix}places": arrays.literal([arrays.numbers(each) if each else None for each in of_rows]),
-        f"{prefix}milli": arrays.literal([arrays.numbers(milli for milli, _ in each.values()) for each in of_rows]),
-        f"{prefix}mib": arrays.literal([arrays.numbers(mib for _, mib in each.values()) for each in of_rows]),
+        **columns.slices(name, of_rows, columns.integers),
+        f"{prefix}milli": columns.integers([milli for milli, _ in amounts]),
+        f"{prefix}mib": columns.bigints([mib for _, mib in amounts]),
     }
 
 

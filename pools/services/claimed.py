@@ -17,10 +17,9 @@ from msgspec.structs import replace
 from pools.domain import request
 from pools.domain.decisions import Decision, Placed
 from pools.domain.request import Wanted
-from pools.selectors import prepared
+from pools.selectors import columns, prepared
 from pools.selectors.allocations import AllocationMember, AllocationRow, Lease, MemberDevice
 from pools.selectors.candidates import Read
-from pools.services import arrays
 from pools.services.asked import Planned
 
 _PLACES: Final = Decimal("0.000001")  # as prices are stored
@@ -72,7 +71,7 @@ def _devices(decisions: Sequence[Decision]) -> Devices:
         return {}
     row_ids, positions = zip(*set(places), strict=True)
     with prepared.cursor() as cursor:
-        cursor.execute(_DEVICES, [arrays.plain(row_ids), arrays.numbers(positions)])
+        cursor.execute(_DEVICES, [columns.uuids(row_ids), columns.integers(positions)])
         return {(row, position): MemberDevice(id, ref) for row, position, id, ref in cursor.fetchall()}
 
 

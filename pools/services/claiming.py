@@ -15,10 +15,10 @@ import msgspec
 from pools import dispatch
 from pools.domain.decisions import Decision
 from pools.domain.quotas import Shortfall, Taken
-from pools.selectors import allocations, candidates, installation, prepared
+from pools.selectors import allocations, candidates, columns, installation, prepared
 from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read
-from pools.services import arrays, claim_records, claimed, idempotency, promised, quota_use, sql, writing
+from pools.services import claim_records, claimed, idempotency, promised, quota_use, sql, writing
 from pools.services.asked import Asked, Planned
 from pools.services.claim_rows import Holder, Rows
 
@@ -130,7 +130,7 @@ def _waited(
 ) -> tuple[Read, list[Planned]]:
     rows = {row for each in planned for row in _capacity(each.decision)}
     with prepared.cursor() as cursor:
-        sql.run(cursor, "claim_wait", {"rows": arrays.literal(rows)})
+        sql.run(cursor, "claim_wait", {"rows": columns.uuids(rows)})
     fresh = candidates.again(read, rows, now=now)
     return fresh, again(fresh)
 
@@ -162,7 +162,7 @@ def _granted(planned: Sequence[Planned]) -> dict[UUID, set[UUID]]:
     with prepared.cursor() as cursor:
         cursor.execute(
             "SELECT pool_id, array_agg(project_id) FROM pool_grant WHERE pool_id = ANY(%s::uuid[]) GROUP BY pool_id",
-            [arrays.plain({each.decision.pool_id for each in planned})],
+            [columns.uuids({each.decision.pool_id for each in planned})],
         )
         return {pool_id: set(project_ids) for pool_id, project_ids in cursor.fetchall()}
 
@@ -203,7 +203,7 @@ def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: da
         sql.run(cursor, "claim_take", rows.taken() | {"now": now})
         records = [claim_records.record(*pair, read, now) for pair in fresh]
         if fresh:
-            sql.run(cursor, "claim_insert", claim_records.columns(records) | {"now": now})
+            sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
         if waited:
             move(cursor, waited, read, now)
         if any(claim_records.state(each, read) == "claimed" for each, _ in got):
@@ -219,9 +219,9 @@ def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: da
 def move(cursor: Any, waited: Sequence[tuple[Planned, Taken]], read: Read, now: datetime) -> None:
     """Let allocations that waited have what was claimed for them, step by step as the table of moves has it."""
     records = [claim_records.record(*pair, read, now) for pair in waited]
-    params = claim_records.columns(records)
+    params = claim_records.params(records)
     states = ["held" if record["states"] == "held" else "claimed" for record in records]
-    sql.run(cursor, "claim_update", params | {"states": arrays.literal(states), "now": now})
+    sql.run(cursor, "claim_update", params | {"states": columns.texts(states), "now": now})
     done = [record["ids"] for record in records if record["states"] == "active"]
     for state in ("binding", "active") if done else ():
         cursor.execute("UPDATE allocation SET state = %s WHERE id = ANY(%s)", [state, done])
@@ -229,24 +229,21 @@ def move(cursor: Any, waited: Sequence[tuple[Planned, Taken]], read: Read, now: 
 
 def tell(cursor: Any, told: Sequence[tuple[Asked, str, Mapping[str, Any]]], now: datetime) -> None:
     """Write one audit row for each."""
-    rows = [
-        (
-            asked.actor.name[:255],
-            asked.actor.access.user_id,
-            asked.actor.access.token_prefix,
-            asked.project_id,
-            asked.actor.request_id[:64],
-            asked.actor.reason[:500],
-            action,
-            asked.id,
-            asked.wanted.name,
-            _json.encode(after).decode(),
-        )
-        for asked, action, after in told
-    ]
-    names = ("actors", "actor_ids", "tokens", "project_ids", "requests", "reasons", "actions", "ids", "names", "afters")
-    columns = [arrays.literal(column) for column in zip(*rows, strict=True)]
-    sql.run(cursor, "claim_told", {**dict(zip(names, columns, strict=True)), "now": now})
+    actors = [asked.actor for asked, _, _ in told]
+    params = {
+        "actors": columns.texts([actor.name[:255] for actor in actors]),
+        "actor_ids": columns.uuids([actor.access.user_id for actor in actors]),
+        "tokens": columns.texts([actor.access.token_prefix for actor in actors]),
+        "project_ids": columns.uuids([asked.project_id for asked, _, _ in told]),
+        "requests": columns.texts([actor.request_id[:64] for actor in actors]),
+        "reasons": columns.texts([actor.reason[:500] for actor in actors]),
+        "actions": columns.texts([action for _, action, _ in told]),
+        "ids": columns.uuids([asked.id for asked, _, _ in told]),
+        "names": columns.texts([asked.wanted.name for asked, _, _ in told]),
+        **columns.documents("afters", [_json.encode(after).decode() for _, _, after in told]),
+        "now": now,
+    }
+    sql.run(cursor, "claim_told", params)
 
 
 @writing.transaction
@@ -258,7 +255,7 @@ def insert_waiting(asked: Sequence[tuple[Asked, str]], *, now: datetime) -> set[
         return repeated
     records = [claim_records.waiting(each, reason, now) for each, reason in asked]
     with prepared.cursor() as cursor:
-        sql.run(cursor, "claim_insert", claim_records.columns(records) | {"now": now})
+        sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
         tell(cursor, [(each, "allocation.queued", {"reason": reason}) for each, reason in asked], now)
     _keep([each for each, _ in asked], {})
     return repeated
@@ -274,7 +271,7 @@ def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: date
     record = claim_records.record(each, Taken((), is_borrowed=False), read, now)
     record |= {"states": "scheduled", "starts": start_at, "ends": end_at, "notices": None}
     with prepared.cursor() as cursor:
-        sql.run(cursor, "claim_insert", claim_records.columns([record]) | {"now": now})
+        sql.run(cursor, "claim_insert", claim_records.params([record]) | {"now": now})
         after = claim_records.told(each, read) | {"state": "scheduled", "start_at": start_at, "end_at": end_at}
         tell(cursor, [(each.asked, "allocation.scheduled", after)], now)
     _keep([each.asked], {})

@@ -16,8 +16,7 @@ from psycopg.errors import LockNotAvailable
 
 from pools.domain.errors import KeyInProgress, KeyReused
 from pools.models import IdempotencyKey
-from pools.selectors import prepared
-from pools.services import arrays
+from pools.selectors import columns, prepared
 
 KEPT_FOR: Final = timedelta(hours=24)
 BODY_MOST_BYTES: Final = 64 * 1024
@@ -56,8 +55,8 @@ class Begun:
 
 _TAKE: Final = """
 INSERT INTO idempotency_key AS kept (user_id, key, fingerprint, headers, object_ids, created_at)
-SELECT user_id, key, decode(fingerprint, 'hex'), '{}', '{}', %(now)s
-FROM unnest(%(users)s::uuid[], %(keys)s::text[], %(fingerprints)s::text[]) new (user_id, key, fingerprint)
+SELECT user_id, key, fingerprint, '{}', '{}', %(now)s
+FROM unnest(%(users)s::uuid[], %(keys)s::text[], %(fingerprints)s::bytea[]) new (user_id, key, fingerprint)
 ORDER BY user_id, key
 ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = NULL, headers = '{}',
     body = NULL, object_ids = '{}', created_at = excluded.created_at
@@ -68,9 +67,12 @@ RETURNING user_id, key
 # they are those of a table that was small when the statement was planned.
 _KEEP: Final = """
 INSERT INTO idempotency_key (user_id, key, fingerprint, status, headers, body, object_ids, created_at)
-SELECT user_id, key, '', status, headers::jsonb, decode(body, 'hex'), object_ids::uuid[], to_timestamp(0)
-FROM unnest(%(users)s::uuid[], %(keys)s::text[], %(statuses)s::smallint[], %(headers)s::text[], %(bodies)s::text[],
-            %(objects)s::text[]) a (user_id, key, status, headers, body, object_ids)
+SELECT user_id, key, '', status, coalesce((%(headers_known)s::jsonb[])[headers_number], headers::jsonb), body,
+    (%(objects)s::uuid[])[objects_first:objects_last], to_timestamp(0)
+FROM unnest(%(users)s::uuid[], %(keys)s::text[], %(statuses)s::smallint[], %(headers)s::text[],
+            %(headers_number)s::integer[], %(bodies)s::bytea[], %(objects_first)s::integer[],
+            %(objects_last)s::integer[])
+    a (user_id, key, status, headers, headers_number, body, objects_first, objects_last)
 ON CONFLICT (user_id, key) DO UPDATE SET status = excluded.status, headers = excluded.headers, body = excluded.body,
     object_ids = excluded.object_ids
 """
@@ -92,7 +94,11 @@ def used(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
         cursor.execute(
             "SELECT k.user_id, k.key FROM idempotency_key k JOIN unnest(%s::uuid[], %s::text[]) a (user_id, key)"
             " ON k.user_id = a.user_id AND k.key = a.key WHERE k.created_at > %s",
-            [arrays.plain(once.user_id for once in onces), arrays.texts([once.key for once in onces]), now - KEPT_FOR],
+            [
+                columns.uuids(once.user_id for once in onces),
+                columns.texts([once.key for once in onces]),
+                now - KEPT_FOR,
+            ],
         )
         return set(cursor.fetchall())
 
@@ -106,9 +112,9 @@ def take_all(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
         cursor.execute(
             _TAKE,
             {
-                "users": arrays.plain(once.user_id for once in onces),
-                "keys": arrays.texts([once.key for once in onces]),
-                "fingerprints": arrays.plain(once.fingerprint.hex() for once in onces),
+                "users": columns.uuids(once.user_id for once in onces),
+                "keys": columns.texts([once.key for once in onces]),
+                "fingerprints": columns.blobs([once.fingerprint for once in onces]),
                 "now": now,
                 "old": now - KEPT_FOR,
             },
@@ -122,15 +128,17 @@ def keep_all(answered: Sequence[tuple[Once, Kept]]) -> None:
         cursor.execute(
             _KEEP,
             {
-                "users": arrays.plain(once.user_id for once, _ in answered),
-                "keys": arrays.texts([once.key for once, _ in answered]),
-                "statuses": arrays.numbers(kept.status for _, kept in answered),
-                "headers": arrays.texts([json.dumps(dict(kept.headers)) for _, kept in answered]),
-                "bodies": arrays.plain(
-                    None if kept.body is None or len(kept.body) > BODY_MOST_BYTES else kept.body.hex()
-                    for _, kept in answered
+                "users": columns.uuids(once.user_id for once, _ in answered),
+                "keys": columns.texts([once.key for once, _ in answered]),
+                "statuses": columns.smalls([kept.status for _, kept in answered]),
+                **columns.documents("headers", [json.dumps(dict(kept.headers)) for _, kept in answered]),
+                "bodies": columns.blobs(
+                    [
+                        None if kept.body is None or len(kept.body) > BODY_MOST_BYTES else kept.body
+                        for _, kept in answered
+                    ]
                 ),
-                "objects": arrays.texts([arrays.plain(kept.object_ids) for _, kept in answered]),
+                **columns.slices("objects", [kept.object_ids for _, kept in answered], columns.uuids),
             },
         )
 

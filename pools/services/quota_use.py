@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pools.domain.quotas import Ask, Book, Row
-from pools.selectors import prepared
-from pools.services import arrays
+from pools.selectors import columns, prepared
 
 # Longer than a batch of another process takes, or under load each of a batch would go alone.
 BRIEF: Final = "200ms"
@@ -81,13 +80,13 @@ def store(book: Book) -> None:
     changes = book.changed()
     if not changes:
         return
-    columns = [
-        arrays.plain([change.quota_id for change in changes]),
-        arrays.plain([change.used_milli for change in changes]),
-        arrays.plain([change.open_guarantee_milli for change in changes]),
+    params = [
+        columns.uuids([change.quota_id for change in changes]),
+        columns.bigints([change.used_milli for change in changes]),
+        columns.bigints([change.open_guarantee_milli for change in changes]),
     ]
     with prepared.cursor() as cursor:
-        cursor.execute(_STORE, columns)
+        cursor.execute(_STORE, params)
         if cursor.rowcount != len(changes):
             raise RuntimeError("The rows of a quota changed although they should have been locked.")
 
@@ -96,11 +95,11 @@ def _params(asks: Sequence[Ask]) -> dict[str, Any]:
     """Return what the rows are found by. Of the rows of models each project has only those that it is asked for."""
     of_models = list({(project_id, ask.model_id) for ask in set(asks) if ask.model_id for project_id in ask.lineage})
     return {
-        "projects": arrays.plain({project_id for ask in asks for project_id in ask.lineage}),
-        "model_projects": arrays.plain([project_id for project_id, _ in of_models]),
-        "models": arrays.plain([model_id for _, model_id in of_models]),
-        "profiles": arrays.texts(list({ask.profile for ask in asks if ask.profile})),
-        "pools": arrays.plain({ask.pool_id for ask in asks}),
+        "projects": columns.uuids({project_id for ask in asks for project_id in ask.lineage}),
+        "model_projects": columns.uuids([project_id for project_id, _ in of_models]),
+        "models": columns.uuids([model_id for _, model_id in of_models]),
+        "profiles": columns.texts(list({ask.profile for ask in asks if ask.profile})),
+        "pools": columns.uuids({ask.pool_id for ask in asks}),
     }
 
 

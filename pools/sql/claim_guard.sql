@@ -3,9 +3,12 @@
 -- Rows that somebody else has locked count as such: whoever wants to wait for them locks them before (claim_wait). A
 -- lease that ends before the first booking of a position leaves it alone; any other finds the booked peak taken.
 WITH asked AS (
-    SELECT * FROM unnest(%(rows)s::uuid[], %(counts)s::integer[], %(places)s::text[], %(milli)s::text[], %(mib)s::text[],
-                         %(until)s::timestamptz[], %(layouts)s::text[], %(uncut)s::text[])
-        asked (id, count, places, milli, mib, until_at, layout, uncut)),
+    SELECT id, count, (%(places)s::integer[])[first:last] AS places, (%(milli)s::integer[])[first:last] AS milli,
+           (%(mib)s::bigint[])[first:last] AS mib, until_at, layout,
+           (%(uncut)s::integer[])[uncut_first:uncut_last] AS uncut
+    FROM unnest(%(rows)s::uuid[], %(counts)s::integer[], %(places_first)s::integer[], %(places_last)s::integer[],
+                %(until)s::timestamptz[], %(layouts)s::text[], %(uncut_first)s::integer[], %(uncut_last)s::integer[])
+        asked (id, count, first, last, until_at, layout, uncut_first, uncut_last)),
 locked AS MATERIALIZED (
     SELECT id, pool_id, is_advisory, layout, pos_total_milli, pos_total_mib, pos_shadow_milli, pos_shadow_mib,
            pos_faulty_milli, pos_faulty_mib, pos_claimed_milli, pos_claimed_mib, pos_held_milli, pos_held_mib,
@@ -18,9 +21,9 @@ WHERE c.id IS NULL OR c.is_advisory OR p.state <> 'active'
     OR (a.layout IS NOT NULL AND EXISTS (
         SELECT FROM jsonb_each(a.layout::jsonb) seen WHERE coalesce(c.layout -> seen.key, '[]') <> seen.value))
     OR a.uncut <> '{}' AND EXISTS (
-        SELECT FROM unnest(a.uncut::integer[]) place WHERE c.pos_claimed_milli[place] + c.pos_held_milli[place] > 0)
+        SELECT FROM unnest(a.uncut) place WHERE c.pos_claimed_milli[place] + c.pos_held_milli[place] > 0)
     OR EXISTS (
-        SELECT FROM unnest(a.places::integer[], a.milli::integer[], a.mib::bigint[]) at (i, milli, mib)
+        SELECT FROM unnest(a.places, a.milli, a.mib) at (i, milli, mib)
         WHERE milli > 0 AND c.pos_claimed_milli[i] + c.pos_held_milli[i] + c.pos_shadow_milli[i] + c.pos_faulty_milli[i]
                 + milli + CASE WHEN c.pos_booked_from_at[i] < coalesce(a.until_at, 'infinity')
                     THEN c.pos_booked_peak_milli[i] ELSE 0 END > c.pos_total_milli[i]

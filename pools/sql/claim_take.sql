@@ -2,51 +2,59 @@
 -- platform, and the ledger's rows. The instant is the statement's own: it began after the rows were locked, so that what
 -- was given back before ends before.
 WITH taken AS (
-    SELECT * FROM unnest(%(rows)s::uuid[], %(claimed_places)s::text[], %(claimed_milli)s::text[], %(claimed_mib)s::text[],
-                         %(held_places)s::text[], %(held_milli)s::text[], %(held_mib)s::text[], %(layouts)s::text[])
-        taken (id, claimed_places, claimed_milli, claimed_mib, held_places, held_milli, held_mib, layout)),
+    SELECT id, claimed_first <= claimed_last AS is_claimed, held_first <= held_last AS is_held, layout,
+           (%(claimed)s::integer[])[claimed_first:claimed_last] AS claimed_places,
+           (%(claimed_milli)s::integer[])[claimed_first:claimed_last] AS claimed_milli,
+           (%(claimed_mib)s::bigint[])[claimed_first:claimed_last] AS claimed_mib,
+           (%(held)s::integer[])[held_first:held_last] AS held_places,
+           (%(held_milli)s::integer[])[held_first:held_last] AS held_milli,
+           (%(held_mib)s::bigint[])[held_first:held_last] AS held_mib
+    FROM unnest(%(rows)s::uuid[], %(claimed_first)s::integer[], %(claimed_last)s::integer[], %(held_first)s::integer[],
+                %(held_last)s::integer[], %(layouts)s::text[])
+        taken (id, claimed_first, claimed_last, held_first, held_last, layout)),
 changed AS (
     UPDATE capacity c SET
-        pos_claimed_milli = CASE WHEN t.claimed_places IS NULL THEN c.pos_claimed_milli
-            ELSE added(c.pos_claimed_milli, t.claimed_places::integer[], t.claimed_milli::integer[]) END,
-        pos_claimed_mib = CASE WHEN t.claimed_places IS NULL THEN c.pos_claimed_mib
-            ELSE added(c.pos_claimed_mib, t.claimed_places::integer[], t.claimed_mib::bigint[]) END,
-        pos_held_milli = CASE WHEN t.held_places IS NULL THEN c.pos_held_milli
-            ELSE added(c.pos_held_milli, t.held_places::integer[], t.held_milli::integer[]) END,
-        pos_held_mib = CASE WHEN t.held_places IS NULL THEN c.pos_held_mib
-            ELSE added(c.pos_held_mib, t.held_places::integer[], t.held_mib::bigint[]) END,
+        pos_claimed_milli = CASE WHEN t.is_claimed
+            THEN added(c.pos_claimed_milli, t.claimed_places, t.claimed_milli) ELSE c.pos_claimed_milli END,
+        pos_claimed_mib = CASE WHEN t.is_claimed
+            THEN added(c.pos_claimed_mib, t.claimed_places, t.claimed_mib) ELSE c.pos_claimed_mib END,
+        pos_held_milli = CASE WHEN t.is_held
+            THEN added(c.pos_held_milli, t.held_places, t.held_milli) ELSE c.pos_held_milli END,
+        pos_held_mib = CASE WHEN t.is_held
+            THEN added(c.pos_held_mib, t.held_places, t.held_mib) ELSE c.pos_held_mib END,
         layout = CASE WHEN t.layout IS NULL THEN c.layout ELSE c.layout || t.layout::jsonb END
     FROM taken t WHERE c.id = t.id),
-members AS (
-    SELECT * FROM unnest(%(member_allocations)s::uuid[], %(member_numbers)s::integer[], %(member_pools)s::uuid[],
-                         %(member_nodes)s::uuid[], %(targets)s::text[], %(operations)s::uuid[],
-                         %(operation_states)s::text[])
-        members (allocation_id, number, pool_id, node_id, target_ref, operation_id, operation_state)),
+-- A row is of a member, of a claim, or as most are of a member with its claim.
+made AS MATERIALIZED (
+    SELECT allocation_id, number, pool_id, node_id, target_ref, operation_id, operation_state, claim_id, capacity_id,
+           (%(positions)s::integer[])[positions_first:positions_last] AS positions,
+           (%(starts)s::integer[])[starts_first:starts_last] AS starts,
+           milli, memory_mib, profile, kind, project_id, certainty, price_per_hour
+    FROM unnest(%(allocations)s::uuid[], %(numbers)s::integer[], %(pools)s::uuid[], %(nodes)s::uuid[],
+                %(targets)s::text[], %(operations)s::uuid[], %(operation_states)s::text[], %(claims)s::uuid[],
+                %(claim_rows)s::uuid[], %(positions_first)s::integer[], %(positions_last)s::integer[],
+                %(starts_first)s::integer[], %(starts_last)s::integer[], %(milli)s::integer[], %(mib)s::bigint[],
+                %(profiles)s::text[], %(kinds)s::text[], %(projects)s::uuid[], %(certainties)s::text[],
+                %(prices)s::numeric[])
+        made (allocation_id, number, pool_id, node_id, target_ref, operation_id, operation_state, claim_id, capacity_id,
+              positions_first, positions_last, starts_first, starts_last, milli, memory_mib, profile, kind, project_id,
+              certainty, price_per_hour)),
 joined AS (
     INSERT INTO member (allocation_id, index, pool_id, node_id, binding)
-    SELECT allocation_id, number, pool_id, node_id, '{}' FROM members),
+    SELECT allocation_id, number, pool_id, node_id, '{}' FROM made WHERE operation_id IS NOT NULL),
 intended AS (
     INSERT INTO operation (id, pool_id, allocation_id, member_index, action, state, target_ref, attempts, words,
                            created_at, changed_at)
     SELECT operation_id, pool_id, allocation_id, number, 'apply', operation_state, target_ref, 0, '{}', %(now)s, %(now)s
-    FROM members),
-claims AS MATERIALIZED (
-    SELECT id, allocation_id, member_index, pool_id, capacity_id, positions::integer[], starts::integer[], milli,
-           memory_mib, profile, kind, project_id, certainty, price_per_hour
-    FROM unnest(%(claims)s::uuid[], %(claim_allocations)s::uuid[], %(claim_members)s::integer[],
-                         %(claim_pools)s::uuid[], %(claim_rows)s::uuid[], %(positions)s::text[], %(starts)s::text[],
-                         %(claim_milli)s::integer[], %(claim_mib)s::bigint[], %(profiles)s::text[],
-                         %(kinds)s::text[], %(projects)s::uuid[], %(certainties)s::text[], %(prices)s::numeric[])
-        claims (id, allocation_id, member_index, pool_id, capacity_id, positions, starts, milli, memory_mib, profile,
-                kind, project_id, certainty, price_per_hour)),
+    FROM made WHERE operation_id IS NOT NULL),
 held AS (
     INSERT INTO claim (id, allocation_id, member_index, pool_id, capacity_id, positions, starts, milli, memory_mib,
                        profile, is_held, created_at)
-    SELECT id, allocation_id, member_index, pool_id, capacity_id, positions, starts, milli, memory_mib, profile,
+    SELECT claim_id, allocation_id, number, pool_id, capacity_id, positions, starts, milli, memory_mib, profile,
            kind = 'hold', %(now)s
-    FROM claims)
+    FROM made WHERE claim_id IS NOT NULL)
 INSERT INTO ledger_event (at, pool_id, capacity_id, kind, milli, allocation_id, member_index, project_id, positions,
                           certainty, price_per_hour)
 SELECT statement_timestamp(), pool_id, capacity_id, kind, milli * cardinality(positions), allocation_id,
-       member_index, project_id, positions, certainty, price_per_hour
-FROM claims;
+       number, project_id, positions, certainty, price_per_hour
+FROM made WHERE claim_id IS NOT NULL;
