@@ -231,7 +231,10 @@ class Operation(models.Model):
 
 
 class Booking(models.Model):
-    """Capacity promised for a future window, [start_at, end_at): so many milli and MiB at one position."""
+    """Capacity promised for a future window, [start_at, end_at): so many milli and MiB at one position.
+
+    ``pieces``: the profiles that are promised on a card, and where each lies.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
     capacity = models.ForeignKey(Capacity, on_delete=models.PROTECT, related_name="bookings", db_index=False)
@@ -239,6 +242,7 @@ class Booking(models.Model):
     allocation = models.ForeignKey(Allocation, on_delete=models.CASCADE, related_name="bookings")
     milli = models.IntegerField()
     memory_mib = models.BigIntegerField()
+    pieces = models.JSONField(default=list)
     start_at = models.DateTimeField()
     end_at = models.DateTimeField(null=True)  # null: open-ended
 

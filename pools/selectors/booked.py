@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 
-from pools.domain.profiles import Piece
+from pools.domain.profiles import Layout
 from pools.domain.windows import Span
 
 # A hold may be confirmed in its last second. What should have ended already ends nobody knows when.
@@ -19,10 +20,13 @@ WITH ends AS (
     FROM claim l JOIN allocation a ON a.id = l.allocation_id
     WHERE l.capacity_id = ANY(%(rows)s) AND l.released_at IS NULL)
 SELECT e.capacity_id, at.position, e.allocation_id, false, NULL::timestamptz,
-    CASE WHEN e.end_at > %(now)s THEN e.end_at END, e.milli, e.memory_mib, e.profile, e.starts[at.number]
+    CASE WHEN e.end_at > %(now)s THEN e.end_at END, e.milli, e.memory_mib,
+    CASE WHEN e.profile IS NOT NULL AND e.starts[at.number] IS NOT NULL
+        THEN json_build_array(json_build_object('profile', e.profile, 'start', e.starts[at.number])) END::text
 FROM ends e CROSS JOIN LATERAL unnest(e.positions) WITH ORDINALITY at (position, number)
 UNION ALL
-SELECT capacity_id, position, allocation_id, true, start_at, end_at, milli, memory_mib, NULL, NULL
+SELECT capacity_id, position, allocation_id, true, start_at, end_at, milli, memory_mib,
+    CASE WHEN pieces <> '[]' THEN pieces END::text
 FROM booking WHERE capacity_id = ANY(%(rows)s)
 """
 
@@ -37,13 +41,20 @@ WHERE c.id = ANY(%s) AND p.state = 'active' AND NOT c.is_advisory
 """
 
 
+# By what the catalogue knows a card of a row.
+_MODELS: Final = """
+SELECT c.id, m.slug FROM capacity c JOIN chip_model m ON m.id = c.model_id WHERE c.id = ANY(%s)
+"""
+_layout: Final = msgspec.json.Decoder(Layout)
+
+
 class Use(NamedTuple):
-    """What an allocation has of one position, or will have (``is_booked``). ``piece`` is that of a profile."""
+    """What an allocation has of one position, or will have (``is_booked``). ``pieces`` are those of a profile."""
 
     allocation_id: UUID
     is_booked: bool
     span: Span
-    piece: Piece | None
+    pieces: Layout
 
 
 def uses(capacity_ids: Collection[UUID], *, now: datetime) -> dict[tuple[UUID, int], list[Use]]:
@@ -54,10 +65,10 @@ def uses(capacity_ids: Collection[UUID], *, now: datetime) -> dict[tuple[UUID, i
     found: dict[tuple[UUID, int], list[Use]] = defaultdict(list)
     with connection.cursor() as cursor:
         cursor.execute(_USES, {"rows": list(capacity_ids), "now": now})
-        for row, position, allocation_id, is_booked, start_at, end_at, milli, mib, profile, start in cursor.fetchall():
-            piece = None if profile is None or start is None else Piece(profile=profile, start=start)
+        for row, position, allocation_id, is_booked, start_at, end_at, milli, mib, pieces in cursor.fetchall():
             span = Span(start_at, end_at, milli, mib)
-            found[row, position].append(Use(allocation_id, is_booked, span, piece))
+            layout = _layout.decode(pieces) if pieces else ()
+            found[row, position].append(Use(allocation_id, is_booked, span, layout))
     return found
 
 
@@ -66,3 +77,10 @@ def room(capacity_ids: Collection[UUID]) -> dict[tuple[UUID, int], tuple[int, in
     with connection.cursor() as cursor:
         cursor.execute(_ROOM, [list(capacity_ids)])
         return {(row, position): (milli, mib) for row, position, milli, mib in cursor.fetchall()}
+
+
+def models(capacity_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Return the models of rows. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MODELS, [list(capacity_ids)])
+        return dict(cursor.fetchall())

@@ -1,6 +1,6 @@
 """What can be promised for a window that comes, and what was promised to an allocation: reads as placement has them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,7 +12,7 @@ from django.db import connection
 
 from pools.domain import choices, windows
 from pools.domain.candidates import Card, PoolView
-from pools.domain.profiles import Layout
+from pools.domain.profiles import Layout, Piece
 from pools.domain.request import Wanted
 from pools.selectors import booked, candidates, positions
 from pools.selectors.candidates import COLUMNS, JOINS, Read, Scores
@@ -80,7 +80,9 @@ class Ahead:
         for place, (milli, mib) in self._room.items():
             peak = windows.peak([use.span for use in uses.get(place, ())], *window)
             free[place] = milli - peak[0], mib - peak[1]
-        pieces = {place: tuple(use.piece for use in there if use.piece is not None) for place, there in uses.items()}
+            if len({bool(use.pieces) for use in uses.get(place, ())}) > 1:
+                free[place] = 0, 0  # in pieces for some of the time, and not in pieces for some
+        pieces = {place: _distinct(piece for use in there for piece in use.pieces) for place, there in uses.items()}
         return self._build(list(map(list, self._found)), free=free, pieces=pieces)
 
 
@@ -117,24 +119,31 @@ def promised(
 ) -> Read:
     """Return what was promised to an allocation in these pools and is there now, and nothing else. Three queries.
 
-    Where a piece may lie depends on all of its card, so the cards of pieces are shown with all that is free.
+    Where a piece may lie depends on all of its card, so the cards of pieces are shown with all that is free, and what
+    others booked beside it lies there already.
     """
     is_piece = any(choice.profile for choice in wanted.any_of)
     usable = {pool.id for pool in pools}  # a grant may have ended since, or the pool be gone
     found = [row for row in _rows(_PROMISED, [allocation_id]) if row[_POOL_ID] in usable]
     room, uses = _there(found, now)
-    free = {}
+    lying = {(row[0], position): there for row in found for position, there in positions.pieces(row[_LAYOUT]).items()}
+    free, beside = {}, {}
     for place, there in uses.items():
         own = [use.span for use in there if use.is_booked and use.allocation_id == allocation_id]
         claimed = [use.span for use in there if not use.is_booked]
         if own and place in room:
             milli, mib = (have - sum(taken) for have, taken in zip(room[place], _columns(claimed), strict=True))
             free[place] = (milli, mib) if is_piece else (min(milli, own[0].milli), min(mib, own[0].mib))
-    pieces = {(row[0], position): lying for row in found for position, lying in positions.pieces(row[_LAYOUT]).items()}
+            others = [use for use in there if use.is_booked and use.allocation_id != allocation_id]
+            near = [piece for use in others if use.span.meets(now, own[0].end_at) for piece in use.pieces]
+            beside[place] = _distinct((*lying.get(place, ()), *near))
     # A host beside its own cards is no place of its own.
     hosts = {row[_HOST_ID] for row in found if row[4] != "host"}
     found = [row for row in found if row[0] not in hosts]
-    return _built(found, pools=pools, scores=scores, fleet=fleet, free=free, pieces=pieces, is_exhausted=True, now=now)
+    pieces = lying | beside
+    read = _built(found, pools=pools, scores=scores, fleet=fleet, free=free, pieces=pieces, is_exhausted=True, now=now)
+    read.layouts = lying
+    return read
 
 
 def is_there(allocation_id: UUID) -> bool:
@@ -142,6 +151,10 @@ def is_there(allocation_id: UUID) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_IS_THERE, [allocation_id])
         return bool(cursor.fetchone()[0])
+
+
+def _distinct(pieces: Iterable[Piece]) -> Layout:
+    return tuple(dict.fromkeys(pieces))
 
 
 def _columns(spans: Sequence[windows.Span]) -> tuple[list[int], list[int]]:

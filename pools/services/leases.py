@@ -1,17 +1,21 @@
 """The time of a lease: how long it can last beside what was promised to others, and word of its end before it comes."""
 
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
 
-from pools.domain import windows
+from pools.domain import profiles, windows
 from pools.domain.access import Access
 from pools.domain.actors import SYSTEM
+from pools.domain.chips import Entry
 from pools.domain.errors import FieldError, LeaseBooked
+from pools.domain.profiles import Piece
 from pools.selectors import booked
-from pools.services import sql, writing
+from pools.selectors.booked import Use
+from pools.services import models, sql, writing
 
 AT_ONCE: Final = 500
 _TOLD_MOST: Final = 10
@@ -46,14 +50,19 @@ def guard(
     cursor.execute(_LOCK, [allocation_id])
     cursor.execute(_HELD, [allocation_id])
     held = cursor.fetchall()
-    uses = booked.uses({row[0] for row in held}, now=now)
+    rows = {row[0] for row in held}
+    uses = booked.uses(rows, now=now)
+    entries = _entries(rows) if any(use.pieces for there in uses.values() for use in there if use.is_booked) else {}
     full: list[datetime] = []
     others: set[UUID] = set()
     for row, position, room_milli, room_mib in held:
         there = uses[row, position]
         # The claim itself lasts, so it counts beyond the end that it has now.
         spans = [use.span._replace(end_at=None) if use.allocation_id == allocation_id else use.span for use in there]
-        at = windows.full_at(spans, now, end_at, room_milli, room_mib)
+        full_at = windows.full_at(spans, now, end_at, room_milli, room_mib)
+        own = [piece for use in there if use.allocation_id == allocation_id for piece in use.pieces]
+        cut_at = _cut_at(own, [use for use in there if use.is_booked], now, end_at, entries.get(row))
+        at = min((at for at in (full_at, cut_at) if at is not None), default=None)
         in_the_way = {use.allocation_id for use in there if use.is_booked and at and use.span.meets(at, end_at)}
         if at is not None and in_the_way:
             full.append(at)
@@ -61,6 +70,25 @@ def guard(
     if full:
         until_at = min(full)
         raise _booked(cursor, others, until_at, max(int((until_at - start_at).total_seconds()), 0), access)
+
+
+def _entries(rows: Collection[UUID]) -> dict[UUID, Entry]:
+    chips = models.current().by_slug
+    return {row: chips[model] for row, model in booked.models(rows).items() if model in chips}
+
+
+def _cut_at(
+    own: Sequence[Piece], others: Iterable[Use], now: datetime, end_at: datetime, entry: Entry | None
+) -> datetime | None:
+    """Return from when on somebody booked the place of the own pieces, or pieces of a card that is not in pieces."""
+    starts = [
+        max(use.span.start_at or now, now)
+        for use in others
+        if use.span.meets(now, end_at)
+        and (own or use.pieces)
+        and not (own and use.pieces and entry is not None and profiles.is_legal(entry, (*own, *use.pieces)))
+    ]
+    return min(starts, default=None)
 
 
 def notice_at(end_at: datetime | None, notice_seconds: int) -> datetime | None:
