@@ -17,7 +17,6 @@ from pools.domain.decisions import Decision, Refusal
 from pools.domain.errors import AllocationChanged, DomainError, KeyUsed, NoCapacity, QuotaExceeded
 from pools.domain.planner import Draft
 from pools.domain.quotas import Shortfall
-from pools.domain.request import Choice
 from pools.domain.waiting import Place
 from pools.selectors import candidates, placeable
 from pools.selectors.allocations import AllocationRow
@@ -192,19 +191,13 @@ class Batch:
 
     def _narrow(self, id: UUID, decision: Decision, shortfall: Shortfall, read: Read) -> None:
         """Ask for what comes after the model that the quotas have no room for."""
-        rank = decision.explanation.rank
-        tried, after = self._wanted[id].any_of[rank : rank + 1], self._wanted[id].any_of[rank + 1 :]
-        others: list[Choice] = []
-        for choice in tried:
-            known = sorted(read.models)
-            models = choices.models(choice, known, self._scores.chips)
-            others = [replace(choice, model=model) for model in models if model != decision.model]
-        any_of = (*others, *after)
-        if not any_of or not decision.milli:
+        known, rank, wanted = sorted(read.models), decision.explanation.rank, self._wanted[id]
+        any_of = choices.after(wanted, rank, decision.model or "", known, self._scores.chips) if decision.milli else ()
+        if not any_of:
             self._answer(id, QuotaExceeded(**told(shortfall)))
             return
         self._short[id] = shortfall
-        self._wanted[id] = replace(self._wanted[id], any_of=any_of)
+        self._wanted[id] = replace(wanted, any_of=any_of)
 
     def _refuse(self, refused: Mapping[UUID, Refusal], read: Read) -> None:
         """Answer those whom nothing fits; while there are rows that nobody looked at, look at more of them."""

@@ -49,7 +49,8 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
         answers |= Batch(fleet, group, scores, ahead, now, is_brief=is_brief).run()
     _queue(asked, answers, now)
     # Whoever is refused may have been answered before, or his twin was quicker: what it was made is what both are told.
-    answers |= repeated([each for each in everybody if isinstance(answers[each.id], Conflict)], now)
+    refused = [each for each in everybody if isinstance(answers[each.id], Conflict)]
+    answers |= repeated([each for each in refused if not isinstance(answers[each.id], KeyUsed)], now)
     fresh = [each.wanted for each in asked if not each.is_waiting]
     packing_prices.note((choices.kind(wanted, fleet.models, scores.chips) for wanted in fresh), now=now)
     return [answers[each.id] for each in everybody]
