@@ -91,24 +91,29 @@ def texts(values: Sequence[str | None]) -> Column:
     return _column(_TEXT, values, lambda value: _sized(value.encode()))
 
 
+def encoded(values: Sequence[bytes | None]) -> Column:
+    """Return text[] of texts in UTF-8."""
+    return _column(_TEXT, values, _sized)
+
+
 def blobs(values: Sequence[bytes | None]) -> Column:
     """Return bytea[]."""
     return _column(_BYTEA, values, _sized)
 
 
-def documents(name: str, values: Sequence[str | None]) -> dict[str, Column]:
+def documents(name: str, values: Sequence[bytes | None]) -> dict[str, Column]:
     """Return JSON by three parameters, so that the server reads alike texts once: those of ``claim_insert``.
 
     ``<name>_known`` jsonb[] are different ones, ``<name>_number`` integer[] says of each row which of them it has, from
     1. Where many differ they are text[] of each row instead: a late element of an array is found by passing all others.
     """
-    found: dict[str | None, int] = {}
+    found: dict[bytes | None, int] = {}
     numbers: list[int | None] = [found.setdefault(value, len(found) + 1) for value in values]
     is_few = len(found) <= _KNOWN_MOST
-    known = _column(_JSONB, list(found), lambda value: _sized(_VERSION + value.encode())) if is_few else _NONE_KNOWN
+    known = _column(_JSONB, list(found), lambda value: _sized(_VERSION + value)) if is_few else _NONE_KNOWN
     nothing = [None] * len(values)
     return {
-        name: texts(nothing if is_few else values),
+        name: encoded(nothing if is_few else values),
         f"{name}_known": known,
         f"{name}_number": integers(numbers if is_few else nothing),
     }
@@ -133,7 +138,10 @@ def slices(
 
 
 def _column(kind: int, values: Sequence[Any], encode: Callable[[Any], bytes]) -> Column:
-    # Most columns of a batch have few different values.
+    # Most columns of a batch have one value, or few.
+    if values and values.count(first := values[0]) == len(values):
+        cell = _NULL if first is None else encode(first)
+        return _array(kind, len(values), cell * len(values), has_null=first is None)
     cells = {value: _NULL if value is None else encode(value) for value in set(values)}
     return _array(kind, len(values), b"".join(map(cells.__getitem__, values)), has_null=None in cells)
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
-from pools.domain.decisions import Decision
+from pools.domain.decisions import Explanation
 from pools.domain.quotas import Taken
 from pools.selectors import columns
 from pools.selectors.candidates import Read
 from pools.services import arrays, leases
 from pools.services.asked import Asked, Planned
 
+_KEPT: Final = 1024
 _json = msgspec.json.Encoder(decimal_format="string")
 _COLUMNS: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "ids": columns.uuids,
@@ -20,7 +22,7 @@ _COLUMNS: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "names": columns.texts,
     "states": columns.texts,
     "modes": columns.texts,
-    "specs": columns.texts,
+    "specs": columns.encoded,
     "asked_by": columns.uuids,
     "pool_ids": columns.uuids,
     "model_ids": columns.uuids,
@@ -73,8 +75,7 @@ def record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str, 
     """Return what is stored of one that gets its claim, by the parameters of claim_insert."""
     asked, decision, wanted = each.asked, each.decision, each.asked.wanted
     is_hold = wanted.mode == "hold"
-    lease = None if wanted.lease_seconds is None else timedelta(seconds=wanted.lease_seconds)
-    ends_at = None if is_hold or lease is None else asked.until_at or now + lease
+    ends_at = None if is_hold else asked.until_at or later(now, wanted.lease_seconds)
     return _common(asked) | {
         "states": state(each, read),
         "pool_ids": decision.pool_id,
@@ -85,14 +86,20 @@ def record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str, 
         "quotas": taken.quota_ids,
         "borrowed": taken.is_borrowed,
         "prices": decision.price_per_hour,
-        "decisions": _json.encode(_decided(decision)).decode(),
+        "decisions": _decided(decision.score, decision.fragmentation_delta, decision.explanation),
         "starts": None if is_hold else now,
         "ends": ends_at,
         "notices": leases.notice_at(ends_at, wanted.notice_seconds),
-        "held_until": now + timedelta(seconds=wanted.hold_seconds or 0) if is_hold else None,
+        "held_until": later(now, wanted.hold_seconds or 0) if is_hold else None,
         "queued_at": asked.queued_at,
         "queue_reasons": "",
     }
+
+
+@lru_cache(_KEPT)
+def later(now: datetime, seconds: int | None) -> datetime | None:
+    """Return the instant after so many seconds; None is never."""
+    return None if seconds is None else now + timedelta(seconds=seconds)
 
 
 def waiting(asked: Asked, reason: str, now: datetime) -> dict[str, Any]:
@@ -122,8 +129,8 @@ def _common(asked: Asked) -> dict[str, Any]:
         "project_ids": asked.project_id,
         "names": wanted.name,
         "modes": wanted.mode,
-        "specs": _json.encode(wanted).decode(),
-        "labels": _json.encode(wanted.labels).decode(),
+        "specs": _json.encode(wanted),
+        "labels": _json.encode(wanted.labels),
         "asked_by": asked.actor.access.user_id,
         "members": wanted.members,
         "devices": wanted.devices_per_member,
@@ -134,19 +141,18 @@ def _common(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _decided(decision: Decision) -> dict[str, Any]:
-    return {
-        "score": decision.score,
-        "fragmentation_delta": decision.fragmentation_delta,
-        "explanation": decision.explanation,
-    }
+@lru_cache(_KEPT)
+def _decided(score: float, fragmentation_delta: float, explanation: Explanation) -> bytes:
+    """Return what is stored of a decision as JSON: of many in a batch the same."""
+    return _json.encode({"score": score, "fragmentation_delta": fragmentation_delta, "explanation": explanation})
 
 
 def params(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the parameters of claim_insert and claim_update, column by column."""
+    values = dict(zip(records[0], zip(*[record.values() for record in records], strict=True), strict=True))
     return {
-        **{name: make([record[name] for record in records]) for name, make in _COLUMNS.items()},
-        **columns.documents("labels", [record["labels"] for record in records]),
-        **columns.documents("decisions", [record["decisions"] for record in records]),
-        **columns.slices("quotas", [record["quotas"] for record in records], columns.uuids),
+        **{name: make(values[name]) for name, make in _COLUMNS.items()},
+        **columns.documents("labels", values["labels"]),
+        **columns.documents("decisions", values["decisions"]),
+        **columns.slices("quotas", values["quotas"], columns.uuids),
     }

@@ -1,6 +1,6 @@
 """Decisions as the rows of one write: what is taken of each capacity row, and what each member holds of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -21,6 +21,27 @@ _json = msgspec.json.Encoder()
 # What the ledger can say of where a claim lies: the platform keeps to the device that we chose, or to no device.
 _CERTAINTIES: Final = {"device": "assigned", "node": "unknown", "pool": "unknown"}
 _HOST: Final = (1,)  # the only position of a host's row
+# Of a member or a claim, or as most rows are of a member with its claim: the parameters of claim_take.
+_MADE: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
+    "allocations": columns.keys,
+    "projects": columns.keys,
+    "kinds": columns.texts,
+    "certainties": columns.texts,
+    "numbers": columns.integers,
+    "pools": columns.uuids,
+    "nodes": columns.uuids,
+    "targets": columns.texts,
+    "operations": columns.keys,
+    "operation_states": columns.texts,
+    "claims": columns.keys,
+    "claim_rows": columns.uuids,
+    "milli": columns.integers,
+    "mib": columns.bigints,
+    "profiles": columns.texts,
+    "prices": arrays.literal,
+}
+_NO_MEMBER: Final = (None, None, None)  # its row is another
+_NO_CLAIM: Final = (None,) * 6
 
 
 class Holder(NamedTuple):
@@ -47,32 +68,6 @@ class _Taken:
     uncut: list[int] = field(default_factory=list)
 
 
-class _Member(NamedTuple):
-    """A member, and what is to be done for it on the platform."""
-
-    target_ref: str | None
-    operation_id: bytes | None
-    operation_state: str | None
-
-
-class _Claim(NamedTuple):
-    """What a member takes of one capacity row."""
-
-    id: bytes | None
-    row: UUID | None
-    positions: Sequence[int]
-    starts: Sequence[int] | None
-    milli: int | None
-    mib: int | None
-    profile: str | None
-    price: Decimal | None
-
-
-# A member without a claim, and its further claims.
-_NO_CLAIM: Final = _Claim(None, None, (), None, None, None, None, None)
-_SAME_MEMBER: Final = _Member(None, None, None)
-
-
 class Rows:
     """The rows of one attempt, column by column. ``positions`` and ``layouts`` are those of the read."""
 
@@ -81,31 +76,43 @@ class Rows:
     ) -> None:
         self._positions, self._layouts, self._installation = positions, layouts, installation
         self._taken: dict[int, _Taken] = {}
-        self._made: list[tuple[Holder, Placed, _Member, _Claim]] = []
+        self._made: list[tuple[Any, ...]] = []
+        self._positions_of: list[Sequence[int]] = []
+        self._starts_of: list[Sequence[int] | None] = []
 
     def add(self, holder: Holder, decision: Decision) -> None:
         """Add all members of an allocation."""
         price = decision.price_per_hour
         each = None if price is None else (price / len(decision.members)).quantize(_PLACES, ROUND_HALF_UP)
-        state = "confirmed" if holder.is_confirmed else "planned"
+        operation_state = "confirmed" if holder.is_confirmed else "planned"
+        key, project, certainty = holder.allocation_id.bytes, holder.project_id.bytes, _CERTAINTIES[holder.grain]
         for placed in decision.members:
             target = markers.of_member(self._installation, holder.allocation_id, placed.index)
-            member = _Member(target, ids.new_key(), state)
-            claims = []
-            if placed.capacity_id is not None:
-                claims.append(self._cards(holder, placed, placed.capacity_id, decision.profile, each))
-            if placed.host_id is not None:
-                self._take(holder, placed.host_id, _HOST, placed.cpu_milli, placed.memory_mib)
-                host = (placed.host_id, _HOST, None, placed.cpu_milli, placed.memory_mib, None, None)
-                claims.append(_Claim(ids.new_key(), *host))
-            for claim in claims or [_NO_CLAIM]:
-                self._made.append((holder, placed, member, claim))
-                member = _SAME_MEMBER
+            member: tuple[Any, ...] = (target, ids.new_key(), operation_state)
+            of = (key, project, holder.ledger_kind, certainty, placed.index, placed.pool_id, placed.node_id)
+            row, host = placed.capacity_id, placed.host_id
+            if row is not None:
+                self._cards(holder, placed, row, decision.profile)
+                claim = (ids.new_key(), row, placed.milli, placed.mib, decision.profile, each)
+                self._add((*of, *member, *claim), placed.positions, placed.starts)
+                member = _NO_MEMBER
+            if host is not None:
+                self._take(holder, host, _HOST, placed.cpu_milli, placed.memory_mib)
+                claim = (ids.new_key(), host, placed.cpu_milli, placed.memory_mib, None, None)
+                self._add((*of, *member, *claim), _HOST, None)
+            elif row is None:
+                self._add((*of, *member, *_NO_CLAIM), (), None)
 
-    def _cards(self, holder: Holder, placed: Placed, row: UUID, profile: str | None, price: Decimal | None) -> _Claim:
+    def _add(self, made: tuple[Any, ...], positions: Sequence[int], starts: Sequence[int] | None) -> None:
+        self._made.append(made)
+        self._positions_of.append(positions)
+        self._starts_of.append(starts)
+
+    def _cards(self, holder: Holder, placed: Placed, row: UUID, profile: str | None) -> None:
         taken = self._take(holder, row, placed.positions, placed.milli, placed.mib)
-        # A whole card that is free has nothing on it.
-        for number, position in enumerate(placed.positions if placed.milli < WHOLE_MILLI else ()):
+        if placed.milli >= WHOLE_MILLI:
+            return  # a whole card that is free has nothing on it
+        for number, position in enumerate(placed.positions):
             key = str(position)
             if key not in taken.seen:
                 taken.seen[key] = taken.after[key] = self._layouts.get((row, position), ())
@@ -114,7 +121,6 @@ class Rows:
             if placed.starts is not None and profile is not None:
                 pieces = (*taken.after[key], Piece(profile=profile, start=placed.starts[number]))
                 taken.after[key] = tuple(sorted(pieces, key=lambda piece: (piece.profile, piece.start)))
-        return _Claim(ids.new_key(), row, placed.positions, placed.starts, placed.milli, placed.mib, profile, price)
 
     def _take(self, holder: Holder, row: UUID, positions: Iterable[int], milli: int, mib: int) -> _Taken:
         taken = self._taken.get(row.int)
@@ -151,34 +157,13 @@ class Rows:
             **_amounts("claimed", "claimed_", [taken.claimed for taken in rows]),
             **_amounts("held", "held_", [taken.held for taken in rows]),
             "layouts": columns.texts([_text(_changed(taken)) for taken in rows]),
-            **_made(self._made),
+            **{
+                name: make(values)
+                for (name, make), values in zip(_MADE.items(), zip(*self._made, strict=True), strict=True)
+            },
+            **columns.slices("positions", self._positions_of, columns.integers),
+            **columns.slices("starts", self._starts_of, columns.integers),
         }
-
-
-def _made(made: Sequence[tuple[Holder, Placed, _Member, _Claim]]) -> dict[str, Any]:
-    holders, places, members, claims = zip(*made, strict=True)
-    targets, operations, operation_states = zip(*members, strict=True)
-    keys, rows, positions, starts, milli, mib, profiles, prices = zip(*claims, strict=True)
-    return {
-        "allocations": columns.uuids([holder.allocation_id for holder in holders]),
-        "numbers": columns.integers([placed.index for placed in places]),
-        "pools": columns.uuids([placed.pool_id for placed in places]),
-        "nodes": columns.uuids([placed.node_id for placed in places]),
-        "targets": columns.texts(targets),
-        "operations": columns.keys(operations),
-        "operation_states": columns.texts(operation_states),
-        "claims": columns.keys(keys),
-        "claim_rows": columns.uuids(rows),
-        **columns.slices("positions", positions, columns.integers),
-        **columns.slices("starts", starts, columns.integers),
-        "milli": columns.integers(milli),
-        "mib": columns.bigints(mib),
-        "profiles": columns.texts(profiles),
-        "kinds": columns.texts([holder.ledger_kind for holder in holders]),
-        "projects": columns.uuids([holder.project_id for holder in holders]),
-        "certainties": columns.texts([_CERTAINTIES[holder.grain] for holder in holders]),
-        "prices": arrays.literal(prices),
-    }
 
 
 def _amounts(name: str, prefix: str, of_rows: Sequence[Mapping[int, tuple[int, int]]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ and takes nothing along; the caller plans it again.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -192,7 +192,7 @@ def _ends(asked: Asked, now: datetime) -> datetime | None:
     wanted = asked.wanted
     if asked.until_at is not None or wanted.lease_seconds is None:
         return asked.until_at
-    return now + timedelta(seconds=wanted.lease_seconds + (wanted.hold_seconds or 0))
+    return claim_records.later(now, wanted.lease_seconds + (wanted.hold_seconds or 0))
 
 
 def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime) -> dict[UUID, AllocationRow]:
@@ -206,13 +206,12 @@ def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: da
             sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
         if waited:
             move(cursor, waited, read, now)
-        if any(claim_records.state(each, read) == "claimed" for each, _ in got):
+        told = [
+            (each.asked, f"allocation.{claim_records.word(each)}", claim_records.told(each, read)) for each, _ in got
+        ]
+        if any(after["state"] == "claimed" for _, _, after in told):
             dispatch.advance_allocations()
-        tell(
-            cursor,
-            [(each.asked, f"allocation.{claim_records.word(each)}", claim_records.told(each, read)) for each, _ in got],
-            now,
-        )
+        tell(cursor, told, now)
     return claimed.rows([each for each, _ in fresh], records, read, now)
 
 
@@ -240,7 +239,7 @@ def tell(cursor: Any, told: Sequence[tuple[Asked, str, Mapping[str, Any]]], now:
         "actions": columns.texts([action for _, action, _ in told]),
         "ids": columns.uuids([asked.id for asked, _, _ in told]),
         "names": columns.texts([asked.wanted.name for asked, _, _ in told]),
-        **columns.documents("afters", [_json.encode(after).decode() for _, _, after in told]),
+        **columns.documents("afters", [_json.encode(after) for _, _, after in told]),
         "now": now,
     }
     sql.run(cursor, "claim_told", params)

@@ -131,7 +131,7 @@ def keep_all(answered: Sequence[tuple[Once, Kept]]) -> None:
                 "users": columns.uuids(once.user_id for once, _ in answered),
                 "keys": columns.texts([once.key for once, _ in answered]),
                 "statuses": columns.smalls([kept.status for _, kept in answered]),
-                **columns.documents("headers", [json.dumps(dict(kept.headers)) for _, kept in answered]),
+                **columns.documents("headers", [json.dumps(dict(kept.headers)).encode() for _, kept in answered]),
                 "bodies": columns.blobs(
                     [
                         None if kept.body is None or len(kept.body) > BODY_MOST_BYTES else kept.body

@@ -6,9 +6,10 @@ WITH asked AS (
     SELECT id, count, (%(places)s::integer[])[first:last] AS places, (%(milli)s::integer[])[first:last] AS milli,
            (%(mib)s::bigint[])[first:last] AS mib, until_at, layout,
            (%(uncut)s::integer[])[uncut_first:uncut_last] AS uncut
-    FROM unnest(%(rows)s::uuid[], %(counts)s::integer[], %(places_first)s::integer[], %(places_last)s::integer[],
-                %(until)s::timestamptz[], %(layouts)s::text[], %(uncut_first)s::integer[], %(uncut_last)s::integer[])
-        asked (id, count, first, last, until_at, layout, uncut_first, uncut_last)),
+    FROM (SELECT unnest(%(rows)s::uuid[]) AS id, unnest(%(counts)s::integer[]) AS count,
+            unnest(%(places_first)s::integer[]) AS first, unnest(%(places_last)s::integer[]) AS last,
+            unnest(%(until)s::timestamptz[]) AS until_at, unnest(%(layouts)s::text[]) AS layout,
+            unnest(%(uncut_first)s::integer[]) AS uncut_first, unnest(%(uncut_last)s::integer[]) AS uncut_last) asked),
 locked AS MATERIALIZED (
     SELECT id, pool_id, is_advisory, layout, pos_total_milli, pos_total_mib, pos_shadow_milli, pos_shadow_mib,
            pos_faulty_milli, pos_faulty_mib, pos_claimed_milli, pos_claimed_mib, pos_held_milli, pos_held_mib,

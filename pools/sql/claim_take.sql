@@ -1,6 +1,6 @@
 -- Takes what was guarded: the capacity rows, and for every member what it holds, what is to be done for it on the
 -- platform, and the ledger's rows. The instant is the statement's own: it began after the rows were locked, so that what
--- was given back before ends before.
+-- was given back before ends before. Lists are taken apart as in claim_insert.
 WITH taken AS (
     SELECT id, claimed_first <= claimed_last AS is_claimed, held_first <= held_last AS is_held, layout,
            (%(claimed)s::integer[])[claimed_first:claimed_last] AS claimed_places,
@@ -9,9 +9,9 @@ WITH taken AS (
            (%(held)s::integer[])[held_first:held_last] AS held_places,
            (%(held_milli)s::integer[])[held_first:held_last] AS held_milli,
            (%(held_mib)s::bigint[])[held_first:held_last] AS held_mib
-    FROM unnest(%(rows)s::uuid[], %(claimed_first)s::integer[], %(claimed_last)s::integer[], %(held_first)s::integer[],
-                %(held_last)s::integer[], %(layouts)s::text[])
-        taken (id, claimed_first, claimed_last, held_first, held_last, layout)),
+    FROM (SELECT unnest(%(rows)s::uuid[]) AS id, unnest(%(claimed_first)s::integer[]) AS claimed_first,
+            unnest(%(claimed_last)s::integer[]) AS claimed_last, unnest(%(held_first)s::integer[]) AS held_first,
+            unnest(%(held_last)s::integer[]) AS held_last, unnest(%(layouts)s::text[]) AS layout) taken),
 changed AS (
     UPDATE capacity c SET
         pos_claimed_milli = CASE WHEN t.is_claimed
@@ -30,15 +30,17 @@ made AS MATERIALIZED (
            (%(positions)s::integer[])[positions_first:positions_last] AS positions,
            (%(starts)s::integer[])[starts_first:starts_last] AS starts,
            milli, memory_mib, profile, kind, project_id, certainty, price_per_hour
-    FROM unnest(%(allocations)s::uuid[], %(numbers)s::integer[], %(pools)s::uuid[], %(nodes)s::uuid[],
-                %(targets)s::text[], %(operations)s::uuid[], %(operation_states)s::text[], %(claims)s::uuid[],
-                %(claim_rows)s::uuid[], %(positions_first)s::integer[], %(positions_last)s::integer[],
-                %(starts_first)s::integer[], %(starts_last)s::integer[], %(milli)s::integer[], %(mib)s::bigint[],
-                %(profiles)s::text[], %(kinds)s::text[], %(projects)s::uuid[], %(certainties)s::text[],
-                %(prices)s::numeric[])
-        made (allocation_id, number, pool_id, node_id, target_ref, operation_id, operation_state, claim_id, capacity_id,
-              positions_first, positions_last, starts_first, starts_last, milli, memory_mib, profile, kind, project_id,
-              certainty, price_per_hour)),
+    FROM (SELECT unnest(%(allocations)s::uuid[]) AS allocation_id, unnest(%(numbers)s::integer[]) AS number,
+            unnest(%(pools)s::uuid[]) AS pool_id, unnest(%(nodes)s::uuid[]) AS node_id,
+            unnest(%(targets)s::text[]) AS target_ref, unnest(%(operations)s::uuid[]) AS operation_id,
+            unnest(%(operation_states)s::text[]) AS operation_state, unnest(%(claims)s::uuid[]) AS claim_id,
+            unnest(%(claim_rows)s::uuid[]) AS capacity_id, unnest(%(positions_first)s::integer[]) AS positions_first,
+            unnest(%(positions_last)s::integer[]) AS positions_last,
+            unnest(%(starts_first)s::integer[]) AS starts_first, unnest(%(starts_last)s::integer[]) AS starts_last,
+            unnest(%(milli)s::integer[]) AS milli, unnest(%(mib)s::bigint[]) AS memory_mib,
+            unnest(%(profiles)s::text[]) AS profile, unnest(%(kinds)s::text[]) AS kind,
+            unnest(%(projects)s::uuid[]) AS project_id, unnest(%(certainties)s::text[]) AS certainty,
+            unnest(%(prices)s::numeric[]) AS price_per_hour) made),
 joined AS (
     INSERT INTO member (allocation_id, index, pool_id, node_id, binding)
     SELECT allocation_id, number, pool_id, node_id, '{}' FROM made WHERE operation_id IS NOT NULL),

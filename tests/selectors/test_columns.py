@@ -61,7 +61,9 @@ class TestDocuments:
     def test_arrive_each_at_its_row(self, kinds: int) -> None:
         sent = [None if row % kinds == 5 else f'{{"ü": {row % kinds}}}' for row in range(600)]
 
-        found = _asked(self.STATEMENT, columns.documents("docs", sent))
+        found = _asked(
+            self.STATEMENT, columns.documents("docs", [None if each is None else each.encode() for each in sent])
+        )
 
         assert found == (sent,)
 
