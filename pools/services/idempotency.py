@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -10,8 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
-from django.db.transaction import atomic
-from django.db.utils import OperationalError
+from django.db.utils import InterfaceError, OperationalError
 from psycopg.errors import LockNotAvailable
 
 from pools.domain.errors import KeyInProgress, KeyReused
@@ -24,14 +23,29 @@ _WAITS: Final = "10s"
 _SWEPT_AT_ONCE: Final = 10_000
 _LOCK_SEED: Final = 50  # other locks of the session have others
 
-# Waits while another transaction holds the same key. A key whose day is over but which nobody swept yet is a new one.
-_CLAIM: Final = """
-INSERT INTO idempotency_key AS kept (user_id, key, fingerprint, headers, object_ids, created_at)
-VALUES (%(user_id)s, %(key)s, %(fingerprint)s, '{}', %(object_ids)s::uuid[], %(now)s)
+# A key whose day is over but which nobody swept yet is a new one.
+_OR_OLD: Final = """
 ON CONFLICT (user_id, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = NULL, headers = '{}',
     body = NULL, object_ids = excluded.object_ids, created_at = excluded.created_at
-WHERE kept.created_at <= %(old)s
+WHERE kept.created_at <= %(old)s::timestamptz
 RETURNING id
+"""
+# Waits while another transaction holds the same key.
+_CLAIM: Final = f"""
+INSERT INTO idempotency_key AS kept (user_id, key, fingerprint, headers, object_ids, created_at)
+VALUES (%(user_id)s, %(key)s, %(fingerprint)s, '{{}}', '{{}}', %(now)s)
+{_OR_OLD}
+"""
+# As well, after whoever has it for the session; for some time only, like all that waits here.
+_CLAIM_IN_PIECES: Final = f"""
+WITH waits AS MATERIALIZED (SELECT set_config('lock_timeout', '{_WAITS}', true)),
+mine AS MATERIALIZED (
+    SELECT pg_advisory_lock(hashtextextended(%(word)s::text, %(seed)s::bigint)) FROM waits WHERE set_config <> '')
+INSERT INTO idempotency_key AS kept (user_id, key, fingerprint, headers, object_ids, created_at)
+SELECT %(user_id)s::uuid, %(key)s::text, %(fingerprint)s::bytea, '{{}}'::jsonb, %(object_ids)s::uuid[],
+    %(now)s::timestamptz
+FROM mine
+{_OR_OLD}
 """
 
 
@@ -148,40 +162,21 @@ def claim(*, user_id: UUID, key: str, fingerprint: bytes, now: datetime) -> Kept
 
     Raises KeyInProgress when another one takes longer than 10 s, KeyReused when the key was for another request.
     """
+    params: dict[str, Any] = {
+        "user_id": user_id,
+        "key": key,
+        "fingerprint": fingerprint,
+        "now": now,
+        "old": now - KEPT_FOR,
+    }
     with connection.cursor() as cursor, _briefly(cursor):
-        is_new = _insert(cursor, user_id, key, fingerprint, (), now)
-    if is_new:
-        return None
+        cursor.execute(_CLAIM, params)
+        if cursor.fetchone() is not None:
+            return None
     row = _row(user_id, key, fingerprint)
     if row.status is None:
         raise KeyReused
     return _kept(row, row.status)
-
-
-@contextmanager
-def in_pieces(
-    *, user_id: UUID, key: str, fingerprint: bytes, object_ids: Sequence[UUID], now: datetime
-) -> Iterator[Kept | Begun]:
-    """Hold a key while a write of many transactions goes on; yield its answer if it was given before.
-
-    The write makes objects of the ids that are yielded, so that whoever repeats it knows what is made already: those of
-    ``object_ids``, or of the process that died in it. Nobody else has the key meanwhile. Raises as ``claim`` does.
-    """
-    with connection.cursor() as cursor:
-        words: list[str | int] = [f"{user_id} {key}", _LOCK_SEED]
-        with atomic(), _briefly(cursor):
-            cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, %s))", words)  # of the session
-        try:
-            with atomic(), _briefly(cursor):
-                is_new = _insert(cursor, user_id, key, fingerprint, object_ids, now)
-            row = None if is_new else _row(user_id, key, fingerprint)
-            if row is not None and row.status is not None:
-                yield _kept(row, row.status)
-            else:
-                yield Begun(tuple(row.object_ids) if row else tuple(object_ids), is_again=row is not None)
-        finally:
-            if connection.is_usable():
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, %s))", words)
 
 
 @contextmanager
@@ -197,12 +192,48 @@ def _briefly(cursor: CursorWrapper) -> Iterator[None]:
     cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
-def _insert(
-    cursor: CursorWrapper, user_id: UUID, key: str, fingerprint: bytes, object_ids: Sequence[UUID], now: datetime
-) -> bool:
-    params: dict[str, Any] = {"user_id": user_id, "key": key, "fingerprint": fingerprint}
-    cursor.execute(_CLAIM, params | {"object_ids": list(object_ids), "now": now, "old": now - KEPT_FOR})
-    return cursor.fetchone() is not None
+@contextmanager
+def in_pieces(
+    *, user_id: UUID, key: str, fingerprint: bytes, object_ids: Sequence[UUID], now: datetime
+) -> Iterator[Kept | Begun]:
+    """Hold a key while a write of many transactions goes on; yield its answer if it was given before.
+
+    The write makes objects of the ids that are yielded, so that whoever repeats it knows what is made already: those of
+    ``object_ids``, or of the process that died in it. Nobody else has the key meanwhile. Raises as ``claim`` does.
+    """
+    try:
+        is_new = _taken_in_pieces(user_id, key, fingerprint, object_ids, now)
+        row = None if is_new else _row(user_id, key, fingerprint)
+        if row is not None and row.status is not None:
+            yield _kept(row, row.status)
+        else:
+            yield Begun(tuple(row.object_ids) if row else tuple(object_ids), is_again=row is not None)
+    finally:
+        # Whether it was had or not; a session that is gone has none.
+        with suppress(OperationalError, InterfaceError), prepared.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock_all()")
+
+
+def _taken_in_pieces(user_id: UUID, key: str, fingerprint: bytes, object_ids: Sequence[UUID], now: datetime) -> bool:
+    """Lock a key for the session and take it; return whether it is new. One query, committed."""
+    params: dict[str, Any] = {
+        "word": f"{user_id} {key}",
+        "seed": _LOCK_SEED,
+        "user_id": user_id,
+        "key": key,
+        "fingerprint": fingerprint,
+        "object_ids": columns.uuids(object_ids),
+        "now": now,
+        "old": now - KEPT_FOR,
+    }
+    try:
+        with prepared.cursor() as cursor:
+            cursor.execute(_CLAIM_IN_PIECES, params)
+            return cursor.fetchone() is not None
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise KeyInProgress from None
+        raise
 
 
 def _row(user_id: UUID, key: str, fingerprint: bytes) -> IdempotencyKey:
@@ -219,9 +250,13 @@ def _kept(row: IdempotencyKey, status: int) -> Kept:
 def keep(*, user_id: UUID, key: str, answer: Kept) -> None:
     """Store the answer of a key that this transaction took. A body of more than 64 kB is left out."""
     body = answer.body if answer.body is not None and len(answer.body) <= BODY_MOST_BYTES else None
-    IdempotencyKey.objects.filter(user=user_id, key=key).update(
-        status=answer.status, headers=dict(answer.headers), body=body, object_ids=list(answer.object_ids)
-    )
+    headers = json.dumps(dict(answer.headers))
+    with prepared.cursor() as cursor:
+        cursor.execute(
+            "UPDATE idempotency_key SET status = %s, headers = %s::jsonb, body = %s, object_ids = %s::uuid[]"
+            " WHERE user_id = %s::uuid AND key = %s",
+            [answer.status, headers, body, columns.uuids(answer.object_ids), user_id, key],
+        )
 
 
 def sweep(*, now: datetime) -> int:
