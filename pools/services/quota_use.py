@@ -93,13 +93,21 @@ def store(book: Book) -> None:
 
 def _params(asks: Sequence[Ask]) -> dict[str, Any]:
     """Return what the rows are found by. Of the rows of models each project has only those that it is asked for."""
-    of_models = list({(project_id, ask.model_id) for ask in set(asks) if ask.model_id for project_id in ask.lineage})
+    # Told apart by their numbers, or as the same objects: many ask for alike, and ids take long to hash.
+    lineages = {id(ask.lineage): ask.lineage for ask in asks}.values()
+    alike = {(id(ask.lineage), id(ask.model_id)): ask for ask in asks if ask.model_id}.values()
+    of_models = {
+        (project_id.int, ask.model_id.int): (project_id, ask.model_id)
+        for ask in alike
+        if ask.model_id
+        for project_id in ask.lineage
+    }.values()
     return {
-        "projects": columns.uuids({project_id for ask in asks for project_id in ask.lineage}),
+        "projects": columns.uuids({id.int: id for lineage in lineages for id in lineage}.values()),
         "model_projects": columns.uuids([project_id for project_id, _ in of_models]),
         "models": columns.uuids([model_id for _, model_id in of_models]),
         "profiles": columns.texts(list({ask.profile for ask in asks if ask.profile})),
-        "pools": columns.uuids({ask.pool_id for ask in asks}),
+        "pools": columns.uuids({ask.pool_id.int: ask.pool_id for ask in asks}.values()),
     }
 
 

@@ -262,6 +262,7 @@ class TestALimitBelowWhatIsUsed:
         tenant.take("acme/vision", 3000)
 
         tenant.rows[1].hard_limit_milli = 1000
+        tenant.book = Book(tenant.rows)
 
         assert refused(tenant.take("acme/vision", 1000), "hard_limit", 0)
         assert isinstance(tenant.take("acme/audio", 5000), Taken)
