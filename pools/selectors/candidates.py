@@ -18,6 +18,7 @@ from pools.domain.chips import Entry
 from pools.domain.packing import Prices
 from pools.domain.profiles import Layout
 from pools.domain.request import Wanted
+from pools.domain.shapes import Shape
 from pools.selectors import positions, prepared, unobserved, widths
 from pools.selectors.placeable import Fleet
 from pools.selectors.positions import Positions
@@ -30,17 +31,23 @@ _POOLS_FEW: Final = 16
 _POSITIONS: Final = 18  # where COLUMN of positions is in a row
 _ROW: Final = """
 SELECT c.id, c.pool_id, c.node_id, n.name, c.kind, m.slug, c.profile, c.resource, c.unit_milli, c.is_advisory,
-    c.state_key, n.topology, h.id, h.free_milli, h.free_mib,
-    h.pos_booked_from_at[1], h.pos_booked_peak_milli[1], h.pos_booked_peak_mib[1]"""
+    c.state_key, n.topology, h.id, h.free_milli, h.free_mib, h.booked_from_at, h.booked_peak_milli, h.booked_peak_mib"""
 COLUMNS: Final = f"{_ROW}, c.pos_total_milli, c.pos_total_mib, c.pos_faulty_milli, c.pos_link_group, c.layout"
 _COLUMNS: Final = f"{_ROW}, {positions.COLUMN}"
-JOINS: Final = """
-    LEFT JOIN chip_model m ON m.id = c.model_id
-    LEFT JOIN LATERAL (SELECT name, topology FROM node WHERE id = c.node_id OFFSET 0) n ON true
-    LEFT JOIN LATERAL (SELECT id, kind, free_milli, free_mib, pos_booked_from_at, pos_booked_peak_milli,
-        pos_booked_peak_mib FROM capacity WHERE pool_id = c.pool_id AND node_id = c.node_id OFFSET 0) h
-        ON h.kind = 'host'
-ORDER BY c.state_key, c.id"""
+_MODEL: Final = "LEFT JOIN chip_model m ON m.id = c.model_id"
+_NODE: Final = "LEFT JOIN LATERAL (SELECT name, topology FROM node WHERE id = c.node_id OFFSET 0) n ON true"
+_NO_NODE: Final = "CROSS JOIN (SELECT NULL::text AS name, NULL::text AS topology) n"
+_HOST: Final = """LEFT JOIN LATERAL (SELECT id, kind, free_milli, free_mib, pos_booked_from_at[1] AS booked_from_at,
+        pos_booked_peak_milli[1] AS booked_peak_milli, pos_booked_peak_mib[1] AS booked_peak_mib
+        FROM capacity WHERE pool_id = c.pool_id AND node_id = c.node_id OFFSET 0) h ON h.kind = 'host'"""
+_NO_HOST: Final = """CROSS JOIN (SELECT NULL::uuid AS id, NULL::bigint AS free_milli, NULL::bigint AS free_mib,
+        NULL::timestamptz AS booked_from_at, NULL::integer AS booked_peak_milli, NULL::bigint AS booked_peak_mib) h"""
+_ORDER: Final = "ORDER BY c.state_key, c.id"
+JOINS: Final = f"""
+    {_MODEL}
+    {_NODE}
+    {_HOST}
+{_ORDER}"""
 # A loose index scan: it jumps from state to state in the index capacity_free, and takes of each some rows from a number
 # by chance on. Pools that promise no node also give their own counters.
 _FIND: Final = f"""
@@ -83,8 +90,17 @@ found AS (
         LIMIT %(hosts)s) near)
 {_COLUMNS}
 FROM (SELECT id FROM found LIMIT %(most)s) f CROSS JOIN LATERAL (SELECT * FROM capacity WHERE id = f.id) c
-{JOINS}
+    {_MODEL}
 """
+# Nodes and hosts are looked up row by row, each for as much as all else of a row, so only where it matters.
+_FIND_WITH: Final = {
+    (
+        has_nodes,
+        has_hosts,
+    ): f"{_FIND}    {_NODE if has_nodes else _NO_NODE}\n    {_HOST if has_hosts else _NO_HOST}\n{_ORDER}"
+    for has_nodes in (True, False)
+    for has_hosts in (True, False)
+}
 _AGAIN: Final = f"{_COLUMNS} FROM capacity c {JOINS.replace('ORDER', 'WHERE c.id = ANY(%s::uuid[]) ORDER')}"
 
 
@@ -124,9 +140,13 @@ def read(
     chance: int,
     round: int,
     now: datetime,
+    is_explained: bool = True,
+    is_named: bool = True,
 ) -> Read:
     """Return what the requests could take from in these pools. One query, and one more where no node is promised.
 
+    ``is_explained``: somebody is told why. ``is_named``: somebody is told on which nodes. Otherwise rows come without
+    nodes, and without what their hosts have free, where the decisions do not depend on it.
     ``chance`` is a number by chance, by which readers at the same moment begin at different rows; ``round`` says how
     wide to read, from 0 to ROUNDS - 1, or ALMOST: what is too small as well, of all pools, in few rows.
     """
@@ -135,7 +155,10 @@ def read(
     hosts = [pool.id for pool in pools if widths.is_open(pool)] if is_cpu else []
     with prepared.cursor() as cursor:
         cursor.execute(
-            _FIND,
+            _FIND_WITH[
+                is_explained or is_named or any(map(_asks_of_nodes, wants)),
+                is_explained or any(map(_asks_of_hosts, wants)) or any(map(_takes_of_hosts, scores.prices.weights)),
+            ],
             {
                 "pools": prepared.array(each.pair.pool_id for each in chosen),
                 "models": prepared.array(each.pair.model_id for each in chosen),
@@ -228,14 +251,28 @@ def built(
     )
 
 
+def _asks_of_nodes(wanted: Wanted) -> bool:
+    topology = wanted.topology
+    return topology.members is not None or topology.spread is not None or bool(topology.avoid.nodes)
+
+
+def _asks_of_hosts(wanted: Wanted) -> bool:
+    return bool(wanted.per_member.cpu_milli or wanted.per_member.memory_mib) or not wanted.devices_per_member
+
+
+def _takes_of_hosts(shape: Shape) -> bool:
+    return bool(shape.cpu_milli or shape.memory_mib)
+
+
 def _is_all(found: Sequence[Any], width: Width) -> bool:
     """Whether no limit was met: then there is nothing more that could fit."""
+    if len(found) >= width.most:
+        return False
     of_state = Counter((row[1], row[5], row[10]) for row in found if row[4] != "host")
     of_pair = Counter((pool, model) for pool, model, _ in of_state)
     hosts = Counter(row[1] for row in found if row[4] == "host")
     return (
-        len(found) < width.most
-        and all(count < width.rows for count in of_state.values())
+        all(count < width.rows for count in of_state.values())
         and all(count < width.states for count in of_pair.values())
         and all(count < width.states * width.rows for count in hosts.values())
     )
@@ -246,9 +283,11 @@ def _candidate(row: Sequence[Any], there: Positions, now: datetime) -> Candidate
         capacity_id, pool_id, node_id, node_name, kind, model, profile, resource, unit_milli, is_advisory, state_key,
         topology, host_id, cpu_free_milli, memory_free_mib, *booked, _positions,
     ) = row[: _POSITIONS + 1]  # fmt: skip
-    booked_in_seconds, cpu_later_milli, memory_later_mib = positions.until_booked(
-        booked, cpu_free_milli or 0, memory_free_mib or 0, now
-    )
+    booked_in_seconds, cpu_later_milli, memory_later_mib = None, 0, 0
+    if booked[0] is not None:
+        booked_in_seconds, cpu_later_milli, memory_later_mib = positions.until_booked(
+            booked, cpu_free_milli or 0, memory_free_mib or 0, now
+        )
     return Candidate(
         capacity_id=capacity_id,
         pool_id=pool_id,

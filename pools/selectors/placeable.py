@@ -68,15 +68,23 @@ class Fleet:
         self._granted = granted
         self._projects = frozenset().union(*set(granted))
         self._usable: dict[tuple[UUID, ...], tuple[PoolView, ...]] = {}
+        self._of_lineage: dict[tuple[int, ...], tuple[PoolView, ...]] = {}
 
     def usable(self, lineage: tuple[UUID, ...]) -> tuple[PoolView, ...]:
-        """Return the pools granted to a project or to one above it."""
+        """Return the pools granted to a project or to one above it. Equal ones are the same object."""
+        key = tuple([project_id.int for project_id in lineage])  # hashed faster than ids
+        known = self._of_lineage.get(key)
+        if known is None:
+            known = self._of_lineage[key] = self._granted_to(lineage)
+        return known
+
+    def _granted_to(self, lineage: tuple[UUID, ...]) -> tuple[PoolView, ...]:
         through = tuple(project_id for project_id in lineage if project_id in self._projects)
         known = self._usable.get(through)
         if known is None:
             may = {granted for granted in set(self._granted) if not granted.isdisjoint(through)}
             found = tuple(pool for pool, granted in zip(self.pools, self._granted, strict=True) if granted in may)
-            # Equal ones are the same object, by which batches tell who chooses from one read.
+            # By the object batches tell who chooses from one read.
             known = next((other for other in self._usable.values() if other == found), found)
             self._usable[through] = known
         return known

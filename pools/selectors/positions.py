@@ -16,11 +16,25 @@ from pools.domain.candidates import Card
 from pools.domain.profiles import Layout
 
 _BETWEEN: Final = "\x1f"  # in no number, and escaped in JSON
+
+
+def _none_for_zeros(name: str) -> str:
+    """Tell milli and MiB; nothing where both are 0 at all positions, as mostly: that is looked at faster than told."""
+    milli, mib = f"c.pos_{name}_milli", f"c.pos_{name}_mib"
+    return f"CASE WHEN 0 = ALL ({milli}) AND 0 = ALL ({mib}) THEN '' ELSE concat_ws(';', {milli}, {mib}) END"
+
+
+def _none_for_empty(name: str) -> str:
+    return f"CASE WHEN cardinality(c.{name}) = 0 THEN '' ELSE to_json(c.{name})::text END"
+
+
 # Bookings come first: what they leave depends on the moment.
-COLUMN: Final = """concat_ws(E'\\x1f', to_json(c.pos_booked_from_at), c.pos_booked_peak_milli,
-    c.pos_booked_peak_mib, to_json(c.pos_link_group), c.layout, c.pos_total_milli, c.pos_total_mib,
-    c.pos_claimed_milli, c.pos_claimed_mib, c.pos_held_milli, c.pos_held_mib, c.pos_shadow_milli, c.pos_shadow_mib,
-    c.pos_faulty_milli, c.pos_faulty_mib)"""
+COLUMN: Final = f"""concat_ws(E'\\x1f', {_none_for_empty("pos_booked_from_at")}, c.pos_booked_peak_milli,
+    c.pos_booked_peak_mib, {_none_for_empty("pos_link_group")}, c.layout, c.pos_total_milli, c.pos_total_mib,
+    {_none_for_zeros("claimed")},
+    {_none_for_zeros("held")},
+    {_none_for_zeros("shadow")},
+    {_none_for_zeros("faulty")})"""
 _KEPT: Final = 4096
 _instants: Final = msgspec.json.Decoder(list[datetime | None])
 _words: Final = msgspec.json.Decoder(list[str])
@@ -37,7 +51,7 @@ class Positions(NamedTuple):
 
 def read(text: str, now: datetime, *, is_full: bool = False) -> Positions:
     """Return what a row's COLUMN says; with ``is_full`` also the cards where only claims are in the way."""
-    if text.startswith("[]"):
+    if text.startswith(_BETWEEN):
         return _unbooked(text, is_full)
     return _read(text, now, is_full)
 
@@ -47,9 +61,15 @@ def pieces(text: str) -> dict[int, Layout]:
     return _layouts.decode(text) if text != "{}" else {}
 
 
-def _numbers(text: str) -> list[int]:
+@lru_cache(_KEPT)
+def _numbers(text: str) -> tuple[int, ...]:
     """Return the numbers of an array as the server writes it: {1,2}."""
-    return [int(word) for word in text[1:-1].split(",")] if text != "{}" else []
+    return tuple([int(word) for word in text[1:-1].split(",")]) if text != "{}" else ()
+
+
+@lru_cache(_KEPT)
+def _groups(text: str) -> list[str]:
+    return _words.decode(text) if text else []
 
 
 @lru_cache(_KEPT)
@@ -58,17 +78,24 @@ def _unbooked(text: str, is_full: bool) -> Positions:
 
 
 def _read(text: str, now: datetime | None, is_full: bool) -> Positions:
-    booked_from, peaks, peaks_mib, groups, layout, *lists = text.split(_BETWEEN)
-    total_milli, total_mib, *taken = [_numbers(each) for each in lists]
-    names, lying = _words.decode(groups), pieces(layout)
-    booked = list(zip(_instants.decode(booked_from), _numbers(peaks), _numbers(peaks_mib), strict=True))
+    booked_from, peaks, peaks_mib, groups, layout, totals, totals_mib, *taken = text.split(_BETWEEN)
+    total_milli, total_mib = _numbers(totals), _numbers(totals_mib)
+    nothing = (0,) * len(total_milli)
+    pairs = [[_numbers(each) for each in one.split(";")] if one else (nothing, nothing) for one in taken]
+    faulty = pairs[3][0]
+    names, lying = _groups(groups), pieces(layout)
+    booked: Sequence[Any] = ()
+    if booked_from:
+        booked = list(zip(_instants.decode(booked_from), _numbers(peaks), _numbers(peaks_mib), strict=True))
+    milli = zip(*[pair[0] for pair in pairs], strict=True)
+    mib = list(zip(*[pair[1] for pair in pairs], strict=True))
     cards = []
-    for index, total in enumerate(total_milli):
-        claimed = taken[0][index] + taken[2][index]
-        free = total - claimed - taken[4][index] - taken[6][index]
-        if free <= 0 and not (is_full and total > 0 == taken[4][index] + taken[6][index]):
+    for index, (total, (claimed, held, shadow, broken)) in enumerate(zip(total_milli, milli, strict=True)):
+        free = total - claimed - held - shadow - broken
+        if free <= 0 and not (is_full and total > 0 == shadow + broken):
             continue
-        free_mib = total_mib[index] - sum(mib[index] for mib in taken[1::2])
+        free_mib = total_mib[index] - sum(mib[index])
+        later = (None, 0, 0) if index >= len(booked) else until_booked(booked[index], free, free_mib, now)
         cards.append(
             Card(
                 index + 1,
@@ -78,10 +105,10 @@ def _read(text: str, now: datetime | None, is_full: bool) -> Positions:
                 total_mib[index],
                 names[index] if index < len(names) else "",
                 lying.get(index + 1, ()),
-                *until_booked(booked[index] if index < len(booked) else None, free, free_mib, now),
+                *later,
             )
         )
-    return Positions(tuple(cards), sum(map(gt, total_milli, taken[6])), len(total_milli))
+    return Positions(tuple(cards), sum(map(gt, total_milli, faulty)), len(total_milli))
 
 
 def until_booked(

@@ -1,5 +1,6 @@
 """A batch of requests that choose from the same pools: planned on one read, written at once, until each is answered."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from pools.domain.decisions import Decision, Refusal
 from pools.domain.errors import AllocationChanged, DomainError, KeyUsed, NoCapacity, QuotaExceeded
 from pools.domain.planner import Draft
 from pools.domain.quotas import Shortfall
+from pools.domain.request import Wanted
 from pools.domain.waiting import Place
 from pools.selectors import candidates, placeable
 from pools.selectors.allocations import AllocationRow
@@ -47,7 +49,7 @@ Answer = Made | DomainError
 
 
 class Batch:
-    """Requests in the order in which they came.
+    """Requests in the order in which they came, which may use the same pools of the fleet.
 
     ``ahead`` are those who wait already, whom none of them overtakes; who has to wait now is added to them.
     """
@@ -62,11 +64,11 @@ class Batch:
         *,
         is_brief: bool = False,
     ) -> None:
-        self._fleet, self._scores, self._now = fleet, scores, now
+        self._fleet, self._first_fleet, self._scores, self._now = fleet, fleet, scores, now
         self._is_brief = is_brief
         self._open = {each.id: each for each in asked}
-        self._wanted = {each.id: each.wanted for each in asked}  # what the quotas leave of it
-        self._lost = dict.fromkeys(self._open, 0)
+        self._narrowed: dict[UUID, Wanted] = {}  # what the quotas leave of it
+        self._lost: Counter[UUID] = Counter()
         self._short: dict[UUID, Shortfall] = {}
         self._ahead = ahead
         self._is_queue = bool(ahead) or any(each.wanted.queue or each.is_waiting for each in asked)
@@ -78,13 +80,13 @@ class Batch:
         """Return the answers by id."""
         while self._open:
             # Who was overtaken often waits in line, and alone, so as to hold up nobody else.
-            last = next((each for id, each in self._open.items() if self._lost[id] >= REPLANS_MOST), None)
-            asked = self._alike(self._in_turn()) if last is None else [last]
+            overtaken = [id for id in self._open if self._lost[id] >= REPLANS_MOST] if self._lost else []
+            asked = [self._open[overtaken[0]]] if overtaken else self._alike(self._in_turn())
             if not asked:
                 continue
             read = self._read(asked)
             planned, refused = self._plan(asked, read)
-            is_settled = self._settle(planned, read, waits=last is not None) if planned else True
+            is_settled = self._settle(planned, read, waits=bool(overtaken)) if planned else True
             # What was planned and not had is free for those behind.
             if is_settled:
                 self._refuse(refused, read)
@@ -102,11 +104,16 @@ class Batch:
 
         Where somebody waits nobody comes before those who asked earlier.
         """
+        if self._fleet is self._first_fleet:
+            return asked
         pools = self._fleet.usable(asked[0].lineage) if asked else ()
         is_alike = [self._fleet.usable(each.lineage) is pools for each in asked]
         if self._is_queue and not all(is_alike):
             return asked[: is_alike.index(False)]
         return list(compress(asked, is_alike))
+
+    def _wanted(self, each: Asked) -> Wanted:
+        return self._narrowed.get(each.id, each.wanted) if self._narrowed else each.wanted
 
     def _is_behind(self, each: Asked, ahead: Sequence[Place]) -> bool:
         reach = self._place(each, "").reach
@@ -129,11 +136,13 @@ class Batch:
         return candidates.read(
             self._fleet,
             self._fleet.usable(asked[0].lineage),
-            [self._wanted[each.id] for each in asked],
+            [self._wanted(each) for each in asked],
             self._scores,
             chance=asked[0].id.int,
             round=self._round,
             now=self._now,
+            is_explained=len(asked) <= _EXPLAINED_MOST,
+            is_named=any(each.shown_as for each in asked),
         )
 
     def _plan(self, asked: Sequence[Asked], read: Read) -> tuple[list[Planned], dict[UUID, Refusal]]:
@@ -145,7 +154,7 @@ class Batch:
             # Until it is clear that nothing fits it, nobody who wants the same goes before it.
             if self._is_queue and self._is_behind(each, [self._place(self._open[id], "") for id in refused]):
                 continue
-            decision = draft.decide(self._wanted[each.id])
+            decision = draft.decide(self._wanted(each))
             if isinstance(decision, Refusal):
                 refused[each.id] = decision
             else:
@@ -182,7 +191,7 @@ class Batch:
             self._lost[id] += 1
             if self._lost[id] > REPLANS_MOST:
                 self._answer(id, NoCapacity(reason="no_capacity"))
-        decisions = {each.asked.id: each.decision for each in planned}
+        decisions = {each.asked.id: each.decision for each in planned} if outcome.short else {}
         for id, shortfall in outcome.short.items():
             self._narrow(id, decisions[id], shortfall, read)
         if outcome.lost:
@@ -191,13 +200,13 @@ class Batch:
 
     def _narrow(self, id: UUID, decision: Decision, shortfall: Shortfall, read: Read) -> None:
         """Ask for what comes after the model that the quotas have no room for."""
-        known, rank, wanted = sorted(read.models), decision.explanation.rank, self._wanted[id]
+        known, rank, wanted = sorted(read.models), decision.explanation.rank, self._wanted(self._open[id])
         any_of = choices.after(wanted, rank, decision.model or "", known, self._scores.chips) if decision.milli else ()
         if not any_of:
             self._answer(id, QuotaExceeded(**told(shortfall)))
             return
         self._short[id] = shortfall
-        self._wanted[id] = replace(wanted, any_of=any_of)
+        self._narrowed[id] = replace(wanted, any_of=any_of)
 
     def _refuse(self, refused: Mapping[UUID, Refusal], read: Read) -> None:
         """Answer those whom nothing fits; while there are rows that nobody looked at, look at more of them."""
