@@ -39,9 +39,8 @@ class Board:
         self.splits: dict[int, list[int]] = {}  # the slots that were split off from an advisory one
         self._undo: list[tuple[int, int, tuple[int, ...], int]] = []
         changes: dict[str | None, list[int]] = {}  # by model: few requests look at rows of many
-        for number, (candidate, (state, positions)) in enumerate(
-            zip(view.candidates, known.read_all(view.candidates), strict=True)
-        ):
+        for number, candidate in enumerate(view.candidates):
+            state, positions = known.read(candidate)
             count = candidate.alike if candidate.is_advisory else 1
             of_model = changes.setdefault(candidate.model, [])
             self.slots.append(Slot(number, candidate, state, positions, count, of_model))

@@ -5,7 +5,7 @@ catalogue alone, so what one read found out is true for every other with the sam
 two that find out the same at once find the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -51,21 +51,20 @@ class Knowledge:
     def is_full(self) -> bool:
         return len(self._states) > STATES_MOST
 
-    def read_all(self, candidates: Sequence[Candidate]) -> list[tuple[int, tuple[int, ...]]]:
-        """Return the number of each candidate's state, and the position of each of the row's places."""
-        # Most candidates of a read share their cards with others: they are told apart by what is faster to hash.
-        read: dict[tuple[object, ...], tuple[int, tuple[int, ...]]] = {}
-        found = []
-        for candidate in candidates:
-            key = _beside_cards(candidate), id(candidate.cards)
-            known = read.get(key)
-            if known is None:
-                known = read[key] = self._read_one(candidate)
-            found.append(known)
-        return found
-
-    def _read_one(self, candidate: Candidate) -> tuple[int, tuple[int, ...]]:
-        key = _beside_cards(candidate), candidate.cards
+    def read(self, candidate: Candidate) -> tuple[int, tuple[int, ...]]:
+        """Return the number of a candidate's state, and the position of each of the row's places."""
+        key = (
+            candidate.kind,
+            candidate.model,
+            candidate.profile,
+            candidate.unit_milli,
+            candidate.cpu_free_milli,
+            candidate.memory_free_mib,
+            candidate.host_booked_in_seconds,
+            candidate.cpu_later_milli,
+            candidate.memory_later_mib,
+            candidate.cards,
+        )
         known = self._read.get(key)
         if known is None:
             row, positions = rows.read(candidate, self.profile(candidate.model, candidate.profile))
@@ -129,21 +128,6 @@ class Knowledge:
         self._values = [None] * len(self._states)
         for ways in self._ways.values():
             ways.forget_scores()
-
-
-def _beside_cards(candidate: Candidate) -> tuple[object, ...]:
-    """All that the state of a candidate's row is made of, but for its cards."""
-    return (
-        candidate.kind,
-        candidate.model,
-        candidate.profile,
-        candidate.unit_milli,
-        candidate.cpu_free_milli,
-        candidate.memory_free_mib,
-        candidate.host_booked_in_seconds,
-        candidate.cpu_later_milli,
-        candidate.memory_later_mib,
-    )
 
 
 _kept: Final[list[Knowledge]] = []

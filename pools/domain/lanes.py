@@ -40,18 +40,19 @@ class Lane:
 
     def best(self) -> tuple[Score, int, Best] | None:
         """Return score, slot and how to take from it; of equal ones the first. None when nothing fits."""
-        board, heap = self._board, self._heap
+        slots, heap, best_of = self._board.slots, self._heap, self.ways.best
         for each in self._followed:
             if each.seen < len(each.changes):
-                for number in dict.fromkeys(each.changes[each.seen :]):
-                    if board.slots[number].origin in self._given and (entry := self._entry(number)) is not None:
-                        heappush(heap, entry)
+                for number in set(each.changes[each.seen :]):
+                    slot = slots[number]
+                    given = self._given.get(slot.origin)
+                    if given is not None and slot.count and (best := best_of(slot.state)) is not None:
+                        heappush(heap, (given, best.score, number, slot.state))
                 each.seen = len(each.changes)
         while heap:
             given, score, number, state = heap[0]
-            slot = board.slots[number]
-            best = self.ways.best(state)
-            if slot.state == state and slot.count and best is not None:
+            slot = slots[number]
+            if slot.state == state and slot.count and (best := best_of(state)) is not None:
                 return (given, score), number, best
             heappop(heap)
         return None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from pools.domain import quotas
@@ -33,8 +34,7 @@ class Asked:
     shown_as: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A request and where it shall go."""
 
     asked: Asked

@@ -43,13 +43,15 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     answers = repeated([each for each in asked if each.wanted.queue or _begins_later(each)], now)
     if later := [each for each in asked if _begins_later(each) and each.id not in answers]:
         answers |= scheduling.schedule(later, placeable.fleet(now), scores, now=now)
-    everybody, asked = asked, [each for each in asked if not _begins_later(each) and each.id not in answers]
+    everybody = asked
+    if later or answers:
+        asked = [each for each in asked if not _begins_later(each) and each.id not in answers]
     ahead = _ahead(fleet, scores, asked)
     for group in _by_pools(fleet, asked):
         answers |= Batch(fleet, group, scores, ahead, now, is_brief=is_brief).run()
     _queue(asked, answers, now)
     # Whoever is refused may have been answered before, or his twin was quicker: what it was made is what both are told.
-    refused = [each for each in everybody if isinstance(answers[each.id], Conflict)]
+    refused = [each for each in everybody if each.once and isinstance(answers[each.id], Conflict)]
     answers |= repeated([each for each in refused if not isinstance(answers[each.id], KeyUsed)], now)
     fresh = [each.wanted for each in asked if not each.is_waiting]
     packing_prices.note((choices.kind(wanted, fleet.models, scores.chips) for wanted in fresh), now=now)
