@@ -80,6 +80,13 @@ def _spec(text: bytes) -> dict[str, Any]:
     return request.complete(_as_stored(msgspec.json.decode(text)))
 
 
+@lru_cache(_KEPT)
+def _decided(text: bytes) -> dict[str, Any]:
+    """Return a decision as it is stored. Of a batch most are alike, and nobody who is shown one changes it."""
+    found: dict[str, Any] = _as_stored(msgspec.json.decode(text))
+    return found
+
+
 def _row(
     wanted: Wanted,
     record: Mapping[str, Any],
@@ -118,7 +125,7 @@ def _row(
         price_per_hour=None
         if decision.price_per_hour is None
         else decision.price_per_hour.quantize(_PLACES, ROUND_HALF_UP),
-        decision=_as_stored(msgspec.json.decode(record["decisions"])),
+        decision=_decided(record["decisions"]),
         asked_by=asked_by,
         created_at=now,
         ended_at=None,
