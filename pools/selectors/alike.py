@@ -6,7 +6,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from pools.domain.candidates import View
-from pools.selectors import prepared
+from pools.selectors import columns, prepared
 
 # Told by the index capacity_free alone, which does not know nodes: what a pool has beside them is in the read.
 _COUNTS = """
@@ -30,7 +30,7 @@ def counted(view: View, models: dict[str, UUID]) -> View:
     with prepared.cursor() as cursor:
         cursor.execute(
             _COUNTS,
-            [prepared.array(pool_id for pool_id, _ in pairs), prepared.array(models[model] for _, model in pairs)],
+            [columns.uuids(pool_id for pool_id, _ in pairs), columns.uuids(models[model] for _, model in pairs)],
         )
         counts = cursor.fetchall()
     rows = list(view.candidates)

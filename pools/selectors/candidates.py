@@ -19,7 +19,7 @@ from pools.domain.packing import Prices
 from pools.domain.profiles import Layout
 from pools.domain.request import Wanted
 from pools.domain.shapes import Shape
-from pools.selectors import positions, prepared, unobserved, widths
+from pools.selectors import columns, positions, prepared, unobserved, widths
 from pools.selectors.placeable import Fleet
 from pools.selectors.positions import Positions
 from pools.selectors.widths import ALMOST as ALMOST
@@ -160,12 +160,12 @@ def read(
                 is_explained or any(map(_asks_of_hosts, wants)) or any(map(_takes_of_hosts, scores.prices.weights)),
             ],
             {
-                "pools": prepared.array(each.pair.pool_id for each in chosen),
-                "models": prepared.array(each.pair.model_id for each in chosen),
-                "least": prepared.array(each.least for each in chosen),
-                "rows": prepared.array(each.rows for each in chosen),
+                "pools": columns.uuids(each.pair.pool_id for each in chosen),
+                "models": columns.uuids(each.pair.model_id for each in chosen),
+                "least": columns.bigints([each.least for each in chosen]),
+                "rows": columns.bigints([each.rows for each in chosen]),
                 "states": width.states,
-                "host_pools": prepared.array(hosts[: width.pairs]),
+                "host_pools": columns.uuids(hosts[: width.pairs]),
                 "hosts": width.states * width.rows,
                 "chance": chance % _SHUFFLES,
                 "most": width.most,
@@ -191,7 +191,7 @@ def read(
 def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tuple[Candidate, ...]:
     """Return rows with those cards too of which all is given out, so that it can be thought of as free. One query."""
     with prepared.cursor() as cursor:
-        cursor.execute(_AGAIN, [prepared.array(capacity_ids)])
+        cursor.execute(_AGAIN, [columns.uuids(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[1] in before.pools]
     return tuple([_candidate(row, positions.read(row[_POSITIONS], now, is_full=True), now) for row in found])
 
@@ -199,7 +199,7 @@ def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tupl
 def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Read:
     """Return the same rows of an earlier read and their hosts as they are now. One query."""
     with prepared.cursor() as cursor:
-        cursor.execute(_AGAIN, [prepared.array(capacity_ids)])
+        cursor.execute(_AGAIN, [columns.uuids(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[0] in before.positions]
     scores = Scores(before.view.chips, before.view.prices, before.view.prices_version)
     return built(

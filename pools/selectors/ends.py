@@ -12,7 +12,7 @@ from pools.domain import waiting
 from pools.domain.candidates import End, PoolView, View
 from pools.domain.profiles import Piece
 from pools.domain.request import Wanted
-from pools.selectors import candidates, prepared
+from pools.selectors import candidates, columns, prepared
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 
@@ -70,8 +70,8 @@ def known(
             _ENDS,
             {
                 "now": now,
-                "pools": prepared.array(reach.pools),
-                "models": prepared.array(id for model, id in read.models.items() if model in reach.models),
+                "pools": columns.uuids(reach.pools),
+                "models": columns.uuids(id for model, id in read.models.items() if model in reach.models),
                 "tenant": tenant_id,
                 "looked_at": looked_at,
                 "most": most,
