@@ -1,5 +1,7 @@
 """Whether one more piece fits on a card that is cut already: a pure function of the card's layout."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from pools.domain.chips import Cut, Entry, Profile
@@ -75,6 +77,11 @@ def is_legal(entry: Entry, layout: Layout) -> bool:
             return False
         placed.append((profile, start))
     return len(placed) == len(layout)
+
+
+def lie_together(entry: Entry | None, *layouts: Iterable[Piece]) -> bool:
+    """Whether all of these pieces can be on one card together; not on one that no catalogue knows."""
+    return entry is not None and is_legal(entry, tuple(piece for layout in layouts for piece in layout))
 
 
 def consumed(entry: Entry, layout: Layout) -> Share:

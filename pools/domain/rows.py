@@ -212,6 +212,8 @@ def _pieces(row: Row, need: Need, fits: Fits) -> list[_Part]:
     for index, place in enumerate(row.places):
         if row.profile or not place.free_milli or not (place.pieces or place.free_milli == place.total_milli):
             continue
+        if need.lease_seconds > place.booked_in_seconds:
+            continue  # it may lie in the way of what is booked
         spot = fits(row.model, place.pieces, need.profile)
         if spot is None:
             continue

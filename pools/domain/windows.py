@@ -19,6 +19,10 @@ class Span(NamedTuple):
             self.start_at is None or end_at is None or self.start_at < end_at
         )
 
+    def is_on(self, at: datetime) -> bool:
+        """True at each instant from its start to before its end."""
+        return (self.start_at is None or self.start_at <= at) and (self.end_at is None or self.end_at > at)
+
 
 def peak(spans: Iterable[Span], start_at: datetime, end_at: datetime | None) -> tuple[int, int]:
     """Return the most milli and the most MiB that the spans have together at any instant of the window."""

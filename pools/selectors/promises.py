@@ -114,36 +114,46 @@ def ahead(fleet: Fleet, pools: Sequence[PoolView], wanted: Wanted, scores: Score
     return Ahead(found, *_there(found, now), build)
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What was promised to an allocation and is there now; ``pieces`` are its places on cards that are cut."""
+
+    read: Read
+    pieces: Mapping[Place, Layout]
+
+
 def promised(
     fleet: Fleet, pools: Sequence[PoolView], wanted: Wanted, scores: Scores, allocation_id: UUID, *, now: datetime
-) -> Read:
+) -> Promise:
     """Return what was promised to an allocation in these pools and is there now, and nothing else. Three queries.
 
-    Where a piece may lie depends on all of its card, so the cards of pieces are shown with all that is free, and what
-    others booked beside it lies there already.
+    Pieces are shown as a card of their own, on which nothing lies: where on the real one they lie was said before.
     """
-    is_piece = any(choice.profile for choice in wanted.any_of)
     usable = {pool.id for pool in pools}  # a grant may have ended since, or the pool be gone
     found = [row for row in _rows(_PROMISED, [allocation_id]) if row[_POOL_ID] in usable]
     room, uses = _there(found, now)
-    lying = {(row[0], position): there for row in found for position, there in positions.pieces(row[_LAYOUT]).items()}
-    free, beside = {}, {}
+    free: dict[Place, tuple[int, int]] = {}
+    own_pieces: dict[Place, booked.Use] = {}
     for place, there in uses.items():
-        own = [use.span for use in there if use.is_booked and use.allocation_id == allocation_id]
+        own = [use for use in there if use.is_booked and use.allocation_id == allocation_id]
         claimed = [use.span for use in there if not use.is_booked]
         if own and place in room:
             milli, mib = (have - sum(taken) for have, taken in zip(room[place], _columns(claimed), strict=True))
-            free[place] = (milli, mib) if is_piece else (min(milli, own[0].milli), min(mib, own[0].mib))
-            others = [use for use in there if use.is_booked and use.allocation_id != allocation_id]
-            near = [piece for use in others if use.span.meets(now, own[0].end_at) for piece in use.pieces]
-            beside[place] = _distinct((*lying.get(place, ()), *near))
+            free[place] = min(milli, own[0].span.milli), min(mib, own[0].span.mib)
+            if own[0].pieces:
+                own_pieces[place] = own[0]
     # A host beside its own cards is no place of its own.
     hosts = {row[_HOST_ID] for row in found if row[4] != "host"}
     found = [row for row in found if row[0] not in hosts]
-    pieces = lying | beside
+    lying = {(row[0], position): there for row in found for position, there in positions.pieces(row[_LAYOUT]).items()}
+    for row in found:
+        for position in range(1, len(row[_TOTAL]) + 1):
+            if (use := own_pieces.get((row[0], position))) is not None:
+                row[_TOTAL][position - 1], row[_TOTAL + 1][position - 1] = use.span.milli, use.span.mib
+    pieces = {place: there for place, there in lying.items() if place not in own_pieces}
     read = _built(found, pools=pools, scores=scores, fleet=fleet, free=free, pieces=pieces, is_exhausted=True, now=now)
     read.layouts = lying
-    return read
+    return Promise(read, {place: use.pieces for place, use in own_pieces.items()})
 
 
 def is_there(allocation_id: UUID) -> bool:

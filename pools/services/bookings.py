@@ -101,11 +101,15 @@ def guard(cursor: Any, wanted: Collection[Booked], *, now: datetime) -> set[UUID
 def _lies(wanted: Booked, uses: Collection[Use], entry: Entry | None) -> bool:
     """True when what is wanted of a card has its place beside what others have of it in the window."""
     there = [use for use in uses if use.span.meets(wanted.start_at, wanted.end_at)]
-    lying = dict.fromkeys(piece for use in there for piece in use.pieces)
     if not wanted.pieces:
-        return not lying
-    is_cut = all(use.pieces for use in there)
-    return is_cut and entry is not None and profiles.is_legal(entry, (*lying, *wanted.pieces))
+        return not any(use.pieces for use in there)
+    begins = {max(use.span.start_at or wanted.start_at, wanted.start_at) for use in there} | {wanted.start_at}
+    return all(use.pieces for use in there) and all(
+        profiles.lie_together(
+            entry, wanted.pieces, [piece for use in there if use.span.is_on(at) for piece in use.pieces]
+        )
+        for at in begins
+    )
 
 
 def make(cursor: Any, booked: Collection[Booked]) -> None:

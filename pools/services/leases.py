@@ -86,7 +86,7 @@ def _cut_at(
         for use in others
         if use.span.meets(now, end_at)
         and (own or use.pieces)
-        and not (own and use.pieces and entry is not None and profiles.is_legal(entry, (*own, *use.pieces)))
+        and not (own and use.pieces and profiles.lie_together(entry, own, use.pieces))
     ]
     return min(starts, default=None)
 

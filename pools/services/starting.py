@@ -7,15 +7,18 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection
+from msgspec.structs import replace
 
+from pools.domain import profiles
 from pools.domain.actors import SYSTEM
-from pools.domain.decisions import Refusal
+from pools.domain.decisions import Decision, Refusal
 from pools.domain.planner import Draft
 from pools.domain.quotas import Shortfall
-from pools.domain.request import Wanted
+from pools.domain.request import Choice, Wanted
 from pools.selectors import packing, placeable, promises
 from pools.selectors.candidates import Scores
 from pools.selectors.placeable import Fleet
+from pools.selectors.promises import Promise
 from pools.services import audit, claiming, models, scheduling, writing
 from pools.services.asked import Asked, Planned
 
@@ -98,8 +101,8 @@ def _start(row: Sequence[Any], fleet: Fleet, scores: Scores, now: datetime) -> b
 def claim(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[str, bool]:
     """Claim what was booked; return why not ("": it is claimed), and whether a little time may change that."""
     for _ in range(TRIES):
-        read = promises.promised(fleet, fleet.usable(asked.lineage), asked.wanted, scores, asked.id, now=now)
-        decision = Draft(read.view).decide(asked.wanted)
+        promise = promises.promised(fleet, fleet.usable(asked.lineage), asked.wanted, scores, asked.id, now=now)
+        read, decision = promise.read, _decided(asked.wanted, promise)
         if isinstance(decision, Refusal):
             # Where nothing of it is in a pool that the project may use, waiting changes nothing.
             return decision.code, bool(read.positions) and promises.is_there(asked.id)
@@ -110,6 +113,25 @@ def claim(asked: Asked, fleet: Fleet, scores: Scores, now: datetime) -> tuple[st
         if outcome.states or outcome.gone:
             return "", False
     return "no_capacity", True
+
+
+def _decided(wanted: Wanted, promise: Promise) -> Decision | Refusal:
+    """Return where it goes of what was promised: pieces to their places, if whoever had those has left."""
+    view, left = promise.read.view, {place: list(pieces) for place, pieces in promise.pieces.items()}
+    if left:
+        wanted = replace(wanted, any_of=(Choice(profile=next(iter(left.values()))[0].profile),))
+    decision = Draft(view).decide(wanted)
+    if isinstance(decision, Refusal) or not left:
+        return decision
+    lying, entry = promise.read.layouts, view.chips.get(decision.model or "")
+    if not all(profiles.lie_together(entry, lying.get(place, ()), pieces) for place, pieces in left.items()):
+        return Refusal(code="no_capacity", is_exhausted=True)
+    members = []
+    for placed in decision.members:
+        assert placed.capacity_id is not None
+        places = [(placed.capacity_id, position) for position in placed.positions]
+        members.append(replace(placed, starts=tuple([left[place].pop(0).start for place in places])))
+    return replace(decision, members=tuple(members))
 
 
 def _is_somebody_leaving(short: Shortfall, now: datetime) -> bool:

@@ -18,11 +18,14 @@ locked AS MATERIALIZED (
 SELECT a.id FROM asked a LEFT JOIN locked c ON c.id = a.id LEFT JOIN pool p ON p.id = c.pool_id
 WHERE c.id IS NULL OR c.is_advisory OR p.state <> 'active'
     OR cardinality(c.pos_total_milli) <> a.count
-    -- What lies on the cards has to be what the plan saw, and nobody may use a card that is to be cut.
+    -- What lies on the cards has to be what the plan saw, and nobody may use a card that is to be cut. Of one that is
+    -- booked a piece may lie in the way of what is booked.
     OR (a.layout IS NOT NULL AND EXISTS (
-        SELECT FROM jsonb_each(a.layout::jsonb) seen WHERE coalesce(c.layout -> seen.key, '[]') <> seen.value))
+        SELECT FROM jsonb_each(a.layout::jsonb) seen WHERE coalesce(c.layout -> seen.key, '[]') <> seen.value
+            OR seen.value <> '[]' AND c.pos_booked_from_at[seen.key::integer] < coalesce(a.until_at, 'infinity')))
     OR a.uncut <> '{}' AND EXISTS (
-        SELECT FROM unnest(a.uncut) place WHERE c.pos_claimed_milli[place] + c.pos_held_milli[place] > 0)
+        SELECT FROM unnest(a.uncut) place WHERE c.pos_claimed_milli[place] + c.pos_held_milli[place] > 0
+            OR c.pos_booked_from_at[place] < coalesce(a.until_at, 'infinity'))
     OR EXISTS (
         SELECT FROM unnest(a.places, a.milli, a.mib) at (i, milli, mib)
         WHERE milli > 0 AND c.pos_claimed_milli[i] + c.pos_held_milli[i] + c.pos_shadow_milli[i] + c.pos_faulty_milli[i]

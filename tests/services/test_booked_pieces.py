@@ -84,6 +84,13 @@ class TestABookedPiece:
         assert world.ask(1, share=half, lease_seconds=3600).state == "active"
         assert begin(world, 60) == 1 and states(booked) == ["active"]
 
+    def test_is_claimed_where_no_share_is_booked_if_it_lasts(self, world):
+        share = world.ask(1, share=Share(milli=500), start_at=at(60), lease_seconds=3600)
+
+        assert isinstance(piece(world), NoCapacity)
+        assert piece(world, lease_seconds=3600).state == "active"
+        assert begin(world, 60) == 1 and states(share) == ["active"]
+
     def test_is_not_promised_where_a_share_is_booked(self, world):
         assert world.ask(1, share=Share(milli=500), start_at=at(90), lease_seconds=3600).state == "scheduled"
 
