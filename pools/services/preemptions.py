@@ -23,7 +23,8 @@ from pools.domain.errors import (
     VictimsChanged,
 )
 from pools.domain.preemption import Preview, Victim, choose, may_go
-from pools.domain.quotas import Ask, Book, Row, Taken
+from pools.domain.quota_books import Book
+from pools.domain.quotas import Ask, Row, Taken
 from pools.models import Allocation
 from pools.selectors import candidates, packing, placeable, victims, waiting
 from pools.selectors.candidates import Read, Scores

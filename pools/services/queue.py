@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pools import dispatch
 from pools.domain import choices, quotas
 from pools.domain.chips import Entry
+from pools.domain.quota_books import Book
 from pools.domain.request import WHOLE_MILLI, Choice
 from pools.selectors import placeable, waiting
 from pools.selectors.placeable import Room
@@ -79,7 +80,7 @@ def _over_quota(queued: Sequence[Queued], now: datetime) -> set[UUID]:
     return {id for id, ask in asks.items() if _is_over(book, ask)}
 
 
-def _is_over(book: quotas.Book, ask: quotas.Ask) -> bool:
+def _is_over(book: Book, ask: quotas.Ask) -> bool:
     taken = book.take(ask)
     if isinstance(taken, quotas.Shortfall):
         return True

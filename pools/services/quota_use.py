@@ -7,7 +7,8 @@ First of all locks: quota rows by (depth, id), then capacity, then roll-ups. Who
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pools.domain.quotas import Ask, Book, Row
+from pools.domain.quota_books import Book
+from pools.domain.quotas import Ask, Row
 from pools.selectors import columns, prepared
 
 # Longer than a batch of another process takes, or under load each of a batch would go alone.

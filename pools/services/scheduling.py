@@ -11,7 +11,8 @@ from pools.domain import quotas, windows
 from pools.domain.decisions import Decision, Refusal
 from pools.domain.errors import KeyUsed, NoCapacity, QuotaExceeded
 from pools.domain.planner import Draft
-from pools.domain.quotas import Ask, Book, Shortfall
+from pools.domain.quota_books import Book
+from pools.domain.quotas import Ask, Shortfall
 from pools.domain.request import Wanted
 from pools.domain.windows import Span
 from pools.selectors import promises

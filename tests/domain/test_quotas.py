@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pools.domain import quota_trees, quotas, reclaim
-from pools.domain.quotas import Ask, Book, Row, Shortfall, Taken
+from pools.domain.quota_books import Book
+from pools.domain.quotas import Ask, Row, Shortfall, Taken
 
 NAMES = UUID("01900000-0000-7000-8000-000000000000")
 H100, A100 = uuid5(NAMES, "model h100"), uuid5(NAMES, "model a100")

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
 )
 
 from pools.domain import quota_trees
-from pools.domain.quotas import Ask, Book, Row, Shortfall, Taken, room
+from pools.domain.quota_books import Book
+from pools.domain.quotas import Ask, Row, Shortfall, Taken, room
 
 EXAMPLES = int(os.environ.get("OCENTER_MACHINE_EXAMPLES", "60"))
 MODELS, PROFILES, POOLS = [UUID(int=1), UUID(int=2)], [None, "1g.10gb"], [UUID(int=11), UUID(int=12)]
@@ -28,6 +29,7 @@ SCOPES = [
     (MODELS[0], None, [POOLS[0]]),
     (None, None, None),
 ]
+PLAIN = [0, 3]
 MILLI, PICKS = st.integers(0, 8), st.integers(0, 100)
 LIMITS = st.none() | st.integers(0, 8)
 
@@ -40,12 +42,15 @@ class Quotas(RuleBasedStateMachine):
         self.lineages: list[tuple[UUID, ...]] = []
         self.rows: list[Row] = []
         self.held: list[Ask] = []
+        self.is_plain = False  # no row keeps anything for one below, and none is of parts: that is counted on its own
 
     @initialize(
-        above=st.lists(PICKS, max_size=6), data=st.data(),
+        above=st.lists(PICKS, max_size=6), data=st.data(), is_plain=st.booleans(),
         scopes=st.lists(st.sampled_from(range(len(SCOPES))), min_size=1, max_size=3, unique=True),
     )  # fmt: skip
-    def plant(self, above, scopes, data):
+    def plant(self, above, scopes, data, is_plain):
+        self.is_plain = is_plain
+        scopes = PLAIN if is_plain else scopes
         self.lineages = [(UUID(int=100),)]
         for number, pick in enumerate(above, start=101):
             parent = self.lineages[pick % len(self.lineages)]
@@ -59,7 +64,8 @@ class Quotas(RuleBasedStateMachine):
                             id=UUID(int=lineage[-1].int * 10 + number), project_id=lineage[-1], model_id=model_id,
                             profile=profile, pools=pools, parent_id=None, depth=len(lineage),
                             nominal_milli=data.draw(MILLI), borrow_limit_milli=data.draw(LIMITS),
-                            lend_limit_milli=data.draw(LIMITS), hard_limit_milli=data.draw(LIMITS),
+                            lend_limit_milli=None if is_plain else data.draw(LIMITS),
+                            hard_limit_milli=data.draw(LIMITS),
                         )
                     )  # fmt: skip
         self._arrange()
@@ -95,7 +101,7 @@ class Quotas(RuleBasedStateMachine):
         if self.rows:
             row = self.rows[pick % len(self.rows)]
             row.nominal_milli, row.borrow_limit_milli = nominal, borrow
-            row.lend_limit_milli, row.hard_limit_milli = lend, hard
+            row.lend_limit_milli, row.hard_limit_milli = None if self.is_plain else lend, hard
             self._arrange()
 
     @rule()
