@@ -1,7 +1,7 @@
 """``Idempotency-Key`` and ``?dry_run=1``: an unsafe request that may be repeated, and one that only tries."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
 from uuid import UUID
 
@@ -133,11 +133,22 @@ def _without(data: Any, names: Collection[str]) -> Any:
 def _ids(data: Any) -> Iterator[UUID]:
     """The ids of the object, or of each one in a list of results, be it the result or inside of it."""
     for row in _field(data, "results") or [data]:
-        inside = (getattr(row, name) for name in row.__struct_fields__) if isinstance(row, msgspec.Struct) else ()
-        for candidate in (row, *(row.values() if isinstance(row, dict) else inside)):
-            if found := filters.as_uuid(str(_field(candidate, "id") or "")):
-                yield found
-                break
+        found = _id(row)
+        for inside in () if found else _inside(row):
+            found = found or _id(inside)
+        if found:
+            yield found
+
+
+def _id(data: Any) -> UUID | None:
+    found = _field(data, "id")
+    return found if isinstance(found, UUID) else filters.as_uuid(str(found or ""))
+
+
+def _inside(row: Any) -> Iterable[Any]:
+    if isinstance(row, msgspec.Struct):
+        return (getattr(row, name) for name in row.__struct_fields__)
+    return row.values() if isinstance(row, dict) else ()
 
 
 def _field(data: Any, name: str) -> Any:

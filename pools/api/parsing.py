@@ -50,7 +50,7 @@ def body(shape: type[Shape], request: Request) -> Shape:
 def rows(shape: type[Shape], request: Request) -> list[Shape]:
     """Return the JSON body, a list of objects, as structs; a field is named as ``[2].weight``. Raises as ``body``."""
     given: list[Any] = _decoded(request, list)
-    if trouble := _trouble(given):
+    if trouble := _trouble(given, raw(request)):
         raise Invalid(fields=(FieldError("", *trouble),))
     found: list[Shape] = []
     wrong: list[FieldError] = []
@@ -75,7 +75,7 @@ def mapping(request: Request) -> dict[str, Any]:
 def words(request: Request) -> list[str]:
     """Return the JSON body, a list of texts. Raises as ``body`` does."""
     given: list[Any] = _decoded(request, list)
-    if trouble := _trouble(given):
+    if trouble := _trouble(given, raw(request)):
         raise Invalid(fields=(FieldError("", *trouble),))
     try:
         return msgspec.convert(given, list[str])
@@ -187,7 +187,8 @@ def _struct(shape: type[Shape], given: Mapping[str, Any], place: str) -> tuple[S
 
 def _object(request: Request) -> dict[str, Any]:
     given: dict[str, Any] = _decoded(request, dict)
-    wrong = [_refused(name, trouble) for name, value in given.items() if (trouble := _trouble([name, value]))]
+    text = raw(request)
+    wrong = [_refused(name, trouble) for name, value in given.items() if (trouble := _trouble([name, value], text))]
     if wrong:
         raise Invalid(fields=tuple(wrong))
     return given
@@ -209,22 +210,27 @@ def _decoded(request: Request, shape: type[dict[str, Any]] | type[list[Any]]) ->
     return given
 
 
-def _trouble(value: Any) -> tuple[str, str] | None:
-    """Return (code, detail) of what no service takes, at any depth. Raises Malformed when that is too deep."""
-    waiting, depth = [value], 0
+def _trouble(value: Any, text: bytes) -> tuple[str, str] | None:
+    """Return (code, detail) of what no service takes, at any depth. Raises Malformed when that is too deep.
+
+    Of a body without escapes no text is looked at: the decoder refuses what cannot be stored unless it is escaped.
+    """
+    waiting, depth, kinds = [value], 0, (dict, list, str) if b"\\" in text else (dict, list)
     while waiting:
-        if depth > DEPTH_MOST:
-            raise Malformed(_TOO_DEEP)
         inside: list[Any] = []
         for item in waiting:
+            if isinstance(item, str):
+                if _NOT_STORED.search(item):
+                    return "bad_character", "A text contains a character that cannot be stored; remove it."
+                continue
+            if item and depth == DEPTH_MOST:
+                raise Malformed(_TOO_DEEP)
             if isinstance(item, dict):
-                inside += [*item, *item.values()]
-            elif isinstance(item, list):
+                inside += [each for part in (item, item.values()) for each in part if isinstance(each, kinds)]
+            else:
                 if len(item) > ITEMS_MOST:
                     return "too_many", f"A list has at most {ITEMS_MOST} items."
-                inside += item
-            elif isinstance(item, str) and _NOT_STORED.search(item):
-                return "bad_character", "A text contains a character that cannot be stored; remove it."
+                inside += [each for each in item if isinstance(each, kinds)]
         waiting, depth = inside, depth + 1
     return None
 

@@ -1,9 +1,10 @@
 """A request on its way to a claim: who asks for what, and where it shall go."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
+
+from msgspec import Struct
 
 from pools.domain import quotas
 from pools.domain.actors import Actor
@@ -12,8 +13,7 @@ from pools.domain.request import Wanted
 from pools.services.idempotency import Once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """A request with its place in the tree of projects and who asks.
 
     ``is_waiting``: it is there already and waits. ``is_booked``: it was promised what it asks for, which becomes its

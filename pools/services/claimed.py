@@ -87,6 +87,11 @@ def _decided(text: bytes) -> dict[str, Any]:
     return found
 
 
+@lru_cache(_KEPT)
+def _price(per_hour: Decimal) -> Decimal:
+    return per_hour.quantize(_PLACES, ROUND_HALF_UP)
+
+
 def _row(
     wanted: Wanted,
     record: Mapping[str, Any],
@@ -122,9 +127,7 @@ def _row(
         lease=Lease(record["starts"], record["ends"]),
         before_end_state="pending" if wanted.before_end_seconds else "",
         queue=None,
-        price_per_hour=None
-        if decision.price_per_hour is None
-        else decision.price_per_hour.quantize(_PLACES, ROUND_HALF_UP),
+        price_per_hour=None if decision.price_per_hour is None else _price(decision.price_per_hour),
         decision=_decided(record["decisions"]),
         asked_by=asked_by,
         created_at=now,

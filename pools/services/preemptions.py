@@ -1,6 +1,5 @@
 """Making room: allocations that may give way get their notice, and who comes instead is promised their place."""
 
-import dataclasses
 from collections.abc import Collection, Sequence
 from copy import copy
 from datetime import datetime, timedelta
@@ -103,7 +102,7 @@ def waits(allocation_id: UUID, actor: Actor) -> Asked:
         raise RoomBooked
     # One that was scheduled and found no room waits for any time.
     wanted = replace(found.wanted, start_at=None)
-    return dataclasses.replace(starving.asked(found), wanted=wanted, actor=actor)
+    return replace(starving.asked(found), wanted=wanted, actor=actor)
 
 
 def preempt(*, asked: Asked, victim_ids: Collection[UUID], now: datetime) -> None:

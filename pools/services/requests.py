@@ -1,5 +1,6 @@
 """From the bodies that people send to requests that claims answer: checked, with flavor, project and rights."""
 
+import builtins
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -33,7 +34,7 @@ class _Project(NamedTuple):
 
     id: UUID
     path: str
-    lineage: list[UUID]
+    lineage: tuple[UUID, ...]
     suspended: str | None
 
 
@@ -89,10 +90,26 @@ class _Known:
         self._flavors = _flavors({_text(body, "flavor") for body in given})
         self._projects = _projects({_text(body, "project") for body in given})
         self._alike: dict[bytes, Wanted] = {}
+        self._open: dict[tuple[str, int], _Project] = {}  # by what it was called, to whom
 
     def asked(self, id: UUID, body: Any, actor: Actor, now: datetime, verb: str) -> Asked:
         wanted = self._wanted(body, now)
-        project = self._projects.get(wanted.project)
+        for_whom = wanted.project, builtins.id(actor)
+        project = self._open.get(for_whom)
+        if project is None:
+            project = self._open[for_whom] = self._project(wanted.project, actor, verb)
+        return Asked(
+            id=id,
+            wanted=wanted,
+            project_id=project.id,
+            lineage=project.lineage,
+            actor=actor,
+            shown_as=project.path,
+        )
+
+    def _project(self, reference: str, actor: Actor, verb: str) -> _Project:
+        """Return a project in which somebody may ask. Raises Invalid, Denied, ProjectSuspended."""
+        project = self._projects.get(reference)
         if project is None or not actor.access.within("project", "read", project.lineage):
             detail = "There is no such project, or none that you may know of."
             raise Invalid(fields=(FieldError("project", "bad_value", detail),))
@@ -100,14 +117,7 @@ class _Known:
             raise Denied
         if project.suspended is not None:
             raise ProjectSuspended(path=project.suspended)
-        return Asked(
-            id=id,
-            wanted=wanted,
-            project_id=project.id,
-            lineage=tuple(project.lineage),
-            actor=actor,
-            shown_as=project.path,
-        )
+        return project
 
     def _wanted(self, body: Any, now: datetime) -> Wanted:
         """Read a body. Most of a bulk differ in project and name alone, of which the rest is looked at once."""
@@ -161,7 +171,7 @@ def _projects(references: set[str]) -> dict[str, _Project]:
     by_id = [id for word in references if (id := filters.as_uuid(word))]
     with prepared.cursor() as cursor:
         cursor.execute(_PROJECTS, [by_id, [word for word in references if word]])
-        found = [_Project(*row) for row in cursor.fetchall()]
+        found = [_Project(id, path, tuple(above), last) for id, path, above, last in cursor.fetchall()]
     return {reference: project for project in found for reference in (str(project.id), project.path)}
 
 

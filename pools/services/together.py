@@ -14,7 +14,6 @@ thousand. Bulks have no moment for company, for each has enough of its own, and 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import zip_longest
@@ -23,6 +22,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 from psycopg.errors import LockNotAvailable
 
 from pools.domain import ids

@@ -1,6 +1,5 @@
 """Requests that come at the same moment: committed together, each with its own answer and its own key."""
 
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from threading import Event, Thread
@@ -8,6 +7,7 @@ from threading import Event, Thread
 import msgspec
 import pytest
 from django.db import connection, transaction
+from msgspec.structs import replace
 
 from pools.domain import ids
 from pools.domain.errors import DomainError, Invalid, KeyUsed, NoCapacity
