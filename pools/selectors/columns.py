@@ -9,6 +9,7 @@ length and what uuid_send, int4send ... make of it. All numbers are big-endian; 
 import struct
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -27,8 +28,9 @@ _empty: Final = struct.Struct("!iiI").pack
 _header: Final = struct.Struct("!iiIii").pack
 _length: Final = struct.Struct("!i").pack
 _NULL, _SIXTEEN = _length(-1), _length(16)
-_boolean, _small = struct.Struct("!i?").pack, struct.Struct("!ih").pack
-_integer, _bigint = struct.Struct("!ii").pack, struct.Struct("!iq").pack
+# A length, and a value of so many bytes.
+_boolean, _small = partial(struct.Struct("!i?").pack, 1), partial(struct.Struct("!ih").pack, 2)
+_integer, _bigint = partial(struct.Struct("!ii").pack, 4), partial(struct.Struct("!iq").pack, 8)
 
 
 class Column(bytes):
@@ -56,39 +58,39 @@ def keys(values: Sequence[bytes | None]) -> Column:
     """Return uuid[] of ids as their 16 bytes."""
     if None in values:
         cells = [_NULL if value is None else _SIXTEEN + value for value in values]
-        return _array(_UUID, len(values), b"".join(cells), has_null=True)
+        return _array(_UUID, len(values), b"".join(cells), True)
     body = _SIXTEEN + _SIXTEEN.join(cast(Sequence[bytes], values)) if values else b""
-    return _array(_UUID, len(values), body, has_null=False)
+    return _array(_UUID, len(values), body, False)
 
 
 def smalls(values: Sequence[int | None]) -> Column:
     """Return smallint[]."""
-    return _column(_INT2, values, lambda value: _small(2, value))
+    return _column(_INT2, values, _small)
 
 
 def integers(values: Sequence[int | None]) -> Column:
     """Return integer[]."""
-    return _column(_INT4, values, lambda value: _integer(4, value))
+    return _column(_INT4, values, _integer)
 
 
 def bigints(values: Sequence[int | None]) -> Column:
     """Return bigint[]."""
-    return _column(_INT8, values, lambda value: _bigint(8, value))
+    return _column(_INT8, values, _bigint)
 
 
 def booleans(values: Sequence[bool | None]) -> Column:
     """Return boolean[]."""
-    return _column(_BOOL, values, lambda value: _boolean(1, value))
+    return _column(_BOOL, values, _boolean)
 
 
 def instants(values: Sequence[datetime | None]) -> Column:
     """Return timestamptz[]: microseconds since 2000."""
-    return _column(_TIMESTAMPTZ, values, lambda value: _bigint(8, (value - _EPOCH) // _MICROSECOND))
+    return _column(_TIMESTAMPTZ, values, _instant)
 
 
 def texts(values: Sequence[str | None]) -> Column:
     """Return text[]."""
-    return _column(_TEXT, values, lambda value: _sized(value.encode()))
+    return _column(_TEXT, values, _text)
 
 
 def encoded(values: Sequence[bytes | None]) -> Column:
@@ -110,7 +112,7 @@ def documents(name: str, values: Sequence[bytes | None]) -> dict[str, Column]:
     found: dict[bytes | None, int] = {}
     numbers: list[int | None] = [found.setdefault(value, len(found) + 1) for value in values]
     is_few = len(found) <= _KNOWN_MOST
-    known = _column(_JSONB, list(found), lambda value: _sized(_VERSION + value)) if is_few else _NONE_KNOWN
+    known = _column(_JSONB, list(found), _document) if is_few else _NONE_KNOWN
     nothing = [None] * len(values)
     return {
         name: encoded(nothing if is_few else values),
@@ -139,19 +141,32 @@ def slices(
 
 def _column(kind: int, values: Sequence[Any], encode: Callable[[Any], bytes]) -> Column:
     # Most columns of a batch have one value, or few.
-    if values and values.count(first := values[0]) == len(values):
+    count = len(values)
+    if count and values.count(first := values[0]) == count:
         cell = _NULL if first is None else encode(first)
-        return _array(kind, len(values), cell * len(values), has_null=first is None)
+        return Column(_header(1, first is None, kind, count, 1) + cell * count)
     cells = {value: _NULL if value is None else encode(value) for value in set(values)}
-    return _array(kind, len(values), b"".join(map(cells.__getitem__, values)), has_null=None in cells)
+    return _array(kind, count, b"".join(map(cells.__getitem__, values)), None in cells)
 
 
-def _array(kind: int, count: int, body: bytes, *, has_null: bool) -> Column:
-    return Column(_empty(0, 0, kind) if not count else _header(1, has_null, kind, count, 1) + body)
+def _array(kind: int, count: int, body: bytes, has_null: bool) -> Column:
+    return Column(_header(1, has_null, kind, count, 1) + body if count else _empty(0, 0, kind))
 
 
 def _sized(value: bytes) -> bytes:
     return _length(len(value)) + value
 
 
-_NONE_KNOWN: Final = _array(_JSONB, 0, b"", has_null=False)
+def _text(value: str) -> bytes:
+    return _sized(value.encode())
+
+
+def _document(value: bytes) -> bytes:
+    return _sized(_VERSION + value)
+
+
+def _instant(value: datetime) -> bytes:
+    return _bigint((value - _EPOCH) // _MICROSECOND)
+
+
+_NONE_KNOWN: Final = _array(_JSONB, 0, b"", False)
