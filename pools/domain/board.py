@@ -66,7 +66,8 @@ class Board:
             self.slots.append(slot)
             self.splits.setdefault(slot.origin, []).append(number)
             self._undo.append((number, slot.state, slot.positions, 0))  # undone, there is no such row
-        self._set(number, best.after, tuple([slot.positions[place] for place in best.taking.order]))
+        positions = slot.positions
+        self._set(number, best.after, tuple([positions[place] for place in best.taking.order]))
         if before.cpu_milli != after.cpu_milli or before.memory_mib != after.memory_mib:
             for other in self._same_host.get(slot.candidate.host_id, ()):
                 if other != number:

@@ -171,7 +171,11 @@ class Index:
             is_counted = self._board.view.pools[place].grain == "pool"
             # Where a platform only counts, nobody can have a card cut: a piece is one that is counted as such.
             of_cards = (profile,) if is_counted else ("", profile)
-            numbers = [n for n in self._by_pool[place].get(model, ()) if self._profile(n) in of_cards]
+            numbers = [
+                number
+                for number in self._by_pool[place].get(model, ())
+                if (self._profile(number) if self._rows[number].profile else "") in of_cards
+            ]
             if not is_counted:
                 numbers = [n for n in numbers if self._rows[n].node_id is not None and not self._rows[n].is_advisory]
             known = self._taken_from[place, model, profile] = tuple(numbers)

@@ -27,16 +27,18 @@ class Lane:
         self.ways = ways
         self._board = board
         self._given = dict(members)
-        slots, best_of = board.slots, ways.best
-        bests = {state: best_of(state) for state in {slots[number].state for number in self._given}}
-        self._heap: list[tuple[float, float, int, int]] = [
-            (given, best.score, number, slot.state)
-            for number, given in self._given.items()
-            if (slot := slots[number]).count and (best := bests[slot.state]) is not None
-        ]
+        self._heap: list[tuple[float, float, int, int]] = []
+        self._followed: list[_Followed] = []
+        slots, best_of, changes = board.slots, ways.best, None
+        for number, given in self._given.items():
+            slot = slots[number]
+            if slot.count and (best := best_of(slot.state)) is not None:
+                self._heap.append((given, best.score, number, slot.state))
+            if slot.changes is not changes:  # rows of a model mostly come together
+                changes = slot.changes
+                if all(each.changes is not changes for each in self._followed):
+                    self._followed.append(_Followed(changes))
         heapify(self._heap)
-        followed = {id(changes): changes for changes in [slots[number].changes for number in self._given]}
-        self._followed = [_Followed(changes) for changes in followed.values()]
 
     def best(self) -> tuple[Score, int, Best] | None:
         """Return score, slot and how to take from it; of equal ones the first. None when nothing fits."""

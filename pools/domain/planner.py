@@ -93,16 +93,16 @@ class Draft:
         """Decide, and take the places: later requests find what is left. A refusal takes nothing."""
         kind = self._kind(wanted, policy)
         refused = (kind, wanted.members)
-        if refused in self._refused:
-            return self._refused[refused]  # what is free only becomes less
+        if (refusal := self._refused.get(refused)) is not None:
+            return refusal  # what is free only becomes less
         for number, rank in enumerate(kind.ranks):
             mark = self.board.mark()
             found = self._one(rank, wanted) if wanted.members == 1 else self._gang(rank, wanted)
             if found is not None:
                 return self._decision(wanted, kind.policy, number, rank, found)
             self.board.rollback(mark)
-        self._refused[refused] = self._refusal(wanted, kind) if self._tells_why else _NO
-        return self._refused[refused]
+        refusal = self._refused[refused] = self._refusal(wanted, kind) if self._tells_why else _NO
+        return refusal
 
     def fits(self, wanted: Wanted, policy: Policy | None = None) -> bool:
         """Return whether ``plan`` would find places, which costs less than to find the best. Changes nothing."""
@@ -159,6 +159,13 @@ class Draft:
 
     def _one(self, rank: Rank, wanted: Wanted) -> Found | None:
         """Take the best place of all for a single member."""
+        if len(rank.lanes) == 1 and not rank.counted:  # as mostly
+            lane, owners = rank.lanes[0]
+            if (best := lane.best()) is None:
+                return None
+            score, number, how = best
+            site = owners[self.board.slots[number].origin]
+            return Found(site, [site.take_at(number, how)], score)
         least: tuple[Score, tuple[int, Best] | None, Site] | None = None
         for lane, owners in rank.lanes:
             if (best := lane.best()) is not None and (least is None or best[0] < least[0]):

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from pools.domain import choices
 from pools.domain.candidates import PoolView
 from pools.domain.chips import Entry
-from pools.domain.request import WHOLE_MILLI, Wanted
+from pools.domain.request import WHOLE_MILLI, Choice, Share, Wanted
 from pools.selectors.placeable import Fleet, Room
 
 ROUNDS: Final = 4
@@ -21,6 +21,10 @@ _ROWS_OF_A_MEMBER: Final = 1.5
 _PAIRS_MORE: Final = 1  # of each model
 _PLENTY: Final = 3  # times what is wanted
 _NEAR_ROUND: Final = 2
+
+
+_Alike = tuple[tuple[Choice, ...], Share | None, int, int]
+"""What many requests have in common: choices, share, devices of a member, members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,16 @@ def choose(
     round: int,
 ) -> tuple[Width, list[Chosen], bool]:
     """Return how wide to read, pairs of pool and model, and whether these are all."""
-    fitting = _fitting(fleet, pools, wants, chips, chance)
-    width = _width(wants, round)
+    alike = Counter([(want.any_of, want.share, want.devices_per_member, want.members) for want in wants])
+    needed = _rows(alike)
+    fitting = _fitting(fleet, pools, alike, chips, chance)
+    width = _width(wants, needed, round)
     each = ceil(width.pairs / max(len(fitting), 1)) + _PAIRS_MORE
     pairs = [(pair, of_model.least) for of_model in fitting for pair in of_model.first(each)]
     is_all = len(pairs) == sum(len(of_model.pairs) for of_model in fitting)
     if width is _ALMOST:
         return width, _almost(pairs), is_all
-    rows = max(width.rows, ceil(_rows(wants) / (_STATES_USUAL * max(len(pairs), 1))))
+    rows = max(width.rows, ceil(needed / (_STATES_USUAL * max(len(pairs), 1))))
     return replace(width, rows=rows), [Chosen(pair, least, rows) for pair, least in pairs], is_all
 
 
@@ -90,19 +96,24 @@ def _almost(pairs: Sequence[tuple[Room, int]]) -> list[Chosen]:
     ]
 
 
-def _width(wants: Sequence[Wanted], round: int) -> Width:
+def _width(wants: Sequence[Wanted], needed: int, round: int) -> Width:
     """Return how wide to read: wider for many and for large ones, since each takes a row of its own or a part of it."""
     near = [want for want in wants if want.members > 1 and _is_level_required(want)]
     if round == ALMOST and not near:
         return _ALMOST
     width = _NEAR[round >= _NEAR_ROUND] if near else _WIDTHS[round]
     largest = max((want.members for want in wants if want.members > 1), default=0)
-    return replace(width, rows=max(width.rows, 2 * largest), most=max(width.most, _rows(wants)))
+    return replace(width, rows=max(width.rows, 2 * largest), most=max(width.most, needed))
 
 
-def _rows(wants: Sequence[Wanted]) -> int:
+def _rows(alike: Mapping[_Alike, int]) -> int:
     """Return how many rows do for all: what fits two best is rarely the same row, and some are left to choose from."""
-    return ceil(sum(want.members * max(want.devices_per_member / _CARDS_OF_A_ROW, _ROWS_OF_A_MEMBER) for want in wants))
+    return ceil(
+        sum(
+            count * members * max(devices / _CARDS_OF_A_ROW, _ROWS_OF_A_MEMBER)
+            for (_, _, devices, members), count in alike.items()
+        )
+    )
 
 
 def _is_level_required(want: Wanted) -> bool:
@@ -131,7 +142,7 @@ class _Fitting(NamedTuple):
 
 
 def _fitting(
-    fleet: Fleet, pools: Sequence[PoolView], wants: Sequence[Wanted], chips: Mapping[str, Entry], chance: int
+    fleet: Fleet, pools: Sequence[PoolView], alike: Mapping[_Alike, int], chips: Mapping[str, Entry], chance: int
 ) -> list[_Fitting]:
     """Return for each model that would do where it is.
 
@@ -141,7 +152,6 @@ def _fitting(
     known = sorted(fleet.room_of)
     least: dict[str, int] = {}
     milli: Counter[str] = Counter()
-    alike = Counter((want.any_of, want.share, want.devices_per_member, want.members) for want in wants)
     for (any_of, share, devices, members), count in alike.items():
         for choice in any_of if devices else ():
             whole = 0 if choice.profile or share else devices

@@ -5,7 +5,7 @@ of one.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -13,6 +13,8 @@ from uuid import UUID
 from pools.domain import choices, waiting
 from pools.domain.candidates import PoolView
 from pools.domain.errors import Conflict, KeyUsed
+from pools.domain.request import Wanted
+from pools.domain.shapes import Shape
 from pools.domain.waiting import Place
 from pools.selectors import packing, placeable
 from pools.selectors import waiting as line
@@ -54,7 +56,7 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     refused = [each for each in everybody if each.once and isinstance(answers[each.id], Conflict)]
     answers |= repeated([each for each in refused if not isinstance(answers[each.id], KeyUsed)], now)
     fresh = [each.wanted for each in asked if not each.is_waiting]
-    packing_prices.note((choices.kind(wanted, fleet.models, scores.chips) for wanted in fresh), now=now)
+    packing_prices.note(_kinds(fresh, fleet, scores), now=now)
     return [answers[each.id] for each in everybody]
 
 
@@ -104,6 +106,16 @@ def _queue(asked: Sequence[Asked], answers: dict[UUID, Answer], now: datetime) -
         again = claiming.insert_waiting(stay, now=now)
         for each, reason in stay:
             answers[each.id] = KeyUsed() if each.id in again else Made(each.id, "queued", reason)
+
+
+def _kinds(wants: Sequence[Wanted], fleet: Fleet, scores: Scores) -> Iterator[Shape]:
+    found: dict[Hashable, Shape] = {}
+    for wanted in wants:
+        key = wanted.any_of, wanted.share, wanted.per_member, wanted.devices_per_member
+        kind = found.get(key)
+        if kind is None:
+            kind = found[key] = choices.kind(wanted, fleet.models, scores.chips)
+        yield kind
 
 
 def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
