@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from msgspec.structs import replace
 
 from pools.domain import waiting
 from pools.domain.actors import SYSTEM, Actor
@@ -45,13 +46,23 @@ def start(queued: Collection[Queued], *, now: datetime) -> dict[UUID, str]:
     if not promised:
         return {}
     scores, fleet = _scores(), placeable.fleet(now)
-    answers = {each.id: starting.claim(asked(each), fleet, scores, now)[0] for each in promised}
+    answers = {each.id: _claim(each, fleet, scores, now) for each in promised}
     missed = [
         each.id for each in promised if answers[each.id] and each.booked_at and now - each.booked_at > starting.GRACE
     ]
     if missed:
         _let_go(missed)
     return answers
+
+
+def _claim(each: Queued, fleet: Fleet, scores: Scores, now: datetime) -> str:
+    assert each.booked_at is not None
+    request, (_, end_at) = asked(each), scheduling.window_from(each.booked_at, each.wanted)
+    reason, _ = starting.claim(request, fleet, scores, now)
+    if reason and each.wanted.mode == "claim" and end_at is not None and now < end_at:
+        # It begins some moments late, and somebody else right after it: it has what was promised, until that ends.
+        reason, _ = starting.claim(replace(request, until_at=end_at), fleet, scores, now)
+    return reason
 
 
 def book(queued: Sequence[Queued], *, now: datetime) -> bool:

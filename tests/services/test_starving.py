@@ -175,6 +175,16 @@ class TestAGangAmongBookingsOfOthers:
 
         assert self.booked_from(gang) == {world.began + timedelta(seconds=7200)}
 
+    def test_has_a_gap_that_is_just_long_enough_though_it_begins_some_seconds_late(self, world):
+        self.book(world, 7200 + 1800, 3600)
+        gang = starve(world, lease_seconds=1800)
+
+        at(world, 7200 + 3)
+
+        assert state(gang) == "active" and not Booking.objects.filter(allocation=gang).exists()
+        assert Allocation.objects.get(id=gang).end_at == world.began + timedelta(seconds=7200 + 1800)
+        world.check()
+
     def test_is_promised_what_comes_after_all_of_them_where_no_gap_is_long_enough(self, world):
         for start in range(9000, 19_800, 3600):
             self.book(world, start, 3000)
