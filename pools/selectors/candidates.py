@@ -19,7 +19,7 @@ from pools.domain.packing import Prices
 from pools.domain.profiles import Layout
 from pools.domain.request import Wanted
 from pools.domain.shapes import Shape
-from pools.selectors import columns, positions, prepared, unobserved, widths
+from pools.selectors import candidate_rows, columns, positions, prepared, unobserved, widths
 from pools.selectors.placeable import Fleet
 from pools.selectors.positions import Positions
 from pools.selectors.widths import ALMOST as ALMOST
@@ -29,79 +29,6 @@ from pools.selectors.widths import Width
 _SHUFFLES: Final = 2**31 - 1
 _POOLS_FEW: Final = 16
 _POSITIONS: Final = 18  # where COLUMN of positions is in a row
-_ROW: Final = """
-SELECT c.id, c.pool_id, c.node_id, n.name, c.kind, m.slug, c.profile, c.resource, c.unit_milli, c.is_advisory,
-    c.state_key, n.topology, h.id, h.free_milli, h.free_mib, h.booked_from_at, h.booked_peak_milli, h.booked_peak_mib"""
-COLUMNS: Final = f"{_ROW}, c.pos_total_milli, c.pos_total_mib, c.pos_faulty_milli, c.pos_link_group, c.layout"
-_COLUMNS: Final = f"{_ROW}, {positions.COLUMN}"
-_MODEL: Final = "LEFT JOIN chip_model m ON m.id = c.model_id"
-_NODE: Final = "LEFT JOIN LATERAL (SELECT name, topology FROM node WHERE id = c.node_id OFFSET 0) n ON true"
-_NO_NODE: Final = "CROSS JOIN (SELECT NULL::text AS name, NULL::text AS topology) n"
-_HOST: Final = """LEFT JOIN LATERAL (SELECT id, kind, free_milli, free_mib, pos_booked_from_at[1] AS booked_from_at,
-        pos_booked_peak_milli[1] AS booked_peak_milli, pos_booked_peak_mib[1] AS booked_peak_mib
-        FROM capacity WHERE pool_id = c.pool_id AND node_id = c.node_id OFFSET 0) h ON h.kind = 'host'"""
-_NO_HOST: Final = """CROSS JOIN (SELECT NULL::uuid AS id, NULL::bigint AS free_milli, NULL::bigint AS free_mib,
-        NULL::timestamptz AS booked_from_at, NULL::integer AS booked_peak_milli, NULL::bigint AS booked_peak_mib) h"""
-_ORDER: Final = "ORDER BY c.state_key, c.id"
-JOINS: Final = f"""
-    {_MODEL}
-    {_NODE}
-    {_HOST}
-{_ORDER}"""
-# A loose index scan: it jumps from state to state in the index capacity_free, and takes of each some rows from a number
-# by chance on. Pools that promise no node also give their own counters.
-_FIND: Final = f"""
-WITH RECURSIVE pair AS (
-    SELECT * FROM unnest(%(pools)s::uuid[], %(models)s::uuid[], %(least)s::bigint[], %(rows)s::bigint[])
-        pair (pool_id, model_id, least, rows)),
-state AS (
-    SELECT p.pool_id, p.model_id, p.rows, least.state_key, 1 AS number
-    FROM pair p CROSS JOIN LATERAL (
-        SELECT state_key FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id = p.model_id AND c.free_milli > 0
-            AND c.state_key >= p.least ORDER BY c.pool_id, c.model_id, c.state_key LIMIT 1) least
-    UNION ALL
-    SELECT s.pool_id, s.model_id, s.rows, following.state_key, s.number + 1
-    FROM state s CROSS JOIN LATERAL (
-        SELECT state_key FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
-            AND c.state_key > s.state_key ORDER BY c.pool_id, c.model_id, c.state_key LIMIT 1) following
-    WHERE s.number < %(states)s),
-found AS (
-    SELECT near.id FROM state s CROSS JOIN LATERAL (
-        (SELECT c.id FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
-            AND c.state_key = s.state_key AND c.shuffle >= %(chance)s
-            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT s.rows)
-        UNION ALL
-        (SELECT c.id FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
-            AND c.state_key = s.state_key AND c.shuffle < %(chance)s
-            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT s.rows)
-        LIMIT s.rows) near
-    UNION
-    SELECT c.id FROM pair p JOIN capacity c ON c.pool_id = p.pool_id AND c.node_id IS NULL AND c.kind = 'counter'
-        AND c.model_id = p.model_id
-    UNION
-    SELECT near.id FROM unnest(%(host_pools)s::uuid[]) p (pool_id) CROSS JOIN LATERAL (
-        (SELECT c.id FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id IS NULL AND c.kind = 'host'
-            AND c.free_milli > 0 AND c.state_key = 0 AND c.shuffle >= %(chance)s
-            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT %(hosts)s)
-        UNION ALL
-        (SELECT c.id FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id IS NULL AND c.kind = 'host'
-            AND c.free_milli > 0 AND c.state_key = 0 AND c.shuffle < %(chance)s
-            ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT %(hosts)s)
-        LIMIT %(hosts)s) near)
-{_COLUMNS}
-FROM (SELECT id FROM found LIMIT %(most)s) f CROSS JOIN LATERAL (SELECT * FROM capacity WHERE id = f.id) c
-    {_MODEL}
-"""
-# Nodes and hosts are looked up row by row, each for as much as all else of a row, so only where it matters.
-_FIND_WITH: Final = {
-    (
-        has_nodes,
-        has_hosts,
-    ): f"{_FIND}    {_NODE if has_nodes else _NO_NODE}\n    {_HOST if has_hosts else _NO_HOST}\n{_ORDER}"
-    for has_nodes in (True, False)
-    for has_hosts in (True, False)
-}
-_AGAIN: Final = f"{_COLUMNS} FROM capacity c {JOINS.replace('ORDER', 'WHERE c.id = ANY(%s::uuid[]) ORDER')}"
 
 
 @dataclass(slots=True)
@@ -155,7 +82,7 @@ def read(
     hosts = [pool.id for pool in pools if widths.is_open(pool)] if is_cpu else []
     with prepared.cursor() as cursor:
         cursor.execute(
-            _FIND_WITH[
+            candidate_rows.FIND[
                 is_explained or is_named or any(map(_asks_of_nodes, wants)),
                 is_explained or any(map(_asks_of_hosts, wants)) or any(map(_takes_of_hosts, scores.prices.weights)),
             ],
@@ -191,7 +118,7 @@ def read(
 def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tuple[Candidate, ...]:
     """Return rows with those cards too of which all is given out, so that it can be thought of as free. One query."""
     with prepared.cursor() as cursor:
-        cursor.execute(_AGAIN, [columns.uuids(capacity_ids)])
+        cursor.execute(candidate_rows.AGAIN, [columns.uuids(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[1] in before.pools]
     return tuple([_candidate(row, positions.read(row[_POSITIONS], now, is_full=True), now) for row in found])
 
@@ -199,7 +126,7 @@ def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tupl
 def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Read:
     """Return the same rows of an earlier read and their hosts as they are now. One query."""
     with prepared.cursor() as cursor:
-        cursor.execute(_AGAIN, [columns.uuids(capacity_ids)])
+        cursor.execute(candidate_rows.AGAIN, [columns.uuids(capacity_ids)])
         found = [row for row in cursor.fetchall() if row[0] in before.positions]
     scores = Scores(before.view.chips, before.view.prices, before.view.prices_version)
     return built(
@@ -223,7 +150,7 @@ def built(
     is_exhausted: bool,
     now: datetime,
 ) -> Read:
-    """Return a read of rows that begin as COLUMNS do; ``positions_of`` says what is free of one row."""
+    """Return a read of rows that begin as those of candidate_rows do; ``positions_of`` says what is free of one row."""
     there = [positions_of(row) for row in found]
     rows = tuple([_candidate(row, each, now) for row, each in zip(found, there, strict=True)])
     advised = {row.pool_id for row in rows if row.is_advisory}

@@ -15,7 +15,8 @@ from pools.domain.candidates import Card, PoolView
 from pools.domain.profiles import Layout, Piece
 from pools.domain.request import Wanted
 from pools.selectors import booked, candidates, positions
-from pools.selectors.candidates import COLUMNS, JOINS, Read, Scores
+from pools.selectors.candidate_rows import COLUMNS, JOINS
+from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.selectors.positions import Positions
 
