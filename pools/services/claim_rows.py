@@ -30,7 +30,7 @@ _MADE: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "numbers": columns.integers,
     "pools": columns.uuids,
     "nodes": columns.uuids,
-    "targets": columns.texts,
+    "targets": columns.encoded,
     "operations": columns.keys,
     "operation_states": columns.texts,
     "claims": columns.keys,
@@ -86,8 +86,9 @@ class Rows:
         each = None if price is None else (price / len(decision.members)).quantize(_PLACES, ROUND_HALF_UP)
         operation_state = "confirmed" if holder.is_confirmed else "planned"
         key, project, certainty = holder.allocation_id.bytes, holder.project_id.bytes, _CERTAINTIES[holder.grain]
+        name = ids.text(holder.allocation_id)
         for placed in decision.members:
-            target = markers.of_member(self._installation, holder.allocation_id, placed.index)
+            target = markers.of_member(self._installation, name, placed.index).encode()
             member: tuple[Any, ...] = (target, ids.new_key(), operation_state)
             of = (key, project, holder.ledger_kind, certainty, placed.index, placed.pool_id, placed.node_id)
             row, host = placed.capacity_id, placed.host_id
@@ -145,7 +146,7 @@ class Rows:
             "counts": columns.integers([self._positions[taken.row] for taken in rows]),
             **_amounts("places", "", [_both(taken) for taken in rows]),
             "until": columns.instants([taken.until_at for taken in rows]),
-            "layouts": columns.texts([_text(taken.seen) for taken in rows]),
+            "layouts": columns.encoded([_text(taken.seen) for taken in rows]),
             **columns.slices("uncut", [taken.uncut for taken in rows], columns.integers),
         }
 
@@ -156,7 +157,7 @@ class Rows:
             "rows": columns.uuids([taken.row for taken in rows]),
             **_amounts("claimed", "claimed_", [taken.claimed for taken in rows]),
             **_amounts("held", "held_", [taken.held for taken in rows]),
-            "layouts": columns.texts([_text(_changed(taken)) for taken in rows]),
+            "layouts": columns.encoded([_text(_changed(taken)) for taken in rows]),
             **{
                 name: make(values)
                 for (name, make), values in zip(_MADE.items(), zip(*self._made, strict=True), strict=True)
@@ -188,5 +189,5 @@ def _changed(taken: _Taken) -> dict[str, Layout]:
     return {key: pieces for key, pieces in taken.after.items() if pieces != taken.seen[key]}
 
 
-def _text(layouts: Mapping[str, Layout]) -> str | None:
-    return _json.encode(layouts).decode() if layouts else None
+def _text(layouts: Mapping[str, Layout]) -> bytes | None:
+    return _json.encode(layouts) if layouts else None

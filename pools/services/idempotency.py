@@ -110,7 +110,7 @@ def used(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
             " ON k.user_id = a.user_id AND k.key = a.key WHERE k.created_at > %s",
             [
                 columns.uuids(once.user_id for once in onces),
-                columns.texts([once.key for once in onces]),
+                columns.encoded([once.key.encode() for once in onces]),
                 now - KEPT_FOR,
             ],
         )
@@ -127,7 +127,7 @@ def take_all(onces: Sequence[Once], *, now: datetime) -> set[tuple[UUID, str]]:
             _TAKE,
             {
                 "users": columns.uuids(once.user_id for once in onces),
-                "keys": columns.texts([once.key for once in onces]),
+                "keys": columns.encoded([once.key.encode() for once in onces]),
                 "fingerprints": columns.blobs([once.fingerprint for once in onces]),
                 "now": now,
                 "old": now - KEPT_FOR,
@@ -143,7 +143,7 @@ def keep_all(answered: Sequence[tuple[Once, Kept]]) -> None:
             _KEEP,
             {
                 "users": columns.uuids(once.user_id for once, _ in answered),
-                "keys": columns.texts([once.key for once, _ in answered]),
+                "keys": columns.encoded([once.key.encode() for once, _ in answered]),
                 "statuses": columns.smalls([kept.status for _, kept in answered]),
                 **columns.documents("headers", [json.dumps(dict(kept.headers)).encode() for _, kept in answered]),
                 "bodies": columns.blobs(
