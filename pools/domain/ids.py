@@ -17,7 +17,7 @@ def new_key() -> bytes:
 
 
 def text(id: UUID) -> str:
-    """Return ``str(id)`` for a third of its cost."""
+    """Return ``str(id)`` for half of its cost."""
     return str(uuid_utils.UUID(int=id.int))
 
 
