@@ -27,7 +27,7 @@ WHERE c.id IS NULL OR c.is_advisory OR p.state <> 'active'
         SELECT FROM unnest(a.uncut) place WHERE c.pos_claimed_milli[place] + c.pos_held_milli[place] > 0
             OR c.pos_booked_from_at[place] < coalesce(a.until_at, 'infinity'))
     OR EXISTS (
-        SELECT FROM unnest(a.places, a.milli, a.mib) at (i, milli, mib)
+        SELECT FROM (SELECT unnest(a.places) AS i, unnest(a.milli) AS milli, unnest(a.mib) AS mib) at
         WHERE milli > 0 AND c.pos_claimed_milli[i] + c.pos_held_milli[i] + c.pos_shadow_milli[i] + c.pos_faulty_milli[i]
                 + milli + CASE WHEN c.pos_booked_from_at[i] < coalesce(a.until_at, 'infinity')
                     THEN c.pos_booked_peak_milli[i] ELSE 0 END > c.pos_total_milli[i]

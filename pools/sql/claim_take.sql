@@ -14,14 +14,9 @@ WITH taken AS (
             unnest(%(held_last)s::integer[]) AS held_last, unnest(%(layouts)s::text[]) AS layout) taken),
 changed AS (
     UPDATE capacity c SET
-        pos_claimed_milli = CASE WHEN t.is_claimed
-            THEN added(c.pos_claimed_milli, t.claimed_places, t.claimed_milli) ELSE c.pos_claimed_milli END,
-        pos_claimed_mib = CASE WHEN t.is_claimed
-            THEN added(c.pos_claimed_mib, t.claimed_places, t.claimed_mib) ELSE c.pos_claimed_mib END,
-        pos_held_milli = CASE WHEN t.is_held
-            THEN added(c.pos_held_milli, t.held_places, t.held_milli) ELSE c.pos_held_milli END,
-        pos_held_mib = CASE WHEN t.is_held
-            THEN added(c.pos_held_mib, t.held_places, t.held_mib) ELSE c.pos_held_mib END,
+        claiming = CASE WHEN t.is_claimed
+            THEN ROW(t.claimed_places, t.claimed_milli, t.claimed_mib)::capacity_share END,
+        holding = CASE WHEN t.is_held THEN ROW(t.held_places, t.held_milli, t.held_mib)::capacity_share END,
         layout = CASE WHEN t.layout IS NULL THEN c.layout ELSE c.layout || t.layout::jsonb END
     FROM taken t WHERE c.id = t.id),
 -- A row is of a member, of a claim, or as most are of a member with its claim.
