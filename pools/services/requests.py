@@ -29,6 +29,11 @@ FROM project p WHERE (p.id = ANY(%s::uuid[]) OR p.path = ANY(%s::text[])) AND p.
 """
 
 
+_ALIKE_MOST: Final = 1024
+_ALIKE_LONGEST: Final = 1024
+_alike: Final[dict[bytes, Wanted]] = {}  # read by this process before, of which nothing but the catalogue decides
+
+
 class _Project(NamedTuple):
     """Where a request belongs; ``suspended`` is the path of the first project above it, or itself, that is."""
 
@@ -120,14 +125,16 @@ class _Known:
         return project
 
     def _wanted(self, body: Any, now: datetime) -> Wanted:
-        """Read a body. Most of a bulk differ in project and name alone, of which the rest is looked at once."""
+        """Read a body. Most differ from others in project and name alone, of which the rest is looked at once."""
         key = _but_names(body)
-        same = self._alike.get(key) if key else None
+        same = self._alike.get(key) or _alike.get(key) if key else None
         if same is not None and (name := body.get("name") or "") == _text(body, "name") and request_rules.is_name(name):
             return replace(same, project=_text(body, "project"), name=name)
         wanted = self._read(body, now)
         if key:
             self._alike[key] = wanted
+            if wanted.flavor is None and wanted.start_at is None and "_others" not in vars(self):
+                _note(key, wanted)
         return wanted
 
     def _read(self, body: Any, now: datetime) -> Wanted:
@@ -149,6 +156,13 @@ class _Known:
     @cached_property
     def _others(self) -> list[str]:
         return list(ChipModel.objects.filter(is_catalogued=False).values_list("slug", flat=True))
+
+
+def _note(key: bytes, wanted: Wanted) -> None:
+    if len(key) <= _ALIKE_LONGEST:
+        if len(_alike) >= _ALIKE_MOST:
+            _alike.clear()
+        _alike[key] = wanted
 
 
 def _but_names(body: Any) -> bytes:
