@@ -24,24 +24,29 @@ JOINS: Final = f"""
     {_HOST}
 {_ORDER}"""
 # A loose index scan: it jumps from state to state in the index capacity_free, and takes of each some rows from a number
-# by chance on. Pools that promise no node also give their own counters.
+# by chance on: the states of a pair share what is wanted of it. Pools that promise no node give their counters too.
 _FIND: Final = f"""
 WITH RECURSIVE pair AS (
-    SELECT * FROM unnest(%(pools)s::uuid[], %(models)s::uuid[], %(least)s::bigint[], %(rows)s::bigint[])
-        pair (pool_id, model_id, least, rows)),
+    SELECT * FROM unnest(%(pools)s::uuid[], %(models)s::uuid[], %(least)s::bigint[], %(rows)s::bigint[],
+                         %(rows_together)s::bigint[])
+        pair (pool_id, model_id, least, rows, rows_together)),
 state AS (
-    SELECT p.pool_id, p.model_id, p.rows, least.state_key, 1 AS number
+    SELECT p.pool_id, p.model_id, p.rows, p.rows_together, least.state_key, 1 AS number
     FROM pair p CROSS JOIN LATERAL (
         SELECT state_key FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id = p.model_id AND c.free_milli > 0
             AND c.state_key >= p.least ORDER BY c.pool_id, c.model_id, c.state_key LIMIT 1) least
     UNION ALL
-    SELECT s.pool_id, s.model_id, s.rows, following.state_key, s.number + 1
+    SELECT s.pool_id, s.model_id, s.rows, s.rows_together, following.state_key, s.number + 1
     FROM state s CROSS JOIN LATERAL (
         SELECT state_key FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
             AND c.state_key > s.state_key ORDER BY c.pool_id, c.model_id, c.state_key LIMIT 1) following
     WHERE s.number < %(states)s),
+counted AS (
+    SELECT pool_id, model_id, state_key,
+        greatest(rows, ceil(rows_together::float8 / count(*) OVER (PARTITION BY pool_id, model_id)))::bigint AS rows
+    FROM state),
 found AS (
-    SELECT near.id FROM state s CROSS JOIN LATERAL (
+    SELECT near.id FROM counted s CROSS JOIN LATERAL (
         (SELECT c.id FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
             AND c.state_key = s.state_key AND c.shuffle >= %(chance)s
             ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT s.rows)

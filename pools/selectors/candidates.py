@@ -24,7 +24,7 @@ from pools.selectors.placeable import Fleet
 from pools.selectors.positions import Positions
 from pools.selectors.widths import ALMOST as ALMOST
 from pools.selectors.widths import ROUNDS as ROUNDS
-from pools.selectors.widths import Width
+from pools.selectors.widths import Chosen, Width
 
 _SHUFFLES: Final = 2**31 - 1
 _POOLS_FEW: Final = 16
@@ -91,15 +91,16 @@ def read(
                 "models": columns.uuids(each.pair.model_id for each in chosen),
                 "least": columns.bigints([each.least for each in chosen]),
                 "rows": columns.bigints([each.rows for each in chosen]),
+                "rows_together": columns.bigints([each.rows_together for each in chosen]),
                 "states": width.states,
                 "host_pools": columns.uuids(hosts[: width.pairs]),
-                "hosts": width.states * width.rows,
+                "hosts": width.hosts,
                 "chance": chance % _SHUFFLES,
                 "most": width.most,
             },
         )
         found = cursor.fetchall()
-    is_all = is_all and len(hosts) <= width.pairs and _is_all(found, width)
+    is_all = is_all and len(hosts) <= width.pairs and _is_all(found, width, chosen)
     if round == 0 and len(pools) > _POOLS_FEW:
         # The others could only say why they do not do, which is asked when none of these does.
         near = {each.pair.pool_id for each in chosen} | set(hosts[: width.pairs])
@@ -191,17 +192,18 @@ def _takes_of_hosts(shape: Shape) -> bool:
     return bool(shape.cpu_milli or shape.memory_mib)
 
 
-def _is_all(found: Sequence[Any], width: Width) -> bool:
+def _is_all(found: Sequence[Any], width: Width, chosen: Sequence[Chosen]) -> bool:
     """Whether no limit was met: then there is nothing more that could fit."""
     if len(found) >= width.most:
         return False
     of_state = Counter((row[1], row[5], row[10]) for row in found if row[4] != "host")
     of_pair = Counter((pool, model) for pool, model, _ in of_state)
     hosts = Counter(row[1] for row in found if row[4] == "host")
+    rows = {(each.pair.pool_id, each.pair.model): each for each in chosen}
     return (
-        all(count < width.rows for count in of_state.values())
+        all(count < rows[pool, model].of_state(of_pair[pool, model]) for (pool, model, _), count in of_state.items())
         and all(count < width.states for count in of_pair.values())
-        and all(count < width.states * width.rows for count in hosts.values())
+        and all(count < width.hosts for count in hosts.values())
     )
 
 

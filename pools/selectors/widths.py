@@ -1,6 +1,6 @@
 """How much of the inventory a read of candidates looks at: which pools for which model, and how many rows of each."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -14,12 +14,12 @@ from pools.selectors.placeable import Fleet, Room
 
 ROUNDS: Final = 4
 ALMOST: Final = ROUNDS
-# Where nobody knows better: free cards of a row, states of a pair that have enough free, rows that a member looks at.
+# Where nobody knows better: free cards of a row, rows that a member looks at.
 _CARDS_OF_A_ROW: Final = 4
-_STATES_USUAL: Final = 4
 _ROWS_OF_A_MEMBER: Final = 1.5
 _PAIRS_MORE: Final = 1  # of each model
 _PLENTY: Final = 3  # times what is wanted
+_ROWS_SPARE: Final = 1.5  # states have at least a row each, so it comes to more than is needed
 _NEAR_ROUND: Final = 2
 
 
@@ -29,12 +29,21 @@ _Alike = tuple[tuple[Choice, ...], Share | None, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Width:
-    """How much to read: pairs of pool and model, states of each, rows of each state, and of all together."""
+    """How much to read: pairs of pool and model, states of each, least rows of each state, and most of all together.
+
+    ``needed`` are the rows that do for all.
+    """
 
     pairs: int
     states: int
     rows: int
     most: int
+    needed: int = 0
+
+    @property
+    def hosts(self) -> int:
+        """Return how many hosts of a pool are read for requests without devices."""
+        return max(self.states * self.rows, self.needed)
 
 
 # By round. The last one reads all that could fit, within reason.
@@ -55,11 +64,18 @@ _NEAR: Final = (Width(8, 1024, 1024, 8192), Width(512, 1024, 1024, 16384))
 
 
 class Chosen(NamedTuple):
-    """A pair of pool and model, the least key of a state to look at, and how many rows of each state."""
+    """A pair of pool and model, the least key of a state to look at, and how many rows: of each state at least, and of
+    all its states together, by which they share what the requests for the model need.
+    """
 
     pair: Room
     least: int
     rows: int
+    rows_together: int = 0
+
+    def of_state(self, states: int) -> int:
+        """Return how many rows are read at most of each of so many states, as the statement has it."""
+        return max(self.rows, ceil(self.rows_together / states))
 
 
 def choose(
@@ -73,16 +89,20 @@ def choose(
 ) -> tuple[Width, list[Chosen], bool]:
     """Return how wide to read, pairs of pool and model, and whether these are all."""
     alike = Counter([(want.any_of, want.share, want.devices_per_member, want.members) for want in wants])
-    needed = _rows(alike)
     fitting = _fitting(fleet, pools, alike, chips, chance)
+    needed = ceil(sum(count * _rows(devices, members) for (_, _, devices, members), count in alike.items()))
     width = _width(wants, needed, round)
     each = ceil(width.pairs / max(len(fitting), 1)) + _PAIRS_MORE
-    pairs = [(pair, of_model.least) for of_model in fitting for pair in of_model.first(each)]
-    is_all = len(pairs) == sum(len(of_model.pairs) for of_model in fitting)
+    of_models = [(of_model, of_model.first(each)) for of_model in fitting]
+    is_all = all(len(pairs) == len(of_model.pairs) for of_model, pairs in of_models)
     if width is _ALMOST:
-        return width, _almost(pairs), is_all
-    rows = max(width.rows, ceil(needed / (_STATES_USUAL * max(len(pairs), 1))))
-    return replace(width, rows=rows), [Chosen(pair, least, rows) for pair, least in pairs], is_all
+        return width, _almost([(pair, of_model.least) for of_model, pairs in of_models for pair in pairs]), is_all
+    chosen = [
+        Chosen(pair, of_model.least, width.rows, ceil(of_model.rows / len(pairs)))
+        for of_model, pairs in of_models
+        for pair in pairs
+    ]
+    return width, chosen, is_all
 
 
 def _almost(pairs: Sequence[tuple[Room, int]]) -> list[Chosen]:
@@ -103,17 +123,13 @@ def _width(wants: Sequence[Wanted], needed: int, round: int) -> Width:
         return _ALMOST
     width = _NEAR[round >= _NEAR_ROUND] if near else _WIDTHS[round]
     largest = max((want.members for want in wants if want.members > 1), default=0)
-    return replace(width, rows=max(width.rows, 2 * largest), most=max(width.most, needed))
+    most = max(width.most, ceil(needed * _ROWS_SPARE))
+    return replace(width, rows=max(width.rows, 2 * largest), most=most, needed=needed)
 
 
-def _rows(alike: Mapping[_Alike, int]) -> int:
-    """Return how many rows do for all: what fits two best is rarely the same row, and some are left to choose from."""
-    return ceil(
-        sum(
-            count * members * max(devices / _CARDS_OF_A_ROW, _ROWS_OF_A_MEMBER)
-            for (_, _, devices, members), count in alike.items()
-        )
-    )
+def _rows(devices: int, members: int) -> float:
+    """Return how many rows do for one: what fits two best is rarely the same row, and some are left to choose from."""
+    return members * max(devices / _CARDS_OF_A_ROW, _ROWS_OF_A_MEMBER)
 
 
 def _is_level_required(want: Wanted) -> bool:
@@ -126,11 +142,12 @@ def is_open(pool: PoolView) -> bool:
 
 
 class _Fitting(NamedTuple):
-    """Pairs of pool and a model that have enough free, the least key of a state that may have, and the milli wanted."""
+    """Pairs of pool and a model that have enough free, the least key of a state that may have, and what is wanted."""
 
     pairs: list[Room]
     least: int
     milli: int
+    rows: float
 
     def first(self, count: int) -> list[Room]:
         """Return so many of them, or more until there is plenty for all that is wanted."""
@@ -152,6 +169,7 @@ def _fitting(
     known = sorted(fleet.room_of)
     least: dict[str, int] = {}
     milli: Counter[str] = Counter()
+    rows: dict[str, float] = defaultdict(float)
     for (any_of, share, devices, members), count in alike.items():
         for choice in any_of if devices else ():
             whole = 0 if choice.profile or share else devices
@@ -159,10 +177,11 @@ def _fitting(
             for model in models:
                 least[model] = min(least.get(model, whole), whole)
                 milli[model] += count * members * devices * (share.milli if share else WHOLE_MILLI) // len(models)
+                rows[model] += count * _rows(devices, members) / len(models)
     found = []
     for model, whole in least.items():
         pairs = [pair for pair in fleet.room_of[model] if pair.free_milli > 0 and pair.free_whole >= whole]
         begin = chance % max(len(pairs), 1)
         turned = [pair for pair in pairs[begin:] + pairs[:begin] if pair.pool_id in usable]
-        found.append(_Fitting(turned, whole << 32, milli[model]))
+        found.append(_Fitting(turned, whole << 32, milli[model], rows[model]))
     return found
