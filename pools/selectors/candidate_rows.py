@@ -3,6 +3,7 @@
 from typing import Final
 
 from pools.selectors import positions
+from pools.selectors.widths import STATES_LEAST
 
 _ROW: Final = """
 SELECT c.id, c.pool_id, c.node_id, n.name, c.kind, m.slug, c.profile, c.resource, c.unit_milli, c.is_advisory,
@@ -43,7 +44,8 @@ state AS (
     WHERE s.number < %(states)s),
 counted AS (
     SELECT pool_id, model_id, state_key,
-        greatest(rows, ceil(rows_together::float8 / count(*) OVER (PARTITION BY pool_id, model_id)))::bigint AS rows
+        greatest(rows, ceil(rows_together::float8
+            / greatest(count(*) OVER (PARTITION BY pool_id, model_id), {STATES_LEAST})))::bigint AS rows
     FROM state),
 found AS (
     SELECT near.id FROM counted s CROSS JOIN LATERAL (

@@ -16,6 +16,9 @@ ROUNDS: Final = 4
 ALMOST: Final = ROUNDS
 # Where nobody knows better: free cards of a row, rows that a member looks at.
 _CARDS_OF_A_ROW: Final = 4
+# Where a pair has fewer states, most of its rows are free and each takes several requests: with more of them a whole
+# batch would go into the first pool, which carries one after another.
+STATES_LEAST: Final = 4
 _ROWS_OF_A_MEMBER: Final = 1.5
 _PAIRS_MORE: Final = 1  # of each model
 _PLENTY: Final = 3  # times what is wanted
@@ -75,7 +78,7 @@ class Chosen(NamedTuple):
 
     def of_state(self, states: int) -> int:
         """Return how many rows are read at most of each of so many states, as the statement has it."""
-        return max(self.rows, ceil(self.rows_together / states))
+        return max(self.rows, ceil(self.rows_together / max(states, STATES_LEAST)))
 
 
 def choose(
