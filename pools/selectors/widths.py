@@ -16,10 +16,10 @@ ROUNDS: Final = 4
 ALMOST: Final = ROUNDS
 # Where nobody knows better: free cards of a row, rows that a member looks at.
 _CARDS_OF_A_ROW: Final = 4
+_ROWS_OF_A_MEMBER: Final = 1.5
 # Where a pair has fewer states, most of its rows are free and each takes several requests: with more of them a whole
 # batch would go into the first pool, which carries one after another.
 STATES_LEAST: Final = 4
-_ROWS_OF_A_MEMBER: Final = 1.5
 _PAIRS_MORE: Final = 1  # of each model
 _PLENTY: Final = 3  # times what is wanted
 _ROWS_SPARE: Final = 1.5  # states have at least a row each, so it comes to more than is needed
@@ -67,8 +67,9 @@ _NEAR: Final = (Width(8, 1024, 1024, 8192), Width(512, 1024, 1024, 16384))
 
 
 class Chosen(NamedTuple):
-    """A pair of pool and model, the least key of a state to look at, and how many rows: of each state at least, and of
-    all its states together, by which they share what the requests for the model need.
+    """A pair of pool and model, the least key of a state to look at, and how many rows of each state at least.
+
+    ``rows_together`` is what the requests for the model need of the pair: its states share it.
     """
 
     pair: Room
