@@ -92,7 +92,7 @@ class Allocation(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["project", "-id"], name="allocation_project"),
+            models.Index(fields=["project", "id"], name="allocation_project"),
             models.Index(fields=["state", "id"], name="allocation_state"),
             models.Index(fields=["pool"], condition=Q(reason__in=states.ALLOCATION_FAULTS), name="allocation_not_well"),
             # What is due: nothing of it is looked for among all that ended.
@@ -140,7 +140,6 @@ class Member(models.Model):
         db_table = "member"
         constraints = [one_of("order_state", states.ORDER_STATES, "member_order_state_known")]
         indexes = [
-            models.Index(fields=["node"], condition=Q(node__isnull=False), name="member_node"),
             models.Index(
                 fields=["target"], condition=Q(order_state__in=states.ORDER_PRESENT), name="member_target_present"
             ),

@@ -34,7 +34,8 @@ class IdempotencyKey(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    # Looked for by (user, key), as idempotency_key_unique has it.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
     key = models.CharField(max_length=255)
     fingerprint = models.BinaryField(max_length=32)  # of method, address and body
     status = models.SmallIntegerField(null=True)

@@ -15,10 +15,9 @@ hit AS (
     WHERE l.released_at IS NULL AND l.pool_id = %(pool)s
     UNION
     SELECT l.allocation_id, CASE WHEN n.missing_since IS NULL THEN 'node_unavailable' ELSE 'node_missing' END, n.id
-    FROM node n JOIN member m ON m.node_id = n.id
-        JOIN claim l ON l.allocation_id = m.allocation_id AND l.member_index = m.index
+    FROM node n JOIN capacity c ON c.pool_id = n.pool_id AND c.node_id = n.id JOIN claim l ON l.capacity_id = c.id
     WHERE n.pool_id = %(pool)s AND n.retired_at IS NULL AND (n.missing_since IS NOT NULL OR NOT n.is_available)
-        AND l.released_at IS NULL AND l.pool_id = %(pool)s),
+        AND l.released_at IS NULL),
 worst AS (
     SELECT allocation_id, (array_agg(code ORDER BY array_position(%(codes)s::text[], code)))[1] AS code,
         count(DISTINCT id) AS places
