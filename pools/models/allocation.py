@@ -92,7 +92,7 @@ class Allocation(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["project", "id"], name="allocation_project"),
+            models.Index(fields=["project", "-id"], name="allocation_project"),
             models.Index(fields=["state", "id"], name="allocation_state"),
             models.Index(fields=["pool"], condition=Q(reason__in=states.ALLOCATION_FAULTS), name="allocation_not_well"),
             # What is due: nothing of it is looked for among all that ended.
