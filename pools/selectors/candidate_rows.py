@@ -24,6 +24,7 @@ JOINS: Final = f"""
     {_NODE}
     {_HOST}
 {_ORDER}"""
+_OF_POOL: Final = "(c.node_id IS NULL AND c.kind = 'counter')"
 # A loose index scan: it jumps from state to state in the index capacity_free, and takes of each some rows from a number
 # by chance on: the states of a pair share what is wanted of it. Pools that promise no node give their counters too.
 _FIND: Final = f"""
@@ -48,30 +49,29 @@ counted AS (
             / greatest(count(*) OVER (PARTITION BY pool_id, model_id), {STATES_LEAST})))::bigint AS rows
     FROM state),
 found AS (
-    SELECT near.id FROM counted s CROSS JOIN LATERAL (
-        (SELECT c.id FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
-            AND c.state_key = s.state_key AND c.shuffle >= %(chance)s
+    SELECT near.* FROM counted s CROSS JOIN LATERAL (
+        (SELECT * FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
+            AND c.state_key = s.state_key AND c.shuffle >= %(chance)s AND NOT {_OF_POOL}
             ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT s.rows)
         UNION ALL
-        (SELECT c.id FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
-            AND c.state_key = s.state_key AND c.shuffle < %(chance)s
+        (SELECT * FROM capacity c WHERE c.pool_id = s.pool_id AND c.model_id = s.model_id AND c.free_milli > 0
+            AND c.state_key = s.state_key AND c.shuffle < %(chance)s AND NOT {_OF_POOL}
             ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT s.rows)
         LIMIT s.rows) near
-    UNION
-    SELECT c.id FROM pair p JOIN capacity c ON c.pool_id = p.pool_id AND c.node_id IS NULL AND c.kind = 'counter'
-        AND c.model_id = p.model_id
-    UNION
-    SELECT near.id FROM unnest(%(host_pools)s::uuid[]) p (pool_id) CROSS JOIN LATERAL (
-        (SELECT c.id FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id IS NULL AND c.kind = 'host'
+    UNION ALL
+    SELECT c.* FROM pair p JOIN capacity c ON c.pool_id = p.pool_id AND {_OF_POOL} AND c.model_id = p.model_id
+    UNION ALL
+    SELECT near.* FROM unnest(%(host_pools)s::uuid[]) p (pool_id) CROSS JOIN LATERAL (
+        (SELECT * FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id IS NULL AND c.kind = 'host'
             AND c.free_milli > 0 AND c.state_key = 0 AND c.shuffle >= %(chance)s
             ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT %(hosts)s)
         UNION ALL
-        (SELECT c.id FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id IS NULL AND c.kind = 'host'
+        (SELECT * FROM capacity c WHERE c.pool_id = p.pool_id AND c.model_id IS NULL AND c.kind = 'host'
             AND c.free_milli > 0 AND c.state_key = 0 AND c.shuffle < %(chance)s
             ORDER BY c.pool_id, c.model_id, c.state_key, c.shuffle LIMIT %(hosts)s)
         LIMIT %(hosts)s) near)
 {_COLUMNS}
-FROM (SELECT id FROM found LIMIT %(most)s) f CROSS JOIN LATERAL (SELECT * FROM capacity WHERE id = f.id) c
+FROM (SELECT * FROM found LIMIT %(most)s) c
     {_MODEL}
 """
 
