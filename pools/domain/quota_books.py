@@ -48,6 +48,13 @@ class Book:
             found.append([row for row in rows if row.counts(ask)] if self._is_of_parts else rows)
         return found
 
+    def take_all(self, asks: Sequence[Ask]) -> list[Taken | Shortfall]:
+        """Return what ``take`` says to each, one after another."""
+        if self._plain is None:
+            return [self.take(ask) for ask in asks]
+        found = self._plain.add_up(asks)
+        return [self.take(ask) if taken is None else taken for ask, taken in zip(asks, found, strict=True)]
+
     def take(self, ask: Ask) -> Taken | Shortfall:
         """Count it in all matching rows, or in none and tell which one has no room.
 
@@ -86,7 +93,8 @@ class Book:
             of_projects = self._matching(ask)
             matching = [row for rows in of_projects for row in rows]
             is_there = bool(of_projects[0] and of_projects[-1])
-            known = self._paths[key] = _Path(is_there, matching, _in_order(matching), list(self._chains(matching)))
+            quota_ids = _in_order([row.id for row in matching])
+            known = self._paths[key] = _Path(is_there, matching, quota_ids, list(self._chains(matching)))
         return known
 
     def give_back(self, ask: Ask) -> None:
@@ -133,73 +141,141 @@ class _Path(NamedTuple):
     chains: list[list[Row]]
 
 
-class _Part(NamedTuple):
-    """Rows of a project and those above it with their limits. ``is_there``: it and its root have one."""
+class _Line(NamedTuple):
+    """A row, what it may use while nobody borrows, and at most."""
 
-    limits: list[tuple[Row, int]]
+    row: Row
+    own_milli: int
+    most_milli: int
+
+
+class _Sum:
+    """What many ask of some rows."""
+
+    __slots__ = ("asked", "lines", "quota_ids", "root")
+
+    def __init__(self, root: int, lines: Sequence[_Line]) -> None:
+        self.root, self.lines, self.asked = root, lines, 0
+        self.quota_ids = [line.row.id for line in lines]
+
+    def add(self, milli: int) -> None:
+        """Count so much in all rows."""
+        for row, _, _ in self.lines:
+            row.used_milli += milli
+
+    def is_over(self) -> bool:
+        """Whether somebody borrows now."""
+        return any(row.used_milli + row.open_guarantee_milli > own for row, own, _ in self.lines)
+
+    def has_room(self, milli: int) -> bool:
+        """Whether each row has so much left."""
+        return all(row.used_milli + row.open_guarantee_milli + milli <= most for row, _, most in self.lines)
+
+
+class _Project(NamedTuple):
+    """What a project's asks are counted in, of everything and by the numbers of models. ``above`` has rows of models.
+
+    ``is_there``: it and its root have a row of everything.
+    """
+
     is_there: bool
+    everything: _Sum
+    above: tuple[UUID, ...]
+    of_models: dict[int, tuple[_Sum, Taken]]
 
 
 class _Plain:
     """The rows of a book where none keeps anything for a row below and all count every profile in every pool.
 
-    There each row has room or not whatever the others say, so that they need not be climbed in their order.
+    There each row has room or not whatever the others say. What is within all nominals together, everybody may have
+    one after another, so it is added up first. Rows of one tenant count nothing of another.
     """
 
     def __init__(self, of_project: _OfProject) -> None:
-        self._of_project = of_project
+        self._of_project = {
+            number: {model: list(map(_line, rows)) for model, rows in of_models.items()}
+            for number, of_models in of_project.items()
+        }
         self._with_models = {number for number, of_models in of_project.items() if len(of_models) > (None in of_models)}
-        self._parts: dict[tuple[int, int | None], _Part] = {}
-        self._taken: dict[tuple[int, int], Taken] = {}
+        self._projects: dict[int, _Project] = {}
+        self._sums: dict[tuple[int, int | None], _Sum] = {}
+
+    def add_up(self, asks: Sequence[Ask]) -> list[Taken | None]:
+        """Count what is asked of tenants where nobody borrows for it. None: it has to be counted one by one."""
+        found: list[tuple[int, Taken] | None] = []
+        for ask in asks:
+            project = self._projects.get(ask.lineage[-1].int) or self._project(ask.lineage)
+            if ask.model_id is None or not ask.milli or not ask.units_milli or not project.is_there:
+                found.append(None)
+                continue
+            of_model, taken = project.of_models.get(ask.model_id.int) or self._of_model(project, ask.model_id.int)
+            project.everything.asked += ask.units_milli
+            of_model.asked += ask.milli
+            found.append((of_model.root, taken))
+        borrowing = self._settle()
+        return [None if pair is None or pair[0] in borrowing else pair[1] for pair in found]
+
+    def _settle(self) -> set[int]:
+        """Count all that is asked; return the roots of those where it is too much, of which nothing is counted."""
+        sums = [each for each in self._sums.values() if each.asked]
+        for each in sums:
+            each.add(each.asked)
+        borrowing = {each.root for each in sums if each.is_over()}
+        for each in sums:
+            if each.root in borrowing:
+                each.add(-each.asked)
+            each.asked = 0
+        return borrowing
 
     def take(self, ask: Ask) -> Taken | None:
         """Count it as ``Book.take`` does; None: it has to look closer, and nothing was counted."""
-        milli, units, lineage = ask.milli, ask.units_milli, ask.lineage
-        everything = self._part(lineage, None)
-        if not everything.is_there or not milli or not units or ask.model_id is None:
+        project = self._projects.get(ask.lineage[-1].int) or self._project(ask.lineage)
+        if ask.model_id is None or not ask.milli or not ask.units_milli or not project.is_there:
             return None
+        everything = project.everything
+        of_model, taken = project.of_models.get(ask.model_id.int) or self._of_model(project, ask.model_id.int)
+        if not everything.has_room(ask.units_milli) or not of_model.has_room(ask.milli):
+            return None
+        everything.add(ask.units_milli)
+        of_model.add(ask.milli)
+        is_borrowed = any(row.used_milli > row.nominal_milli for row, _, _ in (*everything.lines, *of_model.lines))
+        return Taken(taken.quota_ids, is_borrowed=True) if is_borrowed else taken
+
+    def _project(self, lineage: Sequence[UUID]) -> _Project:
+        of_projects = [self._of_project.get(project_id.int, {}) for project_id in lineage]
+        is_there = None in of_projects[0] and None in of_projects[-1]
         # Most projects have no rows of models, and share what those above them have.
         height = len(lineage)
         while height and lineage[height - 1].int not in self._with_models:
             height -= 1
-        of_model = self._part(lineage[:height], ask.model_id.int).limits if height else ()
-        for row, limit in everything.limits:
-            if row.used_milli + row.open_guarantee_milli + units > limit:
-                return None
-        for row, limit in of_model:
-            if row.used_milli + row.open_guarantee_milli + milli > limit:
-                return None
-        is_borrowed = False
-        for row, _ in everything.limits:
-            row.used_milli = used = row.used_milli + units
-            is_borrowed = is_borrowed or used > row.nominal_milli
-        for row, _ in of_model:
-            row.used_milli = used = row.used_milli + milli
-            is_borrowed = is_borrowed or used > row.nominal_milli
-        key = lineage[-1].int, ask.model_id.int
-        taken = self._taken.get(key)
-        if taken is None:
-            quota_ids = _in_order([row for row, _ in (*everything.limits, *of_model)])
-            taken = self._taken[key] = Taken(quota_ids, is_borrowed=False)
-        return Taken(taken.quota_ids, is_borrowed=True) if is_borrowed else taken
+        new = _Project(is_there, self._sum(lineage, None), tuple(lineage[: max(height, 1)]), {})
+        self._projects[lineage[-1].int] = new
+        return new
 
-    def _part(self, lineage: Sequence[UUID], model: int | None) -> _Part:
+    def _of_model(self, project: _Project, model: int) -> tuple[_Sum, Taken]:
+        of_model = self._sum(project.above, model)
+        quota_ids = _in_order([*project.everything.quota_ids, *of_model.quota_ids])
+        new = project.of_models[model] = of_model, Taken(quota_ids, False)
+        return new
+
+    def _sum(self, lineage: Sequence[UUID], model: int | None) -> _Sum:
         """Return the rows of a model, or of everything, up from the last project of a lineage."""
         key = lineage[-1].int, model
-        known = self._parts.get(key)
+        known = self._sums.get(key)
         if known is None:
-            of_projects = [self._of_project.get(project_id.int, {}).get(model, []) for project_id in lineage]
-            limits = [
-                (row, _WITHOUT_LIMIT if row.limit_milli is None else row.limit_milli)
-                for rows in of_projects
-                for row in rows
-            ]
-            known = self._parts[key] = _Part(limits, bool(of_projects[0] and of_projects[-1]))
+            of_projects = [self._of_project.get(project_id.int, {}).get(model, ()) for project_id in lineage]
+            known = self._sums[key] = _Sum(lineage[0].int, [line for lines in of_projects for line in lines])
         return known
+
+
+def _line(row: Row) -> _Line:
+    limit, hard = row.limit_milli, row.hard_limit_milli
+    own = row.nominal_milli if hard is None else min(row.nominal_milli, hard)  # what may be borrowed is never negative
+    return _Line(row, own, _WITHOUT_LIMIT if limit is None else limit)
 
 
 _number = attrgetter("int")  # of a UUID: compared faster, and in the same order
 
 
-def _in_order(rows: Iterable[Row]) -> tuple[UUID, ...]:
-    return tuple(sorted([row.id for row in rows], key=_number))
+def _in_order(ids: Iterable[UUID]) -> tuple[UUID, ...]:
+    return tuple(sorted(ids, key=_number))

@@ -79,13 +79,15 @@ def attempt(
     kept = promised.kept([(each, _ends(each.asked, now)) for each in planned], let_go, now) if let_go else ()
     rows = _rows(planned, read, now, kept)
     lost, granted = _guarded(rows), _granted(planned)
-    got: list[tuple[Planned, Taken]] = []
+    there: list[Planned] = []
     for each in planned:
         is_taken = lost and not lost.isdisjoint(_capacity(each.decision))
         if is_taken or granted.get(each.decision.pool_id, set()).isdisjoint(each.asked.lineage):
             outcome.lost.add(each.asked.id)
-            continue
-        taken = book.take(each.ask)
+        else:
+            there.append(each)
+    got: list[tuple[Planned, Taken]] = []
+    for each, taken in zip(there, book.take_all([each.ask for each in there]), strict=True):
         if isinstance(taken, Shortfall):
             outcome.short[each.asked.id] = taken
         else:

@@ -6,6 +6,7 @@ First of all locks: quota rows by (depth, id), then capacity, then roll-ups. Who
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from pools.domain.quota_books import Book
 from pools.domain.quotas import Ask, Row
@@ -95,18 +96,23 @@ def store(book: Book) -> None:
 def _params(asks: Sequence[Ask]) -> dict[str, Any]:
     """Return what the rows are found by. Of the rows of models each project has only those that it is asked for."""
     # Told apart by their numbers, or as the same objects: many ask for alike, and ids take long to hash.
-    lineages = {id(ask.lineage): ask.lineage for ask in asks}.values()
-    alike = {(id(ask.lineage), id(ask.model_id)): ask for ask in asks if ask.model_id}.values()
-    of_models = {
-        (project_id.int, ask.model_id.int): (project_id, ask.model_id)
-        for ask in alike
-        if ask.model_id
-        for project_id in ask.lineage
-    }.values()
+    models_of: dict[int, dict[int, UUID]] = {}
+    lineages: dict[int, Sequence[UUID]] = {}
+    for ask in asks:
+        of_lineage = models_of.get(id(ask.lineage))
+        if of_lineage is None:
+            of_lineage = models_of[id(ask.lineage)] = {}
+            lineages[id(ask.lineage)] = ask.lineage
+        if ask.model_id is not None:
+            of_lineage[ask.model_id.int] = ask.model_id
+    projects: dict[int, tuple[UUID, dict[int, UUID]]] = {}
+    for number, lineage in lineages.items():
+        for project_id in lineage:
+            projects.setdefault(project_id.int, (project_id, {}))[1].update(models_of[number])
     return {
-        "projects": columns.uuids({id.int: id for lineage in lineages for id in lineage}.values()),
-        "model_projects": columns.uuids([project_id for project_id, _ in of_models]),
-        "models": columns.uuids([model_id for _, model_id in of_models]),
+        "projects": columns.uuids([project_id for project_id, _ in projects.values()]),
+        "model_projects": columns.uuids([project_id for project_id, models in projects.values() for _ in models]),
+        "models": columns.uuids([id for _, models in projects.values() for id in models.values()]),
         "profiles": columns.texts(list({ask.profile for ask in asks if ask.profile})),
         "pools": columns.uuids({ask.pool_id.int: ask.pool_id for ask in asks}.values()),
     }

@@ -4,6 +4,7 @@
 """
 
 import os
+from dataclasses import replace
 from uuid import UUID
 
 from hypothesis import HealthCheck, Phase, settings
@@ -103,6 +104,24 @@ class Quotas(RuleBasedStateMachine):
             row.nominal_milli, row.borrow_limit_milli = nominal, borrow
             row.lend_limit_milli, row.hard_limit_milli = None if self.is_plain else lend, hard
             self._arrange()
+
+    @rule(asks=st.lists(st.tuples(PICKS, st.integers(0, 5), PICKS, PICKS, PICKS), max_size=6))
+    def take_many(self, asks):
+        """Together they get what they would get one after another."""
+        asks = [
+            Ask(self.lineages[pick % len(self.lineages)], MODELS[model % 4 // 3], PROFILES[profile % 2],
+                POOLS[pool % 2], milli, milli * 2)
+            for pick, milli, model, profile, pool in asks
+        ]  # fmt: skip
+        book = Book([replace(row) for row in self.rows])
+        alone = [book.take(ask) for ask in asks]
+
+        together = self.book.take_all(asks)
+
+        assert [(type(each), each[:2] if isinstance(each, Taken) else each.kind) for each in together] == [
+            (type(each), each[:2] if isinstance(each, Taken) else each.kind) for each in alone
+        ]
+        self.held += [ask for ask, taken in zip(asks, together, strict=True) if isinstance(taken, Taken)]
 
     @rule()
     def take_and_give_back_all_there_is_room_for(self):
