@@ -7,9 +7,11 @@ length and what uuid_send, int4send ... make of it. All numbers are big-endian; 
 """
 
 import struct
+from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
+from itertools import accumulate, chain
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -21,7 +23,6 @@ Value = TypeVar("Value")
 
 _BOOL, _BYTEA, _INT8, _INT2, _INT4, _TEXT, _TIMESTAMPTZ, _UUID, _JSONB = 16, 17, 20, 21, 23, 25, 1184, 2950, 3802
 _KNOWN_MOST: Final = 400
-_REMEMBERED: Final = 1024
 _VERSION: Final = b"\x01"  # of jsonb's format
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -57,51 +58,50 @@ def uuids(values: Iterable[UUID | None]) -> Column:
 
 def keys(values: Sequence[bytes | None]) -> Column:
     """Return uuid[] of ids as their 16 bytes."""
-    if None in values:
-        cells = [_NULL if value is None else _SIXTEEN + value for value in values]
-        return _array(_UUID, len(values), b"".join(cells), True)
-    body = _SIXTEEN + _SIXTEEN.join(cast(Sequence[bytes], values)) if values else b""
-    return _array(_UUID, len(values), body, False)
+    try:
+        return _joined(_UUID, len(values), _SIXTEEN + _SIXTEEN.join(cast(Sequence[bytes], values)))
+    except TypeError:  # where one is None
+        return _array(_UUID, [_NULL if value is None else _SIXTEEN + value for value in values])
 
 
 def smalls(values: Sequence[int | None]) -> Column:
     """Return smallint[]."""
-    return _column(_INT2, values, _small)
+    return _alike(_INT2, values, _small)
 
 
 def integers(values: Sequence[int | None]) -> Column:
     """Return integer[]."""
-    return _column(_INT4, values, _integer)
+    return _numbers(_INT4, "i", values, _integer)
 
 
 def bigints(values: Sequence[int | None]) -> Column:
     """Return bigint[]."""
-    return _column(_INT8, values, _bigint)
+    return _numbers(_INT8, "q", values, _bigint)
 
 
 def booleans(values: Sequence[bool | None]) -> Column:
     """Return boolean[]."""
-    return _column(_BOOL, values, _boolean)
+    return _alike(_BOOL, values, _boolean)
 
 
 def instants(values: Sequence[datetime | None]) -> Column:
     """Return timestamptz[]: microseconds since 2000."""
-    return _column(_TIMESTAMPTZ, values, _instant)
+    return _alike(_TIMESTAMPTZ, values, _instant)
 
 
 def texts(values: Sequence[str | None]) -> Column:
     """Return text[] of words and names that come again; others are cheaper ``encoded``."""
-    return _column(_TEXT, values, _text)
+    return _alike(_TEXT, values, _text)
 
 
 def encoded(values: Sequence[bytes | None]) -> Column:
     """Return text[] of texts in UTF-8."""
-    return _column(_TEXT, values, _sized)
+    return _each(_TEXT, values, _sized)
 
 
 def blobs(values: Sequence[bytes | None]) -> Column:
     """Return bytea[]."""
-    return _column(_BYTEA, values, _sized)
+    return _each(_BYTEA, values, _sized)
 
 
 def documents(name: str, values: Sequence[bytes | None]) -> dict[str, Column]:
@@ -113,53 +113,63 @@ def documents(name: str, values: Sequence[bytes | None]) -> dict[str, Column]:
     found: dict[bytes | None, int] = {}
     numbers: list[int | None] = [found.setdefault(value, len(found) + 1) for value in values]
     is_few = len(found) <= _KNOWN_MOST
-    known = _column(_JSONB, list(found), _document) if is_few else _NONE_KNOWN
     nothing = [None] * len(values)
     return {
         name: encoded(nothing if is_few else values),
-        f"{name}_known": known,
+        f"{name}_known": _each(_JSONB, list(found) if is_few else [], _document),
         f"{name}_number": integers(numbers if is_few else nothing),
     }
 
 
 def slices(
-    name: str, of_rows: Iterable[Collection[Value] | None], make: Callable[[list[Value]], Column]
+    name: str, of_rows: Sequence[Collection[Value] | None], make: Callable[[list[Value]], Column]
 ) -> dict[str, Column]:
     """Return the lists of rows by three parameters: ``(<name>)[<name>_first:<name>_last]``. None is NULL."""
-    values: list[Value] = []
-    first: list[int | None] = []
-    last: list[int | None] = []
-    for row in of_rows:
-        if row is None:
-            first.append(None)
-            last.append(None)
-        else:
-            first.append(len(values) + 1)
-            values += row
-            last.append(len(values))
+    last = list(accumulate([len(row or ()) for row in of_rows]))
+    first = [None if row is None else end - len(row) + 1 for row, end in zip(of_rows, last, strict=True)]
+    values = list(chain.from_iterable(filter(None, of_rows)))
     return {name: make(values), f"{name}_first": integers(first), f"{name}_last": integers(last)}
 
 
-def _column(kind: int, values: Sequence[Any], encode: Callable[[Any], bytes]) -> Column:
+def _each(kind: int, values: Sequence[Any], encode: Callable[[Any], bytes]) -> Column:
+    return _array(kind, [_NULL if value is None else encode(value) for value in values])
+
+
+def _alike(kind: int, values: Sequence[Any], encode: Callable[[Any], bytes]) -> Column:
+    """Return values of which there are few different ones, as in most columns of a batch."""
+    if values and values.count(values[0]) == len(values):
+        return _array(kind, [_NULL if values[0] is None else encode(values[0])] * len(values))
+    cells = {value: _NULL if value is None else encode(value) for value in set(values)}
+    return _array(kind, list(map(cells.__getitem__, values)))
+
+
+def _numbers(kind: int, code: str, values: Sequence[int | None], encode: Callable[[int], bytes]) -> Column:
+    """Return whole numbers: all at once, each as one or two words of four bytes behind its length."""
     count = len(values)
-    if count and values.count(first := values[0]) == count:  # as most columns of a batch are
-        cell = _NULL if first is None else encode(first)
-        return Column(_header(1, first is None, kind, count, 1) + cell * count)
-    if None in values:
-        cells = [_NULL if value is None else encode(value) for value in values]
-        return _array(kind, count, b"".join(cells), True)
-    return _array(kind, count, b"".join(map(encode, values)), False)
+    try:
+        words = array("I", struct.pack(f"!{count}{code}", *values))
+    except struct.error:  # where one is None
+        return _each(kind, values, encode)
+    each = len(words) // count if count else 0
+    cells = array("I", _length(4 * each)) * (count + len(words))
+    for word in range(each):
+        cells[1 + word :: 1 + each] = words[word::each]
+    return _joined(kind, count, cells.tobytes())
 
 
-def _array(kind: int, count: int, body: bytes, has_null: bool) -> Column:
-    return Column(_header(1, has_null, kind, count, 1) + body if count else _empty(0, 0, kind))
+def _array(kind: int, cells: Sequence[bytes]) -> Column:
+    return _joined(kind, len(cells), b"".join(cells))
+
+
+def _joined(kind: int, count: int, body: bytes) -> Column:
+    # Whether there are NULLs array_recv sees for itself.
+    return Column(_header(1, 0, kind, count, 1) + body if count else _empty(0, 0, kind))
 
 
 def _sized(value: bytes) -> bytes:
     return _length(len(value)) + value
 
 
-@lru_cache(_REMEMBERED)
 def _text(value: str) -> bytes:
     return _sized(value.encode())
 
@@ -168,9 +178,5 @@ def _document(value: bytes) -> bytes:
     return _sized(_VERSION + value)
 
 
-@lru_cache(_REMEMBERED)
 def _instant(value: datetime) -> bytes:
     return _bigint((value - _EPOCH) // _MICROSECOND)
-
-
-_NONE_KNOWN: Final = _array(_JSONB, 0, b"", False)
