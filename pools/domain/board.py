@@ -3,30 +3,25 @@
 from functools import cached_property
 from uuid import UUID
 
+from msgspec import Struct
+
 from pools.domain.candidates import Candidate, View
 from pools.domain.knowledge import Best, Knowledge
 
 
-class Slot:
+class Slot(Struct, eq=False):
     """One row on the board: its state now and which position each of its places is. ``origin`` is its first number.
 
     ``count`` is how many such rows there are: an advisory row can stand for many nodes, of which each is taken alone.
     ``changes`` are numbers of slots of its model, in the order in which their states changed.
     """
 
-    __slots__ = ("candidate", "changes", "count", "origin", "positions", "state")
-
-    def __init__(
-        self,
-        origin: int,
-        candidate: Candidate,
-        state: int,
-        positions: tuple[int, ...],
-        count: int,
-        changes: list[int],
-    ) -> None:
-        self.origin, self.candidate, self.state, self.positions = origin, candidate, state, positions
-        self.count, self.changes = count, changes
+    origin: int
+    candidate: Candidate
+    state: int
+    positions: tuple[int, ...]
+    count: int
+    changes: list[int]
 
 
 class Board:

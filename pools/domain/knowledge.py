@@ -18,6 +18,7 @@ from pools.domain.rows import Need, Row, Taking
 from pools.domain.shapes import NodeState
 
 STATES_MOST: Final = 10_000  # some ten MiB; then it is time to begin anew
+READ_MOST: Final = 10_000  # rows as they were read, with their positions
 _KEPT_MOST: Final = 2  # the prices of now, and of those who still decide by the ones before
 
 Wants = Callable[["Knowledge", int, int], float]
@@ -45,6 +46,7 @@ class Knowledge:
         self._values: list[float | None] = []
         self._ways: dict[tuple[Need, Wants], Ways] = {}
         self._read: dict[tuple[object, ...], tuple[int, tuple[int, ...]]] = {}
+        self._orders: dict[tuple[object, ...], tuple[int, tuple[int, ...]]] = {}
         self._spots: dict[tuple[str, Layout, str], Placement | None] = {}
 
     @property
@@ -53,7 +55,7 @@ class Knowledge:
 
     def read(self, candidate: Candidate) -> tuple[int, tuple[int, ...]]:
         """Return the number of a candidate's state, and the position of each of the row's places."""
-        key = (
+        alike = (
             candidate.kind,
             candidate.model,
             candidate.profile,
@@ -63,12 +65,22 @@ class Knowledge:
             candidate.host_booked_in_seconds,
             candidate.cpu_later_milli,
             candidate.memory_later_mib,
-            candidate.cards,
         )
-        known = self._read.get(key)
+        cards = candidate.cards
+        known = self._read.get((alike, cards))
         if known is None:
-            row, positions = rows.read(candidate, self.profile(candidate.model, candidate.profile))
-            known = self._read[key] = self.number(row), positions
+            number, order = self._state(candidate, (alike, tuple([card[1:] for card in cards])))
+            if len(self._read) > READ_MOST:
+                self._read.clear()
+            known = self._read[alike, cards] = number, tuple([cards[place].position for place in order])
+        return known
+
+    def _state(self, candidate: Candidate, key: tuple[object, ...]) -> tuple[int, tuple[int, ...]]:
+        """Return the number of a candidate's state and which card each place is, whatever the cards' positions."""
+        known = self._orders.get(key)
+        if known is None:
+            row, order = rows.read(candidate, self.profile(candidate.model, candidate.profile))
+            known = self._orders[key] = self.number(row), order
         return known
 
     def profile(self, model: str | None, name: str | None) -> str:

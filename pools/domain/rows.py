@@ -83,7 +83,7 @@ class Taking(NamedTuple):
 
 
 def read(candidate: Candidate, profile: str) -> tuple[Row, tuple[int, ...]]:
-    """Return the state of a candidate's row, and the position of each of its places.
+    """Return the state of a candidate's row, and for each of its places which of the candidate's cards it is.
 
     ``profile`` is the candidate's in the catalogue's words, "" for none.
     """
@@ -114,7 +114,7 @@ def read(candidate: Candidate, profile: str) -> tuple[Row, tuple[int, ...]]:
         candidate.cpu_later_milli,
         candidate.memory_later_mib,
     )
-    return row, tuple(candidate.cards[place].position for place in order)
+    return row, order
 
 
 def seen_as(row: Row) -> NodeState:

@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from pools.domain.candidates import Candidate, PoolView, View
 from pools.domain.chips import Entry
@@ -29,6 +31,8 @@ from pools.selectors.widths import Chosen, Width
 _SHUFFLES: Final = 2**31 - 1
 _POOLS_FEW: Final = 16
 _POSITIONS: Final = 18  # where COLUMN of positions is in a row
+_DOMAINS: Final = 1024
+_names: Final = msgspec.json.Decoder(dict[str, str])
 
 
 @dataclass(slots=True)
@@ -212,30 +216,40 @@ def _candidate(row: Sequence[Any], there: Positions, now: datetime) -> Candidate
         capacity_id, pool_id, node_id, node_name, kind, model, profile, resource, unit_milli, is_advisory, state_key,
         topology, host_id, cpu_free_milli, memory_free_mib, *booked, _positions,
     ) = row[: _POSITIONS + 1]  # fmt: skip
-    booked_in_seconds, cpu_later_milli, memory_later_mib = None, 0, 0
-    if booked[0] is not None:
-        booked_in_seconds, cpu_later_milli, memory_later_mib = positions.until_booked(
-            booked, cpu_free_milli or 0, memory_free_mib or 0, now
-        )
-    return Candidate(
+    candidate = Candidate(
         capacity_id=capacity_id,
         pool_id=pool_id,
         node_id=node_id,
-        node_name=node_name or "",
         kind=kind,
         model=model,
         profile=profile,
         resource=resource,
         unit_milli=unit_milli,
         cards=() if kind == "host" else there.cards,
+        state_key=state_key,
+        is_advisory=is_advisory,
+        units=there.units if kind == "cards" else 0,
+    )
+    if node_name is None and host_id is None:  # nobody looked them up
+        return candidate
+    booked_in_seconds, cpu_later_milli, memory_later_mib = None, 0, 0
+    if booked[0] is not None:
+        booked_in_seconds, cpu_later_milli, memory_later_mib = positions.until_booked(
+            booked, cpu_free_milli or 0, memory_free_mib or 0, now
+        )
+    return replace(
+        candidate,
+        node_name=node_name or "",
         host_id=host_id,
         cpu_free_milli=cpu_free_milli or 0,
         memory_free_mib=memory_free_mib or 0,
         host_booked_in_seconds=booked_in_seconds,
         cpu_later_milli=cpu_later_milli,
         memory_later_mib=memory_later_mib,
-        domains=msgspec.json.decode(topology) if topology else {},
-        state_key=state_key,
-        is_advisory=is_advisory,
-        units=there.units if kind == "cards" else 0,
+        domains=_domains(topology) if topology else {},
     )
+
+
+@lru_cache(_DOMAINS)
+def _domains(topology: str) -> Mapping[str, str]:
+    return _names.decode(topology)

@@ -38,6 +38,7 @@ COLUMN: Final = f"""concat_ws(E'\\x1f', {_none_for_empty("pos_booked_from_at")},
 _KEPT: Final = 4096
 _instants: Final = msgspec.json.Decoder(list[datetime | None])
 _words: Final = msgspec.json.Decoder(list[str])
+_integers: Final = msgspec.json.Decoder(tuple[int, ...])
 _layouts: Final = msgspec.json.Decoder(dict[int, Layout])
 
 
@@ -64,12 +65,27 @@ def pieces(text: str) -> dict[int, Layout]:
 @lru_cache(_KEPT)
 def _numbers(text: str) -> tuple[int, ...]:
     """Return the numbers of an array as the server writes it: {1,2}."""
-    return tuple([int(word) for word in text[1:-1].split(",")]) if text != "{}" else ()
+    return _integers.decode(f"[{text[1:-1]}]")
 
 
 @lru_cache(_KEPT)
-def _groups(text: str) -> list[str]:
-    return _words.decode(text) if text else []
+def _unused(groups: str, layout: str, totals: str, totals_mib: str) -> tuple[Card, ...]:
+    """Return the cards of a row as they would be if nobody used them."""
+    names, lying = _words.decode(groups) if groups else [], pieces(layout)
+    return tuple(
+        [
+            Card(
+                position,
+                milli,
+                mib,
+                milli,
+                mib,
+                names[position - 1] if position <= len(names) else "",
+                lying.get(position, ()),
+            )
+            for position, (milli, mib) in enumerate(zip(_numbers(totals), _numbers(totals_mib), strict=True), start=1)
+        ]
+    )
 
 
 @lru_cache(_KEPT)
@@ -79,36 +95,32 @@ def _unbooked(text: str, is_full: bool) -> Positions:
 
 def _read(text: str, now: datetime | None, is_full: bool) -> Positions:
     booked_from, peaks, peaks_mib, groups, layout, totals, totals_mib, *taken = text.split(_BETWEEN)
-    total_milli, total_mib = _numbers(totals), _numbers(totals_mib)
-    nothing = (0,) * len(total_milli)
-    pairs = [[_numbers(each) for each in one.split(";")] if one else (nothing, nothing) for one in taken]
-    faulty = pairs[3][0]
-    names, lying = _groups(groups), pieces(layout)
+    unused = _unused(groups, layout, totals, totals_mib)
+    nothing = (0,) * len(unused)
+    claimed, held, shadow, faulty = [
+        tuple(map(_numbers, each.split(";"))) if each else (nothing, nothing) for each in taken
+    ]
     booked: Sequence[Any] = ()
     if booked_from:
         booked = list(zip(_instants.decode(booked_from), _numbers(peaks), _numbers(peaks_mib), strict=True))
-    milli = zip(*[pair[0] for pair in pairs], strict=True)
-    mib = list(zip(*[pair[1] for pair in pairs], strict=True))
-    cards = []
-    for index, (total, (claimed, held, shadow, broken)) in enumerate(zip(total_milli, milli, strict=True)):
-        free = total - claimed - held - shadow - broken
-        if free <= 0 and not (is_full and total > 0 == shadow + broken):
-            continue
-        free_mib = total_mib[index] - sum(mib[index])
-        later = (None, 0, 0) if index >= len(booked) else until_booked(booked[index], free, free_mib, now)
-        cards.append(
-            Card(
-                index + 1,
-                max(free, 0),
-                max(free_mib, 0),
-                total,
-                total_mib[index],
-                names[index] if index < len(names) else "",
-                lying.get(index + 1, ()),
-                *later,
-            )
+    if held[0] is shadow[0] is faulty[0] is nothing:  # as mostly
+        milli, mib = claimed
+    else:
+        milli, mib = (
+            tuple(map(sum, zip(*each, strict=True))) for each in zip(claimed, held, shadow, faulty, strict=True)
         )
-    return Positions(tuple(cards), sum(map(gt, total_milli, faulty)), len(total_milli))
+    cards = []
+    for index, card in enumerate(unused):
+        if milli[index] >= card.total_milli and not (
+            is_full and card.total_milli > 0 == shadow[0][index] + faulty[0][index]
+        ):
+            continue
+        if booked or milli[index] or mib[index]:
+            free, free_mib = card.total_milli - milli[index], card.total_mib - mib[index]
+            later = until_booked(booked[index] if index < len(booked) else None, free, free_mib, now)
+            card = Card(index + 1, max(free, 0), max(free_mib, 0), *card[3:7], *later)
+        cards.append(card)
+    return Positions(tuple(cards), sum(map(gt, _numbers(totals), faulty[0])), len(unused))
 
 
 def until_booked(
