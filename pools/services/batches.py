@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import compress
@@ -10,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db.utils import OperationalError
+from msgspec import Struct
 from msgspec.structs import replace
 from psycopg.errors import DeadlockDetected
 
@@ -32,8 +32,7 @@ REPLANS_MOST: Final = 3
 _EXPLAINED_MOST: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """What became of a request: the state of its allocation, and what it waits for when it is queued.
 
     ``row`` is the allocation as it was committed, where somebody had to read it already.

@@ -5,6 +5,7 @@ of one.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
@@ -42,8 +43,9 @@ def submit(asked: Sequence[Asked], *, now: datetime, is_brief: bool = False) -> 
     scores = Scores(models.current().by_slug, prices, version)
     # Whoever waits goes before others, which somebody who was answered before must not; and what is booked for later
     # is looked for far and wide.
-    answers = repeated([each for each in asked if each.wanted.queue or _begins_later(each)], now)
-    if later := [each for each in asked if _begins_later(each) and each.id not in answers]:
+    waits = [each for each in asked if each.wanted.queue or each.wanted.start_at is not None]
+    answers = repeated(waits, now)
+    if later := [each for each in waits if _begins_later(each) and each.id not in answers]:
         answers |= scheduling.schedule(later, placeable.fleet(now), scores, now=now)
     everybody = asked
     if later or answers:
@@ -108,14 +110,16 @@ def _queue(asked: Sequence[Asked], answers: dict[UUID, Answer], now: datetime) -
             answers[each.id] = KeyUsed() if each.id in again else Made(each.id, "queued", reason)
 
 
-def _kinds(wants: Sequence[Wanted], fleet: Fleet, scores: Scores) -> Iterator[Shape]:
-    found: dict[Hashable, Shape] = {}
+def _kinds(wants: Sequence[Wanted], fleet: Fleet, scores: Scores) -> Counter[Shape]:
+    """Count the requests by kind: those that are alike are thought about once."""
+    alike: dict[Hashable, list[Wanted]] = {}
     for wanted in wants:
         key = wanted.any_of, wanted.share, wanted.per_member, wanted.devices_per_member
-        kind = found.get(key)
-        if kind is None:
-            kind = found[key] = choices.kind(wanted, fleet.models, scores.chips)
-        yield kind
+        alike.setdefault(key, []).append(wanted)
+    counts: Counter[Shape] = Counter()
+    for each in alike.values():
+        counts[choices.kind(each[0], fleet.models, scores.chips)] += len(each)
+    return counts
 
 
 def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
@@ -124,8 +128,9 @@ def _by_pools(fleet: Fleet, asked: Sequence[Asked]) -> Iterator[list[Asked]]:
     Those who wait stay in their order whatever they may use.
     """
     groups: list[tuple[tuple[PoolView, ...], list[Asked]]] = []
+    usable: dict[int, tuple[PoolView, ...]] = {}  # many ask for one project, mostly with the same object
     for each in asked:
-        pools = fleet.usable(each.lineage)
+        pools = usable.get(id(each.lineage)) or usable.setdefault(id(each.lineage), fleet.usable(each.lineage))
         group = next((group for group in (groups[-1:] if each.is_waiting else groups) if group[0] is pools), None)
         if group is None:
             groups.append((pools, [each]))

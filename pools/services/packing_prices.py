@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
@@ -54,10 +54,10 @@ class _Noted:
         self._counts: Counter[Shape] = Counter()
         self._stored_at: datetime | None = None
 
-    def add(self, shapes: Iterable[Shape], now: datetime) -> Counter[Shape]:
+    def add(self, counts: Mapping[Shape, int], now: datetime) -> Counter[Shape]:
         """Count them. Return all that is to be stored now, mostly nothing."""
         with self._lock:
-            self._counts.update(shape for shape in shapes if shape.devices)
+            self._counts.update({shape: count for shape, count in counts.items() if shape.devices})
             if self._stored_at is not None and self._stored_at <= now < self._stored_at + _STORED_EVERY:
                 return Counter()
             due, self._counts, self._stored_at = self._counts, Counter(), now
@@ -67,9 +67,9 @@ class _Noted:
 _noted = _Noted()
 
 
-def note(shapes: Iterable[Shape], *, now: datetime) -> None:
+def note(counts: Mapping[Shape, int], *, now: datetime) -> None:
     """Count requests by kind, refused ones too. Stored every few seconds, so that no claim waits for a count."""
-    due = _noted.add(shapes, now)
+    due = _noted.add(counts, now)
     if due:
         _store(due, now)
 

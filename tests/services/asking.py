@@ -39,7 +39,7 @@ class World:
         """Let pack know how often whole nodes, single devices and parts of one are asked for."""
         kinds = {"nodes": Shape(0, 0, 8, 1000), "devices": Shape(0, 0, 1, 1000), "parts": Shape(0, 0, 1, 250)}
         packing_prices._noted = packing_prices._Noted()
-        packing_prices.note([kinds[name] for name, count in counts.items() for _ in range(count)], now=self.clock.now)
+        packing_prices.note({kinds[name]: count for name, count in counts.items()}, now=self.clock.now)
         packing_prices.renew(now=self.clock.now)
 
     def show(self, *nodes: Any, **more: Any) -> None:

@@ -79,10 +79,8 @@ def fill(world):
     with connection.cursor() as cursor:
         cursor.execute(_EMPTY)
     packing_prices._noted = packing_prices._Noted()
-    shapes = [
-        Shape(cpu, 0, devices, milli, frozenset({H100})) for devices, milli, cpu, often in KINDS for _ in range(often)
-    ]
-    packing_prices.note(shapes, now=world.clock.now)
+    counts = {Shape(cpu, 0, devices, milli, frozenset({H100})): often for devices, milli, cpu, often in KINDS}
+    packing_prices.note(counts, now=world.clock.now)
     packing_prices.renew(now=world.clock.now)
     placed = read = 0
     for number, wanted in enumerate(requests(7, 210_000)):
