@@ -24,13 +24,12 @@ def of_key(installation: str, key: str) -> str:
     """Return the name of what has a key of its own, such as the object that carries the orders of several members."""
     hashed = _hashed(installation).copy()
     hashed.update(key.encode())
-    digest = hashed.digest()
-    # Five bytes are eight digits. base64.b32encode takes five times as long, and a batch names a thousand.
-    one, two, three = int.from_bytes(digest[:5]), int.from_bytes(digest[5:10]), int.from_bytes(digest[10:]) >> 4
+    bits = int.from_bytes(hashed.digest()) >> 4
+    # A digit is five of them. base64.b32encode takes five times as long, and a batch names a thousand.
     return (
-        f"{PREFIX}{_PAIRS[one >> 30]}{_PAIRS[one >> 20 & 1023]}{_PAIRS[one >> 10 & 1023]}{_PAIRS[one & 1023]}"
-        f"{_PAIRS[two >> 30]}{_PAIRS[two >> 20 & 1023]}{_PAIRS[two >> 10 & 1023]}{_PAIRS[two & 1023]}"
-        f"{_PAIRS[three >> 10]}{_PAIRS[three & 1023]}"
+        f"{PREFIX}{_PAIRS[bits >> 90]}{_PAIRS[bits >> 80 & 1023]}{_PAIRS[bits >> 70 & 1023]}"
+        f"{_PAIRS[bits >> 60 & 1023]}{_PAIRS[bits >> 50 & 1023]}{_PAIRS[bits >> 40 & 1023]}"
+        f"{_PAIRS[bits >> 30 & 1023]}{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
     )
 
 

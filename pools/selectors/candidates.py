@@ -39,18 +39,19 @@ _names: Final = msgspec.json.Decoder(dict[str, str])
 class Read:
     """One read of candidates, and what a write needs to know beside.
 
-    How many positions a row has, what lay on its cards, the ids of models, the pools by id.
+    How many positions a row has, what lay on its cards, the ids of models, the pools. Rows and pools are found by the
+    numbers of their ids, which are hashed many times as fast.
     """
 
     view: View
-    positions: dict[UUID, int]
+    positions: dict[int, int]
     models: dict[str, UUID]
     layouts: dict[tuple[UUID, int], Layout]
-    pools: dict[UUID, PoolView]
+    pools: dict[int, PoolView]
 
     def pool(self, pool_id: UUID) -> PoolView:
         """Return a pool of the view."""
-        return self.pools[pool_id]
+        return self.pools[pool_id.int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def full(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> tupl
     """Return rows with those cards too of which all is given out, so that it can be thought of as free. One query."""
     with prepared.cursor() as cursor:
         cursor.execute(candidate_rows.AGAIN, [columns.uuids(capacity_ids)])
-        found = [row for row in cursor.fetchall() if row[1] in before.pools]
+        found = [row for row in cursor.fetchall() if row[1].int in before.pools]
     return tuple([_candidate(row, positions.read(row[_POSITIONS], now, is_full=True), now) for row in found])
 
 
@@ -132,7 +133,7 @@ def again(before: Read, capacity_ids: Collection[UUID], *, now: datetime) -> Rea
     """Return the same rows of an earlier read and their hosts as they are now. One query."""
     with prepared.cursor() as cursor:
         cursor.execute(candidate_rows.AGAIN, [columns.uuids(capacity_ids)])
-        found = [row for row in cursor.fetchall() if row[0] in before.positions]
+        found = [row for row in cursor.fetchall() if row[0].int in before.positions]
     scores = Scores(before.view.chips, before.view.prices, before.view.prices_version)
     return built(
         found,
@@ -170,8 +171,8 @@ def built(
     )
     return Read(
         view,
-        positions={row[12]: 1 for row in found if row[12]}
-        | {row[0]: each.length for row, each in zip(found, there, strict=True)},
+        positions={row[12].int: 1 for row in found if row[12]}
+        | {row[0].int: each.length for row, each in zip(found, there, strict=True)},
         models=models,
         layouts={
             (row.capacity_id, card.position): card.pieces
@@ -179,7 +180,7 @@ def built(
             for card in row.cards
             if card.pieces
         },
-        pools={pool.id: pool for pool in pools},
+        pools={pool.id.int: pool for pool in pools},
     )
 
 

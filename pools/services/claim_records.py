@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -45,6 +45,9 @@ _COLUMNS: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "before_ends": columns.texts,
 }
 
+Records = dict[str, Sequence[Any]]
+"""What is stored of many, column by column."""
+
 
 def state(each: Planned, read: Read) -> str:
     """Return the state of its allocation once it has its claim."""
@@ -53,46 +56,55 @@ def state(each: Planned, read: Read) -> str:
     return "active" if read.pool(each.decision.pool_id).is_done_at_once else "claimed"
 
 
-def word(each: Planned) -> str:
-    """Return what the audit calls it."""
-    return "held" if each.asked.wanted.mode == "hold" else "claimed"
+class Told(NamedTuple):
+    """What the audit tells of a claim."""
+
+    state: str
+    pool: str
+    model: str | None
+    profile: str | None
+    members: int
+    milli: int
 
 
-def told(each: Planned, read: Read) -> dict[str, Any]:
+def told(each: Planned, read: Read) -> Told:
     """Return what the audit tells of it."""
-    decision = each.decision
-    return {
-        "state": state(each, read),
-        "pool": read.pool(decision.pool_id).name,
-        "model": decision.model,
-        "profile": decision.profile,
-        "members": len(decision.members),
-        "milli": decision.milli,
-    }
+    decision, pool = each.decision, read.pool(each.decision.pool_id)
+    return Told(state(each, read), pool.name, decision.model, decision.profile, len(decision.members), decision.milli)
 
 
-def record(each: Planned, taken: Taken, read: Read, now: datetime) -> dict[str, Any]:
-    """Return what is stored of one that gets its claim, by the parameters of claim_insert."""
-    asked, decision, wanted = each.asked, each.decision, each.asked.wanted
-    is_hold = wanted.mode == "hold"
-    ends_at = None if is_hold else asked.until_at or later(now, wanted.lease_seconds)
+@lru_cache(_KEPT)
+def text(told: Told) -> bytes:
+    """Return it as JSON: of many in a batch the same."""
+    return _json.encode(told._asdict())
+
+
+def of_claims(got: Sequence[tuple[Planned, Taken]], read: Read, now: datetime) -> Records:
+    """Return what is stored of those that get their claim, by the parameters of claim_insert."""
+    asked = [each.asked for each, _ in got]
+    decisions = [each.decision for each, _ in got]
+    ends = [
+        None if one.wanted.mode == "hold" else one.until_at or later(now, one.wanted.lease_seconds) for one in asked
+    ]
     return _common(asked) | {
-        "states": state(each, read),
-        "pool_ids": decision.pool_id,
-        "model_ids": read.models.get(decision.model) if decision.model else None,
-        "profiles": decision.profile,
-        "milli": decision.milli,
-        "units": each.ask.units_milli,
-        "quotas": taken.quota_ids,
-        "borrowed": taken.is_borrowed,
-        "prices": decision.price_per_hour,
-        "decisions": _decided(decision.score, decision.fragmentation_delta, decision.explanation),
-        "starts": None if is_hold else now,
-        "ends": ends_at,
-        "notices": leases.notice_at(ends_at, wanted.notice_seconds),
-        "held_until": later(now, wanted.hold_seconds or 0) if is_hold else None,
-        "queued_at": asked.queued_at,
-        "queue_reasons": "",
+        "states": [state(each, read) for each, _ in got],
+        "pool_ids": [one.pool_id for one in decisions],
+        "model_ids": [each.ask.model_id for each, _ in got],
+        "profiles": [one.profile for one in decisions],
+        "milli": [one.milli for one in decisions],
+        "units": [each.ask.units_milli for each, _ in got],
+        "quotas": [taken.quota_ids for _, taken in got],
+        "borrowed": [taken.is_borrowed for _, taken in got],
+        "prices": [one.price_per_hour for one in decisions],
+        "decisions": [_decided(one.score, one.fragmentation_delta, one.explanation) for one in decisions],
+        "starts": [None if one.wanted.mode == "hold" else now for one in asked],
+        "ends": ends,
+        "notices": [leases.notice_at(end, one.wanted.notice_seconds) for end, one in zip(ends, asked, strict=True)],
+        "held_until": [
+            later(now, one.wanted.hold_seconds or 0) if one.wanted.mode == "hold" else None for one in asked
+        ],
+        "queued_at": [one.queued_at for one in asked],
+        "queue_reasons": [""] * len(got),
     }
 
 
@@ -102,42 +114,44 @@ def later(now: datetime, seconds: int | None) -> datetime | None:
     return None if seconds is None else now + timedelta(seconds=seconds)
 
 
-def waiting(asked: Asked, reason: str, now: datetime) -> dict[str, Any]:
-    """Return what is stored of one that waits, in the same way."""
-    nothing = dict.fromkeys(
-        ("pool_ids", "model_ids", "profiles", "prices", "decisions", "starts", "ends", "notices", "held_until")
+def of_waiting(asked: Sequence[Asked], reasons: Sequence[str], now: datetime) -> Records:
+    """Return what is stored of those that wait, in the same way."""
+    count = len(asked)
+    nothing: Records = dict.fromkeys(
+        ("pool_ids", "model_ids", "profiles", "prices", "decisions", "starts", "ends", "notices", "held_until"),
+        [None] * count,
     )
     return (
         _common(asked)
         | nothing
         | {
-            "states": "queued",
-            "milli": 0,
-            "units": 0,
-            "quotas": (),
-            "borrowed": False,
-            "queued_at": now,
-            "queue_reasons": reason,
+            "states": ["queued"] * count,
+            "milli": [0] * count,
+            "units": [0] * count,
+            "quotas": [()] * count,
+            "borrowed": [False] * count,
+            "queued_at": [now] * count,
+            "queue_reasons": reasons,
         }
     )
 
 
-def _common(asked: Asked) -> dict[str, Any]:
-    wanted = asked.wanted
+def _common(asked: Sequence[Asked]) -> Records:
+    wanted = [one.wanted for one in asked]
     return {
-        "ids": asked.id,
-        "project_ids": asked.project_id,
-        "names": wanted.name,
-        "modes": wanted.mode,
-        "specs": _json.encode(wanted),
-        "labels": _json.encode(wanted.labels),
-        "asked_by": asked.actor.access.user_id,
-        "members": wanted.members,
-        "devices": wanted.devices_per_member,
-        "preemptible": wanted.preemptible,
-        "priorities": wanted.priority,
-        "leases": wanted.lease_seconds,
-        "before_ends": "pending" if wanted.before_end_seconds else "",
+        "ids": [one.id for one in asked],
+        "project_ids": [one.project_id for one in asked],
+        "names": [one.name for one in wanted],
+        "modes": [one.mode for one in wanted],
+        "specs": list(map(_json.encode, wanted)),
+        "labels": [_json.encode(one.labels) for one in wanted],
+        "asked_by": [one.actor.access.user_id for one in asked],
+        "members": [one.members for one in wanted],
+        "devices": [one.devices_per_member for one in wanted],
+        "preemptible": [one.preemptible for one in wanted],
+        "priorities": [one.priority for one in wanted],
+        "leases": [one.lease_seconds for one in wanted],
+        "before_ends": ["pending" if one.before_end_seconds else "" for one in wanted],
     }
 
 
@@ -147,12 +161,16 @@ def _decided(score: float, fragmentation_delta: float, explanation: Explanation)
     return _json.encode({"score": score, "fragmentation_delta": fragmentation_delta, "explanation": explanation})
 
 
-def params(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the parameters of claim_insert and claim_update, column by column."""
-    values = dict(zip(records[0], zip(*[record.values() for record in records], strict=True), strict=True))
+def by_row(records: Records) -> list[dict[str, Any]]:
+    """Return them row by row."""
+    return [dict(zip(records, values, strict=True)) for values in zip(*records.values(), strict=True)]
+
+
+def params(records: Records) -> dict[str, Any]:
+    """Return the parameters of claim_insert and claim_update."""
     return {
-        **{name: make(values[name]) for name, make in _COLUMNS.items()},
-        **columns.documents("labels", values["labels"]),
-        **columns.documents("decisions", values["decisions"]),
-        **columns.slices("quotas", values["quotas"], columns.uuids),
+        **{name: make(records[name]) for name, make in _COLUMNS.items()},
+        **columns.documents("labels", records["labels"]),
+        **columns.documents("decisions", records["decisions"]),
+        **columns.slices("quotas", records["quotas"], columns.uuids),
     }

@@ -1,10 +1,10 @@
 """Decisions as the rows of one write: what is taken of each capacity row, and what each member holds of it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -14,25 +14,28 @@ from pools.domain.decisions import Decision, Placed
 from pools.domain.profiles import Layout, Piece
 from pools.domain.request import WHOLE_MILLI
 from pools.selectors import columns
+from pools.selectors.candidates import Read
 from pools.services import arrays
+from pools.services.asked import Asked
 
 _PLACES: Final = Decimal("0.000001")
 _json = msgspec.json.Encoder()
 # What the ledger can say of where a claim lies: the platform keeps to the device that we chose, or to no device.
 _CERTAINTIES: Final = {"device": "assigned", "node": "unknown", "pool": "unknown"}
 _HOST: Final = (1,)  # the only position of a host's row
+_LEDGER_KINDS: Final = {"held": "hold", "active": "use", "claimed": "reserve"}  # by the state that is claimed
 # Of a member or a claim, or as most rows are of a member with its claim: the parameters of claim_take.
 _MADE: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "allocations": columns.keys,
     "projects": columns.keys,
     "kinds": columns.texts,
     "certainties": columns.texts,
+    "operation_states": columns.texts,
+    "targets": columns.encoded,
     "numbers": columns.integers,
     "pools": columns.uuids,
     "nodes": columns.uuids,
-    "targets": columns.encoded,
-    "operations": columns.keys,
-    "operation_states": columns.texts,
+    "operations": columns.keys,  # None: the member's row is another
     "claims": columns.keys,
     "claim_rows": columns.uuids,
     "milli": columns.integers,
@@ -40,134 +43,128 @@ _MADE: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "profiles": columns.texts,
     "prices": arrays.literal,
 }
-_NO_MEMBER: Final = (None, None, None)  # its row is another
-_NO_CLAIM: Final = (None,) * 6
+_NO_CLAIM: Final = (None, None, 0, 0, None, None, (), None)
 
-
-class Holder(NamedTuple):
-    """Who takes: the allocation, how, and until when at the latest (None: open-ended)."""
-
-    allocation_id: UUID
-    project_id: UUID
-    ledger_kind: str
-    until_at: datetime | None
-    grain: str
-    is_confirmed: bool
+_Amounts = dict[int, tuple[int, int]]
+"""Milli and MiB by position."""
 
 
 @dataclass(slots=True)
-class _Taken:
-    """What is taken of one capacity row: {position: (milli, MiB)}. Layouts are of the positions that matter."""
+class _Cut:
+    """The cards of a row of which parts are taken: what was seen on each, what is then, and those with nothing yet."""
 
-    row: UUID
-    until_at: datetime | None
-    claimed: dict[int, tuple[int, int]] = field(default_factory=dict)
-    held: dict[int, tuple[int, int]] = field(default_factory=dict)
     seen: dict[str, Layout] = field(default_factory=dict)
     after: dict[str, Layout] = field(default_factory=dict)
     uncut: list[int] = field(default_factory=list)
 
 
 class Rows:
-    """The rows of one attempt, column by column. ``positions`` and ``layouts`` are those of the read."""
+    """The rows of one attempt, column by column."""
 
-    def __init__(
-        self, positions: Mapping[UUID, int], layouts: Mapping[tuple[UUID, int], Layout], installation: str
-    ) -> None:
-        self._positions, self._layouts, self._installation = positions, layouts, installation
-        self._taken: dict[int, _Taken] = {}
+    def __init__(self, read: Read, installation: str) -> None:
+        self._read, self._installation = read, installation
+        # By the numbers of capacity rows: until when at the latest something is taken (None: open-ended), and what.
+        self._until: dict[int, datetime | None] = {}
+        self._claimed: dict[int, _Amounts] = {}
+        self._held: dict[int, _Amounts] = {}
+        self._cut: dict[int, _Cut] = {}
         self._made: list[tuple[Any, ...]] = []
-        self._positions_of: list[Sequence[int]] = []
-        self._starts_of: list[Sequence[int] | None] = []
 
-    def add(self, holder: Holder, decision: Decision) -> None:
-        """Add all members of an allocation."""
+    def add(self, asked: Asked, decision: Decision, state: str, until_at: datetime | None) -> None:
+        """Add all members of an allocation that comes to be in this state and ends then at the latest."""
         price = decision.price_per_hour
         each = None if price is None else (price / len(decision.members)).quantize(_PLACES, ROUND_HALF_UP)
-        operation_state = "confirmed" if holder.is_confirmed else "planned"
-        key, project, certainty = holder.allocation_id.bytes, holder.project_id.bytes, _CERTAINTIES[holder.grain]
-        name = ids.text(holder.allocation_id)
+        certainty = _CERTAINTIES[self._read.pool(decision.pool_id).grain]
+        of = (
+            asked.id.int.to_bytes(16),
+            asked.project_id.int.to_bytes(16),
+            _LEDGER_KINDS[state],
+            certainty,
+            "confirmed" if state == "active" else "planned",
+        )
+        name = ids.text(asked.id)
+        taken = self._held if state == "held" else self._claimed
         for placed in decision.members:
             target = markers.of_member(self._installation, name, placed.index).encode()
-            member: tuple[Any, ...] = (target, ids.new_key(), operation_state)
-            of = (key, project, holder.ledger_kind, certainty, placed.index, placed.pool_id, placed.node_id)
+            member: tuple[Any, ...] = (target, placed.index, placed.pool_id, placed.node_id, ids.new_key())
             row, host = placed.capacity_id, placed.host_id
             if row is not None:
-                self._cards(holder, placed, row, decision.profile)
-                claim = (ids.new_key(), row, placed.milli, placed.mib, decision.profile, each)
-                self._add((*of, *member, *claim), placed.positions, placed.starts)
-                member = _NO_MEMBER
+                self._take(taken, row.int, until_at, placed.positions, (placed.milli, placed.mib))
+                if placed.milli < WHOLE_MILLI:  # a whole card that is free has nothing on it
+                    self._cards(row, placed, decision.profile)
+                claim = (row, placed.milli, placed.mib, decision.profile, each, placed.positions, placed.starts)
+                self._made.append((*of, *member, ids.new_key(), *claim))
+                member = (*member[:-1], None)
             if host is not None:
-                self._take(holder, host, _HOST, placed.cpu_milli, placed.memory_mib)
-                claim = (ids.new_key(), host, placed.cpu_milli, placed.memory_mib, None, None)
-                self._add((*of, *member, *claim), _HOST, None)
+                self._take(taken, host.int, until_at, _HOST, (placed.cpu_milli, placed.memory_mib))
+                claim = (host, placed.cpu_milli, placed.memory_mib, None, None, _HOST, None)
+                self._made.append((*of, *member, ids.new_key(), *claim))
             elif row is None:
-                self._add((*of, *member, *_NO_CLAIM), (), None)
+                self._made.append((*of, *member, *_NO_CLAIM))
 
-    def _add(self, made: tuple[Any, ...], positions: Sequence[int], starts: Sequence[int] | None) -> None:
-        self._made.append(made)
-        self._positions_of.append(positions)
-        self._starts_of.append(starts)
-
-    def _cards(self, holder: Holder, placed: Placed, row: UUID, profile: str | None) -> None:
-        taken = self._take(holder, row, placed.positions, placed.milli, placed.mib)
-        if placed.milli >= WHOLE_MILLI:
-            return  # a whole card that is free has nothing on it
+    def _cards(self, row: UUID, placed: Placed, profile: str | None) -> None:
+        cut = self._cut.setdefault(row.int, _Cut())
         for number, position in enumerate(placed.positions):
             key = str(position)
-            if key not in taken.seen:
-                taken.seen[key] = taken.after[key] = self._layouts.get((row, position), ())
-                if placed.starts is not None and not taken.seen[key]:
-                    taken.uncut.append(position)
+            if key not in cut.seen:
+                cut.seen[key] = cut.after[key] = self._read.layouts.get((row, position), ())
+                if placed.starts is not None and not cut.seen[key]:
+                    cut.uncut.append(position)
             if placed.starts is not None and profile is not None:
-                pieces = (*taken.after[key], Piece(profile=profile, start=placed.starts[number]))
-                taken.after[key] = tuple(sorted(pieces, key=lambda piece: (piece.profile, piece.start)))
+                pieces = (*cut.after[key], Piece(profile=profile, start=placed.starts[number]))
+                cut.after[key] = tuple(sorted(pieces, key=lambda piece: (piece.profile, piece.start)))
 
-    def _take(self, holder: Holder, row: UUID, positions: Iterable[int], milli: int, mib: int) -> _Taken:
-        taken = self._taken.get(row.int)
-        if taken is None:
-            taken = self._taken[row.int] = _Taken(row, holder.until_at)
-        amounts = taken.held if holder.ledger_kind == "hold" else taken.claimed
-        for position in positions:
-            before = amounts.get(position)
-            amounts[position] = (milli, mib) if before is None else (before[0] + milli, before[1] + mib)
-        if taken.until_at is not None:
-            taken.until_at = None if holder.until_at is None else max(taken.until_at, holder.until_at)
-        return taken
-
-    def _in_order(self) -> list[_Taken]:
-        return [taken for _, taken in sorted(self._taken.items())]
+    def _take(
+        self,
+        taken: dict[int, _Amounts],
+        row: int,
+        until_at: datetime | None,
+        positions: Sequence[int],
+        amount: tuple[int, int],
+    ) -> None:
+        before = self._until.setdefault(row, until_at)
+        if before is not until_at:
+            self._until[row] = None if before is None or until_at is None else max(before, until_at)
+        if row not in taken:
+            taken[row] = dict.fromkeys(positions, amount)
+        else:
+            taken[row] = _added(taken[row], dict.fromkeys(positions, amount))
 
     def guarded(self) -> dict[str, Any]:
         """Return the parameters of claim_guard: of each row the positions that something is taken of, and how much."""
-        rows = self._in_order()
+        rows = sorted(self._until)
+        cut = [self._cut.get(row) for row in rows]
+        held, claimed = self._held, self._claimed
         return {
-            "rows": columns.uuids([taken.row for taken in rows]),
-            "counts": columns.integers([self._positions[taken.row] for taken in rows]),
-            **_amounts("places", "", [_both(taken) for taken in rows]),
-            "until": columns.instants([taken.until_at for taken in rows]),
-            "layouts": columns.encoded([_text(taken.seen) for taken in rows]),
-            **columns.slices("uncut", [taken.uncut for taken in rows], columns.integers),
+            "rows": _numbered(rows),
+            "counts": columns.integers([self._read.positions[row] for row in rows]),
+            **_amounts("places", "", [_added(held.get(row, {}), claimed.get(row, {})) for row in rows]),
+            "until": columns.instants([self._until[row] for row in rows]),
+            "layouts": columns.encoded([_text(each.seen) if each else None for each in cut]),
+            **columns.slices("uncut", [each.uncut if each else () for each in cut], columns.integers),
         }
 
     def taken(self) -> dict[str, Any]:
         """Return the parameters of claim_take."""
-        rows = self._in_order()
+        rows = sorted(self._until)
+        cut = [self._cut.get(row) for row in rows]
+        *made, positions, starts = zip(*self._made, strict=True)
         return {
-            "rows": columns.uuids([taken.row for taken in rows]),
-            **_amounts("claimed", "claimed_", [taken.claimed for taken in rows]),
-            **_amounts("held", "held_", [taken.held for taken in rows]),
-            "layouts": columns.encoded([_text(_changed(taken)) for taken in rows]),
-            **{
-                name: make(values)
-                for (name, make), values in zip(_MADE.items(), zip(*self._made, strict=True), strict=True)
-            },
-            **columns.slices("positions", self._positions_of, columns.integers),
-            **columns.slices("starts", self._starts_of, columns.integers),
+            "rows": _numbered(rows),
+            **_amounts("claimed", "claimed_", [self._claimed.get(row, {}) for row in rows]),
+            **_amounts("held", "held_", [self._held.get(row, {}) for row in rows]),
+            "layouts": columns.encoded([_text(_changed(each)) if each else None for each in cut]),
+            **{name: make(values) for (name, make), values in zip(_MADE.items(), made, strict=True)},
+            **columns.slices("positions", positions, columns.integers),
+            **columns.slices("starts", starts, columns.integers),
         }
 
 
-def _amounts(name: str, prefix: str, of_rows: Sequence[Mapping[int, tuple[int, int]]]) -> dict[str, Any]:
+def _numbered(rows: Sequence[int]) -> columns.Column:
+    return columns.keys([row.to_bytes(16) for row in rows])
+
+
+def _amounts(name: str, prefix: str, of_rows: Sequence[_Amounts]) -> dict[str, Any]:
     """Return of each row the positions and how much of them."""
     amounts = [amount for each in of_rows for amount in each.values()]
     return {
@@ -177,16 +174,17 @@ def _amounts(name: str, prefix: str, of_rows: Sequence[Mapping[int, tuple[int, i
     }
 
 
-def _both(taken: _Taken) -> Mapping[int, tuple[int, int]]:
-    if not taken.held or not taken.claimed:
-        return taken.held or taken.claimed
-    held, claimed, nothing = taken.held, taken.claimed, (0, 0)
-    pairs = {each: (held.get(each, nothing), claimed.get(each, nothing)) for each in held | claimed}
-    return {each: (one[0] + other[0], one[1] + other[1]) for each, (one, other) in pairs.items()}
+def _added(one: _Amounts, other: _Amounts) -> _Amounts:
+    if not one or not other:
+        return one or other
+    added = one | other
+    for position in one.keys() & other.keys():
+        added[position] = one[position][0] + other[position][0], one[position][1] + other[position][1]
+    return added
 
 
-def _changed(taken: _Taken) -> dict[str, Layout]:
-    return {key: pieces for key, pieces in taken.after.items() if pieces != taken.seen[key]}
+def _changed(cut: _Cut) -> dict[str, Layout]:
+    return {key: pieces for key, pieces in cut.after.items() if pieces != cut.seen[key]}
 
 
 def _text(layouts: Mapping[str, Layout]) -> bytes | None:

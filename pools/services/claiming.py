@@ -20,7 +20,8 @@ from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read
 from pools.services import claim_records, claimed, idempotency, promised, quota_use, sql, writing
 from pools.services.asked import Asked, Planned
-from pools.services.claim_rows import Holder, Rows
+from pools.services.claim_records import Records
+from pools.services.claim_rows import Rows
 
 _BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _json = msgspec.json.Encoder(decimal_format="string")
@@ -82,7 +83,7 @@ def attempt(
     there: list[Planned] = []
     for each in planned:
         is_taken = lost and not lost.isdisjoint(_capacity(each.decision))
-        if is_taken or granted.get(each.decision.pool_id, set()).isdisjoint(each.asked.lineage):
+        if is_taken or not _is_granted(each, granted):
             outcome.lost.add(each.asked.id)
         else:
             there.append(each)
@@ -98,14 +99,12 @@ def attempt(
             book.give_back(each.ask)
     got = [pair for pair in got if pair[0].asked.id not in outcome.repeated]
     if got:
-        outcome.rows = _write(
-            got, rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now), read, now
-        )
+        rows = rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now)
+        outcome.states, outcome.rows = _write(got, rows, read, now)
         quota_use.store(book)
         _keep([each.asked for each, _ in got], outcome.rows)
     if let_go:
         promised.again(let_go, {each.asked.id for each, _ in got})
-    outcome.states = {each.asked.id: claim_records.state(each, read) for each, _ in got}
     return outcome
 
 
@@ -159,33 +158,31 @@ def _guarded(rows: Rows) -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _granted(planned: Sequence[Planned]) -> dict[UUID, set[UUID]]:
-    """Return the projects that each pool is granted to now: the read may be a moment older than the end of a grant."""
+def _granted(planned: Sequence[Planned]) -> dict[int, set[int]]:
+    """Return the projects that each pool is granted to now: the read may be a moment older than the end of a grant.
+
+    All by the numbers of their ids, which are hashed many times as fast.
+    """
+    pools = {each.decision.pool_id.int: each.decision.pool_id for each in planned}
     with prepared.cursor() as cursor:
         cursor.execute(
             "SELECT pool_id, array_agg(project_id) FROM pool_grant WHERE pool_id = ANY(%s::uuid[]) GROUP BY pool_id",
-            [columns.uuids({each.decision.pool_id for each in planned})],
+            [columns.uuids(pools.values())],
         )
-        return {pool_id: set(project_ids) for pool_id, project_ids in cursor.fetchall()}
+        return {pool_id.int: {id.int for id in project_ids} for pool_id, project_ids in cursor.fetchall()}
+
+
+def _is_granted(each: Planned, granted: Mapping[int, set[int]]) -> bool:
+    projects = granted.get(each.decision.pool_id.int)
+    return projects is not None and not projects.isdisjoint([id.int for id in each.asked.lineage])
 
 
 def _rows(planned: Sequence[Planned], read: Read, now: datetime, kept: Collection[UUID] = ()) -> Rows:
     """Return what is taken; of bookings those are told nothing who are ``kept``."""
-    rows = Rows(read.positions, read.layouts, installation.installation_id())
+    rows = Rows(read, installation.installation_id())
     for each in planned:
-        pool, wanted = read.pool(each.decision.pool_id), each.asked.wanted
-        is_done = pool.is_done_at_once and wanted.mode == "claim"
-        rows.add(
-            Holder(
-                allocation_id=each.asked.id,
-                project_id=each.asked.project_id,
-                ledger_kind="hold" if wanted.mode == "hold" else "use" if is_done else "reserve",
-                until_at=_BEFORE_ALL if each.asked.id in kept else _ends(each.asked, now),
-                grain=pool.grain,
-                is_confirmed=is_done,
-            ),
-            each.decision,
-        )
+        until_at = _BEFORE_ALL if kept and each.asked.id in kept else _ends(each.asked, now)
+        rows.add(each.asked, each.decision, claim_records.state(each, read), until_at)
     return rows
 
 
@@ -197,51 +194,58 @@ def _ends(asked: Asked, now: datetime) -> datetime | None:
     return claim_records.later(now, wanted.lease_seconds + (wanted.hold_seconds or 0))
 
 
-def _write(got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime) -> dict[UUID, AllocationRow]:
-    """Write all of it; return the new allocations that somebody waits to see."""
+def _write(
+    got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime
+) -> tuple[dict[UUID, str], dict[UUID, AllocationRow]]:
+    """Write all of it; return the states, and the new allocations that somebody waits to see."""
     fresh = [pair for pair in got if not pair[0].asked.is_waiting]
     waited = [pair for pair in got if pair[0].asked.is_waiting]
+    states: dict[UUID, str] = {}
+    shown: dict[UUID, AllocationRow] = {}
     with prepared.cursor() as cursor:
         sql.run(cursor, "claim_take", rows.taken() | {"now": now})
-        records = [claim_records.record(*pair, read, now) for pair in fresh]
-        if fresh:
-            sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
-        if waited:
-            move(cursor, waited, read, now)
-        told = [
-            (each.asked, f"allocation.{claim_records.word(each)}", claim_records.told(each, read)) for each, _ in got
-        ]
-        if any(after["state"] == "claimed" for _, _, after in told):
-            dispatch.advance_allocations()
-        tell(cursor, told, now)
-    return claimed.rows([each for each, _ in fresh], records, read, now)
+        for pairs in (fresh, waited):
+            if not pairs:
+                continue
+            planned, records = [each for each, _ in pairs], claim_records.of_claims(pairs, read, now)
+            if pairs is fresh:
+                sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
+                if any(each.asked.shown_as for each in planned):
+                    shown = claimed.rows(planned, claim_records.by_row(records), read, now)
+            else:
+                move(cursor, records, now)
+            actions = ["allocation.held" if state == "held" else "allocation.claimed" for state in records["states"]]
+            afters = [claim_records.text(claim_records.told(each, read)) for each in planned]
+            tell(cursor, [each.asked for each in planned], actions, afters, now)
+            states |= zip(records["ids"], records["states"], strict=True)
+    if "claimed" in states.values():
+        dispatch.advance_allocations()
+    return states, shown
 
 
-def move(cursor: Any, waited: Sequence[tuple[Planned, Taken]], read: Read, now: datetime) -> None:
+def move(cursor: Any, records: Records, now: datetime) -> None:
     """Let allocations that waited have what was claimed for them, step by step as the table of moves has it."""
-    records = [claim_records.record(*pair, read, now) for pair in waited]
-    params = claim_records.params(records)
-    states = ["held" if record["states"] == "held" else "claimed" for record in records]
-    sql.run(cursor, "claim_update", params | {"states": columns.texts(states), "now": now})
-    done = [record["ids"] for record in records if record["states"] == "active"]
+    states = ["held" if state == "held" else "claimed" for state in records["states"]]
+    sql.run(cursor, "claim_update", claim_records.params(records | {"states": states}) | {"now": now})
+    done = [id for id, state in zip(records["ids"], records["states"], strict=True) if state == "active"]
     for state in ("binding", "active") if done else ():
         cursor.execute("UPDATE allocation SET state = %s WHERE id = ANY(%s)", [state, done])
 
 
-def tell(cursor: Any, told: Sequence[tuple[Asked, str, Mapping[str, Any]]], now: datetime) -> None:
-    """Write one audit row for each."""
-    actors = [asked.actor for asked, _, _ in told]
+def tell(cursor: Any, asked: Sequence[Asked], actions: Sequence[str], afters: Sequence[bytes], now: datetime) -> None:
+    """Write one audit row for each: what was done, and what it came to as JSON."""
+    actors = [each.actor for each in asked]
     params = {
         "actors": columns.texts([actor.name[:255] for actor in actors]),
         "actor_ids": columns.uuids([actor.access.user_id for actor in actors]),
         "tokens": columns.texts([actor.access.token_prefix for actor in actors]),
-        "project_ids": columns.uuids([asked.project_id for asked, _, _ in told]),
+        "project_ids": columns.uuids([each.project_id for each in asked]),
         "requests": columns.texts([actor.request_id[:64] for actor in actors]),
         "reasons": columns.texts([actor.reason[:500] for actor in actors]),
-        "actions": columns.texts([action for _, action, _ in told]),
-        "ids": columns.uuids([asked.id for asked, _, _ in told]),
-        "names": columns.texts([asked.wanted.name for asked, _, _ in told]),
-        **columns.documents("afters", [_json.encode(after) for _, _, after in told]),
+        "actions": columns.texts(actions),
+        "ids": columns.uuids([each.id for each in asked]),
+        "names": columns.texts([each.wanted.name for each in asked]),
+        **columns.documents("afters", afters),
         "now": now,
     }
     sql.run(cursor, "claim_told", params)
@@ -254,11 +258,13 @@ def insert_waiting(asked: Sequence[tuple[Asked, str]], *, now: datetime) -> set[
     asked = [pair for pair in asked if pair[0].id not in repeated]
     if not asked:
         return repeated
-    records = [claim_records.waiting(each, reason, now) for each, reason in asked]
+    waiting, reasons = [each for each, _ in asked], [reason for _, reason in asked]
     with prepared.cursor() as cursor:
+        records = claim_records.of_waiting(waiting, reasons, now)
         sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
-        tell(cursor, [(each, "allocation.queued", {"reason": reason}) for each, reason in asked], now)
-    _keep([each for each, _ in asked], {})
+        afters = [_json.encode({"reason": reason}) for reason in reasons]
+        tell(cursor, waiting, ["allocation.queued"] * len(asked), afters, now)
+    _keep(waiting, {})
     return repeated
 
 
@@ -269,16 +275,20 @@ def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: date
     """
     if _repeated([each.asked], now):
         return False
-    record = claim_records.record(each, Taken((), is_borrowed=False), read, now)
-    record |= {"states": "scheduled", "starts": start_at, "ends": end_at, "notices": None}
+    records = claim_records.of_claims([(each, Taken((), is_borrowed=False))], read, now)
+    records |= {"states": ["scheduled"], "starts": [start_at], "ends": [end_at], "notices": [None]}
     with prepared.cursor() as cursor:
-        sql.run(cursor, "claim_insert", claim_records.params([record]) | {"now": now})
-        after = claim_records.told(each, read) | {"state": "scheduled", "start_at": start_at, "end_at": end_at}
-        tell(cursor, [(each.asked, "allocation.scheduled", after)], now)
+        sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
+        after = claim_records.told(each, read)._asdict() | {
+            "state": "scheduled",
+            "start_at": start_at,
+            "end_at": end_at,
+        }
+        tell(cursor, [each.asked], ["allocation.scheduled"], [_json.encode(after)], now)
     _keep([each.asked], {})
     return True
 
 
 def is_granted(each: Planned) -> bool:
     """Return whether its project may use the pool now. One query."""
-    return not _granted([each]).get(each.decision.pool_id, set()).isdisjoint(each.asked.lineage)
+    return _is_granted(each, _granted([each]))
