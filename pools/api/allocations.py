@@ -18,6 +18,7 @@ from pools.domain.request import Wanted
 from pools.selectors import allocation_events
 from pools.selectors import allocations as seen
 from pools.services import allocations, before_ends, binding, claims, preemptions, requests, together
+from pools.services.claimed import Written
 from pools.services.idempotency import Begun
 
 BULK_MOST: Final = 1000
@@ -61,11 +62,12 @@ class Allocations(base.View):
         (made,) = claims.submit([asked], now=now)
         if isinstance(made, DomainError):
             raise made
-        return self._answered(request, seen.one(made.allocation_id))
+        row = seen.one(made.allocation_id)
+        return base.answered(request, row, _status(row.state), f"{request.path}/{row.id}")
 
     def commits_itself(self, request: Request) -> Response | None:
         """As ``post``, committed with those who ask at the same moment. A key that was used before is told there."""
-        now, answer = timezone.now(), _Answers(partial(self._answered, request))
+        now, answer = timezone.now(), _Answers(request)
         body, once = parsing.mapping(request), idempotency.ticket(request, answer)
         made = together.submit(body, actor=auth.actor(request), once=once, now=now)
         if isinstance(made, KeyUsed):
@@ -74,21 +76,20 @@ class Allocations(base.View):
             raise made
         return answer(made)
 
-    def _answered(self, request: Request, row: seen.AllocationRow) -> Response:
-        return base.answered(request, row, _status(row.state), f"{request.path}/{row.id}")
-
 
 class _Answers:
-    """Makes the answer of a row; one and the same for the key that came with the request and for whoever asks."""
+    """Makes the answer of what was made; the same for the key that came with the request and for whoever asks."""
 
-    def __init__(self, make: Callable[[seen.AllocationRow], Response]) -> None:
-        self._make = make
-        self._row: seen.AllocationRow | None = None
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._made: Written | None = None
         self._response: Response | None = None
 
-    def __call__(self, row: seen.AllocationRow) -> Response:
-        if self._response is None or self._row is not row:
-            self._row, self._response = row, self._make(row)
+    def __call__(self, made: Written) -> Response:
+        if self._response is None or self._made is not made:
+            location = f"{self._request.path}/{made.id}"
+            self._made = made
+            self._response = base.answered_as(self._request, made.body, made.generation, _status(made.state), location)
         return self._response
 
 
@@ -111,13 +112,13 @@ class Bulk(base.View):
     )
     def post(self, request: Request) -> Response:
         items = self._items(request)
-        return _answered_each(request, items, [ids.new_id() for _ in items], together.submit_here)
+        return _answered_each(request, items, [ids.new_id() for _ in items], together.submit_here)[0]
 
     def commits_itself(self, request: Request) -> Response | None:
         """As ``post``, committed in pieces: a thousand must not wait for others with what some of them have."""
         items = self._items(request)
 
-        def handle(begun: Begun) -> Response:
+        def handle(begun: Begun) -> tuple[Response, list[UUID]]:
             submit = partial(together.submit_many, is_again=begun.is_again)
             return _answered_each(request, items, begun.object_ids, submit)
 
@@ -380,15 +381,17 @@ def _answered_each(
     items: Sequence[Any],
     allocation_ids: Sequence[UUID],
     submit: Callable[..., list[together.Answer]],
-) -> Response:
-    """Answer each item with the allocation of its id, or why there is none."""
+) -> tuple[Response, list[UUID]]:
+    """Answer each item with the allocation of its id, or why there is none; return the ids of those that are there."""
     found = submit(items, actor=auth.actor(request), now=timezone.now(), allocation_ids=allocation_ids)
     request_id = auth.request_id(request)
-    return Response(BulkResults([_result(each, request_id) for each in found]))
+    response = Response(BulkResults([_result(each, request_id) for each in found]))
+    return response, [each.id for each in found if isinstance(each, Written)]
 
 
-def _result(found: seen.AllocationRow | DomainError, request_id: str) -> BulkResult:
+def _result(found: together.Answer, request_id: str) -> BulkResult:
     if isinstance(found, DomainError):
         problem = errors.of_domain(found, request_id)
         return BulkResult(status=problem.status, problem=problem)
-    return BulkResult(status=_status(found.state), allocation=found)
+    row: Any = msgspec.Raw(found.body)  # of an AllocationRow
+    return BulkResult(status=_status(found.state), allocation=row)

@@ -200,20 +200,28 @@ def etag(request: Request, tag: str) -> str:
 
 def version(row: Any) -> str:
     """Return <generation>.<version> of a row that is read already and has a generation."""
-    return _version(row, msgspec.json.encode(row))
+    return _version(row.generation, msgspec.json.encode(row))
 
 
-def _version(row: Any, body: bytes) -> str:
-    return f"{row.generation}.{crc32(body):08x}"
+def _version(generation: int, body: bytes) -> str:
+    return f"{generation}.{crc32(body):08x}"
 
 
 def answered(request: Request, row: Any, status: int = 200, location: str | None = None) -> Response:
     """Answer a row that was written just now, with its version as ETag and, of a new one, its address."""
-    body = msgspec.json.encode(row)
-    headers = {"ETag": etag(request, _version(row, body))}
+    return _answered(request, row, msgspec.json.encode(row), row.generation, status, location)
+
+
+def answered_as(request: Request, body: bytes, generation: int, status: int, location: str) -> Response:
+    """As ``answered``, for a row of this generation that is JSON already."""
+    return _answered(request, msgspec.Raw(body), body, generation, status, location)
+
+
+def _answered(request: Request, data: Any, body: bytes, generation: int, status: int, location: str | None) -> Response:
+    headers = {"ETag": etag(request, _version(generation, body))}
     if location is not None:
         headers["Location"] = request.build_absolute_uri(location)
-    response = Response(row, status=status, headers=headers)
+    response = Response(data, status=status, headers=headers)
     bodies.remember(response, body)
     return response
 

@@ -1,7 +1,8 @@
 """``Idempotency-Key`` and ``?dry_run=1``: an unsafe request that may be repeated, and one that only tries."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -42,33 +43,34 @@ def once(request: Request, handle: Callable[[], Response], shown_once: Collectio
         return response
 
 
-def in_pieces(request: Request, count: int, handle: Callable[[Begun], Response]) -> Response:
+def in_pieces(request: Request, count: int, handle: Callable[[Begun], tuple[Response, Collection[UUID]]]) -> Response:
     """Return what ``handle`` answers to a write of up to ``count`` objects that commits piece by piece.
 
+    ``handle`` returns the ids of those that are there then too.
     Whoever repeats it after a crash, with the same key, gets what was made and makes what was not. Raises Invalid,
     KeyInProgress, KeyReused, before anything is written.
     """
     new_ids = [ids.new_id() for _ in range(count)]
     key, now = _key(request), timezone.now()
     if key is None:
-        return handle(Begun(tuple(new_ids), is_again=False))
+        return handle(Begun(tuple(new_ids), is_again=False))[0]
     user_id, fingerprint = _user_id(request), _fingerprint(request)
     with idempotency.in_pieces(user_id=user_id, key=key, fingerprint=fingerprint, object_ids=new_ids, now=now) as begun:
         if isinstance(begun, Kept):
             return _replayed(begun)
-        response = handle(begun)
-        idempotency.keep(user_id=user_id, key=key, answer=_kept(response, ()))
+        response, made = handle(begun)
+        idempotency.keep(user_id=user_id, key=key, answer=_as_made(response, made))
         return response
 
 
 def ticket(request: Request, answer: Callable[[Any], Response]) -> Once | None:
     """Return the request's key for a write that commits with those of others; None without one.
 
-    ``answer`` makes the response of what was made. Raises Invalid.
+    ``answer`` makes the response of what was made, which has an id. Raises Invalid.
     """
     if (key := _key(request)) is None:
         return None
-    return Once(_user_id(request), key, _fingerprint(request), lambda made: _kept(answer(made), ()))
+    return Once(_user_id(request), key, _fingerprint(request), lambda made: _as_made(answer(made), [made.id]))
 
 
 def _key(request: Request) -> str | None:
@@ -105,11 +107,17 @@ def _tried(response: Response, shown_once: Collection[str]) -> Response:
 
 def _kept(response: Response, shown_once: Collection[str]) -> Kept:
     data = _without(response.data, shown_once)
+    found = _id(data) or next(filter(None, map(_id, _inside(data))), None)
+    kept = _as_made(response, [found] if found else [])
+    return kept if data is response.data else replace(kept, body=msgspec.json.encode(data))
+
+
+def _as_made(response: Response, object_ids: Collection[UUID]) -> Kept:
     return Kept(
         status=response.status_code,
         headers={name: response[name] for name in _HEADERS_KEPT if name in response},
-        body=bodies.encoded(response) if data is response.data else msgspec.json.encode(data),
-        object_ids=tuple(_ids(data)),
+        body=bodies.encoded(response),
+        object_ids=object_ids,
     )
 
 
@@ -130,18 +138,11 @@ def _without(data: Any, names: Collection[str]) -> Any:
     return {name: None if name in names else value for name, value in msgspec.to_builtins(data).items()}
 
 
-def _ids(data: Any) -> Iterator[UUID]:
-    """The ids of the object, or of each one in a list of results, be it the result or inside of it."""
-    for row in _field(data, "results") or [data]:
-        found = _id(row)
-        for inside in () if found else _inside(row):
-            found = found or _id(inside)
-        if found:
-            yield found
-
-
 def _id(data: Any) -> UUID | None:
-    found = _field(data, "id")
+    """The id of an object of an answer; None of what is no object, or has none."""
+    found = getattr(data, "id", None) if isinstance(data, msgspec.Struct) else None
+    if isinstance(data, dict):
+        found = data.get("id")
     return found if isinstance(found, UUID) else filters.as_uuid(str(found or ""))
 
 
@@ -149,10 +150,3 @@ def _inside(row: Any) -> Iterable[Any]:
     if isinstance(row, msgspec.Struct):
         return (getattr(row, name) for name in row.__struct_fields__)
     return row.values() if isinstance(row, dict) else ()
-
-
-def _field(data: Any, name: str) -> Any:
-    """A field of an object of an answer; None of what is no object, or has none of that name."""
-    if isinstance(data, msgspec.Struct):
-        return getattr(data, name, None)
-    return data.get(name) if isinstance(data, dict) else None

@@ -73,12 +73,11 @@ def read(
     round: int,
     now: datetime,
     is_explained: bool = True,
-    is_named: bool = True,
 ) -> Read:
     """Return what the requests could take from in these pools. One query, and one more where no node is promised.
 
-    ``is_explained``: somebody is told why. ``is_named``: somebody is told on which nodes. Otherwise rows come without
-    nodes, and without what their hosts have free, where the decisions do not depend on it.
+    ``is_explained``: somebody is told why. Otherwise rows come without nodes, and without what their hosts have free,
+    where the decisions do not depend on it.
     ``chance`` is a number by chance, by which readers at the same moment begin at different rows; ``round`` says how
     wide to read, from 0 to ROUNDS - 1, or ALMOST: what is too small as well, of all pools, in few rows.
     """
@@ -88,7 +87,7 @@ def read(
     with prepared.cursor() as cursor:
         cursor.execute(
             candidate_rows.FIND[
-                is_explained or is_named or any(map(_asks_of_nodes, wants)),
+                is_explained or any(map(_asks_of_nodes, wants)),
                 is_explained or any(map(_asks_of_hosts, wants)) or any(map(_takes_of_hosts, scores.prices.weights)),
             ],
             {

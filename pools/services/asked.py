@@ -18,7 +18,8 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     ``is_waiting``: it is there already and waits. ``is_booked``: it was promised what it asks for, which becomes its
     claim; ``until_at`` is the end that was promised. ``once``: the key with which it came, committed with what it gets.
-    ``shown_as``: the path of its project, where somebody waits to see what it gets.
+    ``shown_as``: the path of its project, where somebody waits to see what it gets. ``like``: a request
+    that is the same but for its project and name, of many that are alike the same one.
     """
 
     id: UUID
@@ -32,6 +33,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     until_at: datetime | None = None
     once: Once | None = None
     shown_as: str = ""
+    like: Wanted | None = None
 
 
 class Planned(NamedTuple):

@@ -21,11 +21,11 @@ from pools.domain.quotas import Shortfall
 from pools.domain.request import Wanted
 from pools.domain.waiting import Place
 from pools.selectors import candidates, placeable
-from pools.selectors.allocations import AllocationRow
 from pools.selectors.candidates import Read, Scores
 from pools.selectors.placeable import Fleet
 from pools.services import allocations, claiming, idempotency
 from pools.services.asked import Asked, Planned
+from pools.services.claimed import Written
 from pools.services.claiming import Outcome
 
 REPLANS_MOST: Final = 3
@@ -35,13 +35,13 @@ _EXPLAINED_MOST: Final = 16
 class Made(Struct, frozen=True):
     """What became of a request: the state of its allocation, and what it waits for when it is queued.
 
-    ``row`` is the allocation as it was committed, where somebody had to read it already.
+    ``shown`` is the allocation as it was committed, where somebody waits to see it and had it already.
     """
 
     allocation_id: UUID
     state: str
     reason: str = ""
-    row: AllocationRow | None = None
+    shown: Written | None = None
 
 
 Answer = Made | DomainError
@@ -141,7 +141,6 @@ class Batch:
             round=self._round,
             now=self._now,
             is_explained=len(asked) <= _EXPLAINED_MOST,
-            is_named=any(each.shown_as for each in asked),
         )
 
     def _plan(self, asked: Sequence[Asked], read: Read) -> tuple[list[Planned], dict[UUID, Refusal]]:
@@ -185,7 +184,7 @@ class Batch:
         for id in outcome.repeated:
             self._answer(id, KeyUsed())
         for id, state in outcome.states.items():
-            self._answer(id, Made(id, state, row=outcome.rows.get(id)))
+            self._answer(id, Made(id, state, shown=outcome.shown.get(id)))
         for id in outcome.lost:
             self._lost[id] += 1
             if self._lost[id] > REPLANS_MOST:

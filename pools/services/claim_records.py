@@ -161,11 +161,6 @@ def _decided(score: float, fragmentation_delta: float, explanation: Explanation)
     return _json.encode({"score": score, "fragmentation_delta": fragmentation_delta, "explanation": explanation})
 
 
-def by_row(records: Records) -> list[dict[str, Any]]:
-    """Return them row by row."""
-    return [dict(zip(records, values, strict=True)) for values in zip(*records.values(), strict=True)]
-
-
 def params(records: Records) -> dict[str, Any]:
     """Return the parameters of claim_insert and claim_update."""
     return {

@@ -1,10 +1,11 @@
-"""Allocations as they were written just now, put together from what was written.
+"""Allocations as they were written just now, as JSON put together from what was written.
 
-They are what ``selectors.allocations`` would read, for a fraction of the cost: of a claim everything is known but the
-names of the devices at its positions.
+It is what ``selectors.allocations`` would read, for a fraction of the cost: of a claim everything is known but the
+names of nodes and of the devices at its positions. Most of a batch are alike but for ids and names, so the JSON of
+those that are alike is made once, with gaps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
@@ -12,67 +13,180 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
-from pools.domain import request
+from pools.domain import ids, request
 from pools.domain.decisions import Decision, Placed
-from pools.domain.request import Wanted
-from pools.selectors import columns, prepared
+from pools.selectors import allocations, columns, prepared
 from pools.selectors.allocations import AllocationMember, AllocationRow, Lease, MemberDevice
 from pools.selectors.candidates import Read
 from pools.services.asked import Planned
+from pools.services.claim_records import Records
 
 _PLACES: Final = Decimal("0.000001")  # as prices are stored
-_DEVICES: Final = """
-SELECT p.row_id, p.position, d.id, d.ref
-FROM unnest(%s::uuid[], %s::integer[]) p (row_id, position)
-    CROSS JOIN LATERAL (SELECT device_ids FROM capacity WHERE id = p.row_id OFFSET 0) c
-    CROSS JOIN LATERAL (SELECT id, ref FROM device WHERE id = c.device_ids[p.position] OFFSET 0) d
+_NAMES: Final = """
+SELECT p.number, n.name, d.id::text, d.ref
+FROM unnest(%s::uuid[], %s::integer[]) WITH ORDINALITY p (row_id, position, number)
+    CROSS JOIN LATERAL (SELECT node_id, device_ids FROM capacity WHERE id = p.row_id OFFSET 0) c
+    LEFT JOIN LATERAL (SELECT name FROM node WHERE id = c.node_id OFFSET 0) n ON true
+    LEFT JOIN LATERAL (SELECT id, ref FROM device WHERE id = c.device_ids[p.position] OFFSET 0) d ON true
 """
 
 _KEPT: Final = 1024
+_STORED: Final = ("states", "borrowed", "held_until", "starts", "ends")
 _json: Final = msgspec.json.Encoder(decimal_format="string")
+_GAP: Final[Any] = msgspec.Raw(b"\0")  # a byte that is in no JSON
+_GAP_IN_QUOTES: Final[Any] = msgspec.Raw(b'"\0"')
 
-Devices = Mapping[tuple[UUID, int], MemberDevice]
+_Name = tuple[int, str, str | None, str | None]  # of a place: its number, the node, the device's id and its ref
 
 
-def rows(
-    fresh: Sequence[Planned], records: Sequence[Mapping[str, Any]], read: Read, now: datetime
-) -> dict[UUID, AllocationRow]:
+class Written(Struct, frozen=True):
+    """An allocation: ``body`` is its row as JSON, the others are what an answer says beside."""
+
+    id: UUID
+    state: str
+    generation: int
+    body: bytes
+
+
+def looked_up(allocation_ids: Collection[UUID]) -> dict[UUID, Written]:
+    """Return those of them that are there, as they are now. As many queries as ``selectors.allocations.some``."""
+    rows = allocations.some(allocation_ids)
+    return {row.id: Written(row.id, row.state, row.generation, _json.encode(row)) for row in rows}
+
+
+def shown(planned: Sequence[Planned], records: Records, read: Read, now: datetime) -> dict[UUID, Written]:
     """Return those of them that somebody waits to see, of the records that were stored at ``now``. One query."""
-    pairs = [pair for pair in zip(fresh, records, strict=True) if pair[0].asked.shown_as]
-    there = _devices([each.decision for each, _ in pairs])
-    shown = {}
-    for each, record in pairs:
-        access = each.asked.actor.access
-        shown[each.asked.id] = _row(
-            each.asked.wanted,
-            record,
-            each.decision,
-            there,
-            project=each.asked.shown_as,
-            pool=read.pool(each.decision.pool_id).name,
-            asked_by=access.user_name if access.user_id else None,
-            now=now,
+    stored = zip(*[records[name] for name in _STORED], strict=True)
+    rows = [row for row in zip(planned, stored, records["decisions"], strict=True) if row[0].asked.shown_as]
+    names = iter(_names([each.decision for each, _, _ in rows]))
+    frames: dict[Hashable, bytes] = {}
+    found = {}
+    for each, here, decided in rows:
+        asked, decision, state = each.asked, each.decision, here[0]
+        key = *_alike(each), here
+        frame = frames.get(key)
+        if frame is None:
+            frame = frames[key] = _frame(each, here, now)
+        name = _json.encode(asked.wanted.name)
+        body = frame % (
+            _text(asked.id),
+            name,
+            _json.encode(asked.shown_as),
+            _text(asked.project_id),
+            _json.encode(asked.wanted.project),
+            name,
+            _json.encode(read.pool(decision.pool_id).name),
+            b",".join([_member(placed, state, names) for placed in decision.members]),
+            _price(decision.price_per_hour),
+            _decided(decided),
         )
-    return shown
+        found[asked.id] = Written(asked.id, state, 1, body)
+    return found
 
 
-def _devices(decisions: Sequence[Decision]) -> Devices:
-    """Return the devices at the places of decisions, by capacity row and position. One query, none without any."""
+def _names(decisions: Sequence[Decision]) -> list[_Name]:
+    """Return the names at the places on nodes, in the order of ``_places``. One query, none without any."""
     places = [
-        (placed.capacity_id, position)
-        for decision in decisions
-        for placed in decision.members
-        if placed.capacity_id is not None and placed.node_id is not None
-        for position in placed.positions
+        place for decision in decisions for placed in decision.members if placed.node_id for place in _places(placed)
     ]
     if not places:
-        return {}
-    row_ids, positions = zip(*set(places), strict=True)
+        return []
+    row_ids, positions = zip(*places, strict=True)
     with prepared.cursor() as cursor:
-        cursor.execute(_DEVICES, [columns.uuids(row_ids), columns.integers(positions)])
-        return {(row, position): MemberDevice(id, ref) for row, position, id, ref in cursor.fetchall()}
+        cursor.execute(_NAMES, [columns.uuids(row_ids), columns.integers(positions)])
+        return sorted(cursor.fetchall())
+
+
+def _places(placed: Placed) -> list[tuple[UUID | None, int | None]]:
+    """Return (capacity row, position) of each device; of a member that has none, its host alone."""
+    if placed.capacity_id is None:
+        return [(placed.host_id, None)]
+    return [(placed.capacity_id, position) for position in placed.positions]
+
+
+def _alike(each: Planned) -> tuple[object, ...]:
+    """Return what the frame depends on beside what is stored, but for what all of a batch have."""
+    asked, decision = each.asked, each.decision
+    asked_by = asked.actor.access.user_id and asked.actor.access.user_name
+    return id(asked.like or asked.wanted), asked_by, decision.model, decision.profile, decision.milli
+
+
+def _frame(each: Planned, stored: tuple[Any, ...], now: datetime) -> bytes:
+    """Return the JSON of an allocation as it was stored at ``now``, with gaps for what others have otherwise."""
+    wanted, decision, access = each.asked.wanted, each.decision, each.asked.actor.access
+    state, is_borrowed, held_until_at, start_at, end_at = stored
+    spec = _spec(_json.encode(replace(wanted, project="", name="")))
+    row = AllocationRow(
+        id=_GAP_IN_QUOTES,
+        name=_GAP,
+        project=_GAP,
+        project_id=_GAP_IN_QUOTES,
+        state=state,
+        reason="",
+        mode=wanted.mode,
+        spec={**spec, "project": _GAP, "name": _GAP},
+        labels=spec["labels"],
+        pool=_GAP,
+        model=decision.model,
+        profile=decision.profile,
+        milli=decision.milli,
+        is_borrowed=is_borrowed,
+        priority=wanted.priority,
+        members=[_GAP],
+        held_until_at=held_until_at,
+        lease=Lease(start_at, end_at),
+        before_end_state="pending" if wanted.before_end_seconds else "",
+        queue=None,
+        price_per_hour=_GAP,
+        decision=_GAP,
+        asked_by=access.user_name if access.user_id else None,
+        created_at=now,
+        ended_at=None,
+        generation=1,
+    )
+    return _with_gaps(row)
+
+
+def _member(placed: Placed, state: str, names: Iterator[_Name]) -> bytes:
+    count = len(placed.positions)
+    frame = _member_frame(placed.index, placed.milli * count, placed.mib * count, state)
+    if placed.node_id is None:
+        return frame % (b"null", b"null", b"")
+    here = [next(names) for _ in _places(placed)]
+    devices = [_DEVICE % (id.encode(), _json.encode(ref)) for _, _, id, ref in here if id is not None]
+    return frame % (_json.encode(here[0][1]), b'"%b"' % _text(placed.node_id), b",".join(devices))
+
+
+@lru_cache(_KEPT)
+def _member_frame(index: int, milli: int, mib: int, state: str) -> bytes:
+    member = AllocationMember(
+        index=index,
+        node=_GAP,
+        node_id=_GAP,
+        devices=[_GAP],
+        milli=milli,
+        memory_mib=mib,
+        state=state,
+        order_state=None,
+        trouble=None,
+        binding={},
+    )
+    return _with_gaps(member)
+
+
+def _with_gaps(row: Struct) -> bytes:
+    """Return JSON whose gaps the operator ``%`` fills in their order."""
+    return _json.encode(row).replace(b"%", b"%%").replace(b"\0", b"%b")
+
+
+_DEVICE: Final = _with_gaps(MemberDevice(_GAP_IN_QUOTES, _GAP))
+
+
+def _text(id: UUID) -> bytes:
+    return ids.text(id).encode()
 
 
 @lru_cache(_KEPT)
@@ -81,77 +195,14 @@ def _spec(text: bytes) -> dict[str, Any]:
 
 
 @lru_cache(_KEPT)
-def _decided(text: bytes) -> dict[str, Any]:
-    """Return a decision as it is stored. Of a batch most are alike, and nobody who is shown one changes it."""
-    found: dict[str, Any] = _as_stored(msgspec.json.decode(text))
-    return found
+def _decided(text: bytes) -> bytes:
+    """Return a decision as it is stored. Of a batch most are alike."""
+    return _json.encode(_as_stored(msgspec.json.decode(text)))
 
 
 @lru_cache(_KEPT)
-def _price(per_hour: Decimal) -> Decimal:
-    return per_hour.quantize(_PLACES, ROUND_HALF_UP)
-
-
-def _row(
-    wanted: Wanted,
-    record: Mapping[str, Any],
-    decision: Decision,
-    there: Devices,
-    *,
-    project: str,
-    pool: str,
-    asked_by: str | None,
-    now: datetime,
-) -> AllocationRow:
-    """Return an allocation of the columns that were stored of it at ``now`` (``claiming``), with these names."""
-    state = record["states"]
-    spec = _spec(_json.encode(replace(wanted, project="", name="")))
-    return AllocationRow(
-        id=record["ids"],
-        name=record["names"],
-        project=project,
-        project_id=record["project_ids"],
-        state=state,
-        reason="",
-        mode=record["modes"],
-        spec={**spec, "project": wanted.project, "name": wanted.name},
-        labels=spec["labels"],
-        pool=pool,
-        model=decision.model,
-        profile=decision.profile,
-        milli=decision.milli,
-        is_borrowed=record["borrowed"],
-        priority=record["priorities"],
-        members=[_member(placed, state, there) for placed in decision.members],
-        held_until_at=record["held_until"],
-        lease=Lease(record["starts"], record["ends"]),
-        before_end_state="pending" if wanted.before_end_seconds else "",
-        queue=None,
-        price_per_hour=None if decision.price_per_hour is None else _price(decision.price_per_hour),
-        decision=_decided(record["decisions"]),
-        asked_by=asked_by,
-        created_at=now,
-        ended_at=None,
-        generation=1,
-    )
-
-
-def _member(placed: Placed, state: str, there: Devices) -> AllocationMember:
-    row_id = placed.capacity_id
-    return AllocationMember(
-        index=placed.index,
-        node=placed.node_name if placed.node_id else None,
-        node_id=placed.node_id,
-        devices=[
-            device for position in placed.positions if row_id and (device := there.get((row_id, position))) is not None
-        ],
-        milli=placed.milli * len(placed.positions),
-        memory_mib=placed.mib * len(placed.positions),
-        state=state,
-        order_state=None,
-        trouble=None,
-        binding={},
-    )
+def _price(per_hour: Decimal | None) -> bytes:
+    return _json.encode(None if per_hour is None else per_hour.quantize(_PLACES, ROUND_HALF_UP))
 
 
 def _as_stored(value: Any) -> Any:

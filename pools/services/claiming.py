@@ -15,13 +15,13 @@ import msgspec
 from pools import dispatch
 from pools.domain.decisions import Decision
 from pools.domain.quotas import Shortfall, Taken
-from pools.selectors import allocations, candidates, columns, installation, prepared
-from pools.selectors.allocations import AllocationRow
+from pools.selectors import candidates, columns, installation, prepared
 from pools.selectors.candidates import Read
 from pools.services import claim_records, claimed, idempotency, promised, quota_use, sql, writing
 from pools.services.asked import Asked, Planned
 from pools.services.claim_records import Records
 from pools.services.claim_rows import Rows
+from pools.services.claimed import Written
 
 _BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _json = msgspec.json.Encoder(decimal_format="string")
@@ -33,7 +33,7 @@ class Outcome:
 
     The states of those that got it; ``gone`` wait no longer, the keys of ``repeated`` were
     used before, at ``lost`` somebody else was quicker, ``short`` have no
-    quota. ``rows`` are the new ones that somebody waits to see, as they are committed.
+    quota. ``shown`` are the new ones that somebody waits to see, as they are committed.
     """
 
     states: dict[UUID, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Outcome:
     repeated: set[UUID] = field(default_factory=set)
     lost: set[UUID] = field(default_factory=set)
     short: dict[UUID, Shortfall] = field(default_factory=dict)
-    rows: dict[UUID, AllocationRow] = field(default_factory=dict)
+    shown: dict[UUID, Written] = field(default_factory=dict)
 
 
 @writing.transaction
@@ -100,9 +100,9 @@ def attempt(
     got = [pair for pair in got if pair[0].asked.id not in outcome.repeated]
     if got:
         rows = rows if len(got) == len(planned) else _rows([each for each, _ in got], read, now)
-        outcome.states, outcome.rows = _write(got, rows, read, now)
+        outcome.states, outcome.shown = _write(got, rows, read, now)
         quota_use.store(book)
-        _keep([each.asked for each, _ in got], outcome.rows)
+        _keep([each.asked for each, _ in got], outcome.shown)
     if let_go:
         promised.again(let_go, {each.asked.id for each, _ in got})
     return outcome
@@ -117,13 +117,13 @@ def _repeated(asked: Sequence[Asked], now: datetime) -> set[UUID]:
     return {id for id, once in with_key if (once.user_id, once.key) not in taken}
 
 
-def _keep(asked: Sequence[Asked], rows: dict[UUID, AllocationRow]) -> None:
+def _keep(asked: Sequence[Asked], shown: dict[UUID, Written]) -> None:
     """Store the answers that keys stand for from now on. Allocations that nobody has at hand are read."""
     onces = {each.id: each.once for each in asked if each.once is not None}
     if not onces:
         return
-    others = {row.id: row for row in allocations.some([id for id in onces if id not in rows])}
-    idempotency.keep_all([(once, once.answer((rows | others)[id])) for id, once in onces.items()])
+    shown = shown | claimed.looked_up([id for id in onces if id not in shown])
+    idempotency.keep_all([(once, once.answer(shown[id])) for id, once in onces.items()])
 
 
 def _waited(
@@ -196,12 +196,12 @@ def _ends(asked: Asked, now: datetime) -> datetime | None:
 
 def _write(
     got: Sequence[tuple[Planned, Taken]], rows: Rows, read: Read, now: datetime
-) -> tuple[dict[UUID, str], dict[UUID, AllocationRow]]:
+) -> tuple[dict[UUID, str], dict[UUID, Written]]:
     """Write all of it; return the states, and the new allocations that somebody waits to see."""
     fresh = [pair for pair in got if not pair[0].asked.is_waiting]
     waited = [pair for pair in got if pair[0].asked.is_waiting]
     states: dict[UUID, str] = {}
-    shown: dict[UUID, AllocationRow] = {}
+    shown: dict[UUID, Written] = {}
     with prepared.cursor() as cursor:
         sql.run(cursor, "claim_take", rows.taken() | {"now": now})
         for pairs in (fresh, waited):
@@ -210,8 +210,7 @@ def _write(
             planned, records = [each for each, _ in pairs], claim_records.of_claims(pairs, read, now)
             if pairs is fresh:
                 sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
-                if any(each.asked.shown_as for each in planned):
-                    shown = claimed.rows(planned, claim_records.by_row(records), read, now)
+                shown = claimed.shown(planned, records, read, now)
             else:
                 move(cursor, records, now)
             actions = ["allocation.held" if state == "held" else "allocation.claimed" for state in records["states"]]

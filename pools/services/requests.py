@@ -98,7 +98,7 @@ class _Known:
         self._open: dict[tuple[str, int], _Project] = {}  # by what it was called, to whom
 
     def asked(self, id: UUID, body: Any, actor: Actor, now: datetime, verb: str) -> Asked:
-        wanted = self._wanted(body, now)
+        wanted, like = self._wanted(body, now)
         for_whom = wanted.project, builtins.id(actor)
         project = self._open.get(for_whom)
         if project is None:
@@ -110,6 +110,7 @@ class _Known:
             lineage=project.lineage,
             actor=actor,
             shown_as=project.path,
+            like=like,
         )
 
     def _project(self, reference: str, actor: Actor, verb: str) -> _Project:
@@ -124,18 +125,18 @@ class _Known:
             raise ProjectSuspended(path=project.suspended)
         return project
 
-    def _wanted(self, body: Any, now: datetime) -> Wanted:
-        """Read a body. Most differ from others in project and name alone, of which the rest is looked at once."""
+    def _wanted(self, body: Any, now: datetime) -> tuple[Wanted, Wanted]:
+        """Return what a body asks for, and what it is like: most differ in project and name alone, so are read once."""
         key = _but_names(body)
         same = self._alike.get(key) or _alike.get(key) if key else None
         if same is not None and (name := body.get("name") or "") == _text(body, "name") and request_rules.is_name(name):
-            return replace(same, project=_text(body, "project"), name=name)
+            return replace(same, project=_text(body, "project"), name=name), same
         wanted = self._read(body, now)
         if key:
             self._alike[key] = wanted
             if wanted.flavor is None and wanted.start_at is None and "_others" not in vars(self):
                 _note(key, wanted)
-        return wanted
+        return wanted, wanted
 
     def _read(self, body: Any, now: datetime) -> Wanted:
         name = _text(body, "flavor") if isinstance(body, Mapping) else ""

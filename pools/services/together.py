@@ -28,16 +28,15 @@ from psycopg.errors import LockNotAvailable
 from pools.domain import ids
 from pools.domain.actors import Actor
 from pools.domain.errors import DomainError
-from pools.selectors import allocations as seen
-from pools.selectors.allocations import AllocationRow
-from pools.services import claims, requests
+from pools.services import claimed, claims, requests
 from pools.services.asked import Asked
 from pools.services.batches import Made
+from pools.services.claimed import Written
 from pools.services.idempotency import Once
 
 log = structlog.get_logger(__name__)
 
-Answer = AllocationRow | DomainError
+Answer = Written | DomainError
 
 MOST: Final = 100
 MOST_IN_BULK: Final = 1000
@@ -171,7 +170,7 @@ def _answers(line: _Line, ticket: _Ticket) -> list[Answer]:
 
 def _alone(ticket: _Ticket) -> list[Answer]:
     """Answer one whose batch broke, or whose process died: some of it may have been committed before."""
-    there = {row.id: row for row in seen.some(ticket.ids)}
+    there = claimed.looked_up(ticket.ids)
     if len(there) == len(ticket.ids):
         return [there[id] for id in ticket.ids]
     (answers,) = _submitted([ticket], claims.submit if len(ticket.ids) == 1 else claims.submit_many, there)
@@ -204,7 +203,7 @@ def _work(line: _Line, own: _Ticket) -> None:
 def _submitted(
     batch: Sequence[_Ticket],
     submit: Callable[..., list[claims.Answer]],
-    there: Mapping[UUID, AllocationRow] = MappingProxyType({}),
+    there: Mapping[UUID, Written] = MappingProxyType({}),
 ) -> list[list[Answer]]:
     """Return the answers of each; ``there`` are the allocations that were made before."""
     now = max(ticket.now for ticket in batch)
@@ -219,9 +218,8 @@ def _submitted(
     answers: dict[UUID, Any] = dict(zip(all_ids, read, strict=True))
     if fine:
         answers |= zip([each.id for each in fine], submit(fine, now=now), strict=True)
-    made = {id: answer.row for id, answer in answers.items() if isinstance(answer, Made)}
-    answers |= {id: row for id, row in made.items() if row is not None}
+    made = {id: answer.shown for id, answer in answers.items() if isinstance(answer, Made)}
+    answers |= made
     answers |= there
-    if others := [id for id, row in made.items() if row is None]:
-        answers |= {row.id: row for row in seen.some(others)}
+    answers |= claimed.looked_up([id for id, shown in made.items() if shown is None])
     return [[answers[id] for id in ticket.ids] for ticket in batch]

@@ -95,10 +95,10 @@ def asked(of: Project, devices: int = 1, *, actor: Actor = ALICE, **fields: Any)
 def check_rows(answers: Iterable[Any]) -> None:
     """What was answered without another look is what a look finds."""
     for answer in answers:
-        if isinstance(answer, Made) and answer.row is not None:
+        if isinstance(answer, Made) and answer.shown is not None:
             found = seen.one(answer.allocation_id)
-            assert answer.row == found
-            assert msgspec.json.encode(answer.row) == msgspec.json.encode(found), "the version is of the bytes"
+            assert answer.shown.body == msgspec.json.encode(found), "the version is of the bytes"
+            assert (answer.shown.state, answer.shown.generation) == (found.state, found.generation)
 
 
 def quota(of: Any, model: ChipModel | None, nominal_milli: int, above: Quota | None = None, **fields: Any) -> Quota:
