@@ -5,10 +5,13 @@ Everything here takes on the board and leaves it to the caller to roll back what
 
 from collections.abc import Hashable, Iterable
 from heapq import heapify, heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from pools.domain.board import Board
 from pools.domain.candidates import Candidate
+from pools.domain.decisions import Decision
 from pools.domain.groups import Group
 from pools.domain.knowledge import Best
 from pools.domain.lanes import Lane, Score
@@ -20,7 +23,7 @@ _WIDER: Final = {"zone": ("region",), "rack": ("region", "zone")}
 _TRIED: Final = 8  # domains and groups that are tried to the end: the best by their first member
 
 
-class Step(NamedTuple):
+class Step(Struct, frozen=True):
     """One member's row and the state it was in, the positions that it takes there, and how."""
 
     slot: int
@@ -30,12 +33,16 @@ class Step(NamedTuple):
 
 
 class Site:
-    """A group of rows on the board, with a lane for all of them and one for each domain of a level."""
+    """A group of rows on the board, with a lane for all of them and one for each domain of a level.
+
+    ``told`` are brief decisions on one row by its state: those of another row are the same but for where it is.
+    """
 
     def __init__(self, board: Board, group: Group, policy: Policy) -> None:
         self.group = group
         self.policy = policy
         self.ways = board.known.ways(group.need, policy.wants)
+        self.told: dict[int, Decision] = {}
         self._board = board
         self._lanes: dict[Hashable, Lane] = {}
         self._domains: dict[tuple[Hashable, str], dict[Hashable, tuple[int, ...]]] = {}

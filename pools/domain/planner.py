@@ -9,6 +9,9 @@ from copy import copy
 from itertools import islice
 from typing import NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from pools.domain import choices, counters, explanation, gangs, knowledge, policies, refusals
 from pools.domain.board import Board
 from pools.domain.candidates import View
@@ -46,7 +49,7 @@ class _Kind:
         self.policy, self.ranks = policy, ranks
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True):
     """The places of all members in one site. Where the pool promises no node, what each takes of its counter."""
 
     site: Site
@@ -224,11 +227,14 @@ class Draft:
         return None if each is None else Found(site, steps, score, *each)
 
     def _decision(self, wanted: Wanted, policy: Policy, number: int, rank: Rank, found: Found) -> Decision:
-        group = found.site.group
+        group, told = found.site.group, found.site.told
         members = self._on_counter(wanted, found) if group.counter is not None else self._on_nodes(found)
+        is_alike = len(found.steps) == 1 and group.counter is None and not self._is_explained
+        if is_alike and (alike := told.get(found.steps[0].state)) is not None:
+            return replace(alike, members=members)
         price = group.price_per_hour
         given, score = found.score
-        return Decision(
+        decision = Decision(
             pool_id=group.pool.id,
             model=group.model or None,
             profile=group.need.profile or None,
@@ -242,23 +248,26 @@ class Draft:
             if self._is_explained
             else explanation.brief(policy.name, group.pool.grain, self.view.prices_version, number),
         )
+        if is_alike:
+            told[found.steps[0].state] = decision
+        return decision
 
     def _on_nodes(self, found: Found) -> tuple[Placed, ...]:
         need, placed = found.site.group.need, []
-        for index, (number, _, positions, best) in enumerate(found.steps):
-            row = self.board.slots[number].candidate
+        for index, step in enumerate(found.steps):
+            row, taking = self.board.slots[step.slot].candidate, step.best.taking
             is_on_host = bool(need.cpu_milli or need.memory_mib)
             placed.append(
                 Placed(
                     index=index,
                     pool_id=row.pool_id,
-                    capacity_id=row.capacity_id if positions else None,
+                    capacity_id=row.capacity_id if step.positions else None,
                     node_id=row.node_id,
                     node_name=row.node_name,
-                    positions=positions,
-                    starts=best.taking.starts,
-                    milli=best.taking.milli,
-                    mib=best.taking.mib,
+                    positions=step.positions,
+                    starts=taking.starts,
+                    milli=taking.milli,
+                    mib=taking.mib,
                     host_id=row.host_id if is_on_host else None,
                     cpu_milli=need.cpu_milli,
                     memory_mib=need.memory_mib,

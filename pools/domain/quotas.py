@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
+from msgspec import Struct
+
 MILLI_MOST: Final = 10**12
 """A thousand million devices, or as many compute units: sums of such numbers stay far below 63 bits."""
 
@@ -21,7 +23,7 @@ UNIT_MILLI: Final = 1000
 Reason = Literal["no_quota", "hard_limit", "nominal", "guarantee"]
 
 
-class Ask(NamedTuple):
+class Ask(Struct, frozen=True):
     """What an allocation takes. ``lineage`` are the ids of projects from the root down to the asking one.
 
     ``milli`` are milli-devices of all members together, ``units_milli`` the same in compute units (``compute_units``).

@@ -1,7 +1,6 @@
 """A request on its way to a claim: who asks for what, and where it shall go."""
 
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -36,7 +35,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     like: Wanted | None = None
 
 
-class Planned(NamedTuple):
+class Planned(Struct, frozen=True):
     """A request and where it shall go."""
 
     asked: Asked

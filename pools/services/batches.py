@@ -160,15 +160,11 @@ class Batch:
         return planned, refused
 
     def _ask(self, each: Asked, decision: Decision, read: Read) -> quotas.Ask:
-        entry = self._scores.chips.get(decision.model or "")
-        return quotas.Ask(
-            lineage=each.lineage,
-            model_id=read.models[decision.model] if decision.model else None,
-            profile=decision.profile,
-            pool_id=decision.pool_id,
-            milli=decision.milli,
-            units_milli=quotas.compute_units(decision.milli, entry.compute_unit_milli if entry else quotas.UNIT_MILLI),
-        )
+        model, milli = decision.model, decision.milli
+        entry = self._scores.chips.get(model or "")
+        units_milli = quotas.compute_units(milli, entry.compute_unit_milli if entry else quotas.UNIT_MILLI)
+        model_id = read.models[model] if model else None
+        return quotas.Ask(each.lineage, model_id, decision.profile, decision.pool_id, milli, units_milli)
 
     def _settle(self, planned: Sequence[Planned], read: Read, *, waits: bool) -> bool:
         """Try to have what was planned; return whether all of it was had."""
