@@ -1,5 +1,7 @@
 """Keys of rows."""
 
+from collections.abc import Iterator
+from itertools import count, repeat
 from uuid import UUID
 
 import uuid_utils
@@ -11,9 +13,12 @@ def new_id() -> UUID:
     return uuid7()
 
 
-def new_key() -> bytes:
-    """Return the 16 bytes of a new id: for rows by the ten thousand, five times cheaper than ``new_id().bytes``."""
-    return uuid_utils.uuid7().bytes
+def new_keys() -> Iterator[bytes]:
+    """Return the 16 bytes of new ids without end, each by one more than the last (RFC 9562, 6.2, method 2).
+
+    For rows by the ten thousand: so they cost a twentieth of ``new_id().bytes``, and lie side by side in an index.
+    """
+    return map(int.to_bytes, count(uuid_utils.uuid7().int), repeat(16))
 
 
 def text(id: UUID) -> str:

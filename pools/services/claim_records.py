@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -56,27 +56,20 @@ def state(each: Planned, read: Read) -> str:
     return "active" if read.pool(each.decision.pool_id).is_done_at_once else "claimed"
 
 
-class Told(NamedTuple):
-    """What the audit tells of a claim."""
-
-    state: str
-    pool: str
-    model: str | None
-    profile: str | None
-    members: int
-    milli: int
-
-
-def told(each: Planned, read: Read) -> Told:
-    """Return what the audit tells of it."""
-    decision, pool = each.decision, read.pool(each.decision.pool_id)
-    return Told(state(each, read), pool.name, decision.model, decision.profile, len(decision.members), decision.milli)
+def told(each: Planned, state: str, read: Read, **more: datetime | None) -> bytes:
+    """Return what the audit tells of it, as JSON."""
+    decision = each.decision
+    pool = read.pool(decision.pool_id).name
+    return _told(state, pool, decision.model, decision.profile, len(decision.members), decision.milli, **more)
 
 
 @lru_cache(_KEPT)
-def text(told: Told) -> bytes:
-    """Return it as JSON: of many in a batch the same."""
-    return _json.encode(told._asdict())
+def _told(
+    state: str, pool: str, model: str | None, profile: str | None, members: int, milli: int, **more: datetime | None
+) -> bytes:
+    """Of many in a batch the same."""
+    after = {"state": state, "pool": pool, "model": model, "profile": profile, "members": members, "milli": milli}
+    return _json.encode(after | more)
 
 
 def of_claims(got: Sequence[tuple[Planned, Taken]], read: Read, now: datetime) -> Records:

@@ -31,7 +31,6 @@ _MADE: Final[Mapping[str, Callable[[Sequence[Any]], Any]]] = {
     "kinds": columns.texts,
     "certainties": columns.texts,
     "operation_states": columns.texts,
-    "targets": columns.encoded,
     "numbers": columns.integers,
     "pools": columns.uuids,
     "nodes": columns.uuids,
@@ -69,6 +68,7 @@ class Rows:
         self._held: dict[int, _Amounts] = {}
         self._cut: dict[int, _Cut] = {}
         self._made: list[tuple[Any, ...]] = []
+        self._keys = ids.new_keys()
 
     def add(self, asked: Asked, decision: Decision, state: str, until_at: datetime | None) -> None:
         """Add all members of an allocation that comes to be in this state and ends then at the latest."""
@@ -76,29 +76,28 @@ class Rows:
         each = None if price is None else (price / len(decision.members)).quantize(_PLACES, ROUND_HALF_UP)
         certainty = _CERTAINTIES[self._read.pool(decision.pool_id).grain]
         of = (
+            ids.text(asked.id),
             asked.id.int.to_bytes(16),
             asked.project_id.int.to_bytes(16),
             _LEDGER_KINDS[state],
             certainty,
             "confirmed" if state == "active" else "planned",
         )
-        name = ids.text(asked.id)
         taken = self._held if state == "held" else self._claimed
         for placed in decision.members:
-            target = markers.of_member(self._installation, name, placed.index).encode()
-            member: tuple[Any, ...] = (target, placed.index, placed.pool_id, placed.node_id, ids.new_key())
+            member: tuple[Any, ...] = (placed.index, placed.pool_id, placed.node_id, next(self._keys))
             row, host = placed.capacity_id, placed.host_id
             if row is not None:
                 self._take(taken, row.int, until_at, placed.positions, (placed.milli, placed.mib))
                 if placed.milli < WHOLE_MILLI:  # a whole card that is free has nothing on it
                     self._cards(row, placed, decision.profile)
                 claim = (row, placed.milli, placed.mib, decision.profile, each, placed.positions, placed.starts)
-                self._made.append((*of, *member, ids.new_key(), *claim))
+                self._made.append((*of, *member, next(self._keys), *claim))
                 member = (*member[:-1], None)
             if host is not None:
                 self._take(taken, host.int, until_at, _HOST, (placed.cpu_milli, placed.memory_mib))
                 claim = (host, placed.cpu_milli, placed.memory_mib, None, None, _HOST, None)
-                self._made.append((*of, *member, ids.new_key(), *claim))
+                self._made.append((*of, *member, next(self._keys), *claim))
             elif row is None:
                 self._made.append((*of, *member, *_NO_CLAIM))
 
@@ -148,13 +147,16 @@ class Rows:
         """Return the parameters of claim_take."""
         rows = sorted(self._until)
         cut = [self._cut.get(row) for row in rows]
-        *made, positions, starts = zip(*self._made, strict=True)
+        names, *made, positions, starts = zip(*self._made, strict=True)
+        made_of = dict(zip(_MADE, made, strict=True))
+        targets = markers.of_members(self._installation, names, made_of["numbers"])
         return {
             "rows": _numbered(rows),
             **_amounts("claimed", "claimed_", [self._claimed.get(row, {}) for row in rows]),
             **_amounts("held", "held_", [self._held.get(row, {}) for row in rows]),
             "layouts": columns.encoded([_text(_changed(each)) if each else None for each in cut]),
-            **{name: make(values) for (name, make), values in zip(_MADE.items(), made, strict=True)},
+            **{name: make(made_of[name]) for name, make in _MADE.items()},
+            "targets": columns.encoded([target.encode() for target in targets]),
             **columns.slices("positions", positions, columns.integers),
             **columns.slices("starts", starts, columns.integers),
         }

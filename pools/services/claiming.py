@@ -173,8 +173,11 @@ def _granted(planned: Sequence[Planned]) -> dict[int, set[int]]:
 
 
 def _is_granted(each: Planned, granted: Mapping[int, set[int]]) -> bool:
-    projects = granted.get(each.decision.pool_id.int)
-    return projects is not None and not projects.isdisjoint([id.int for id in each.asked.lineage])
+    projects = granted.get(each.decision.pool_id.int, set())
+    for id in each.asked.lineage:  # noqa: SIM110  # half of any() by a generator
+        if id.int in projects:
+            return True
+    return False
 
 
 def _rows(planned: Sequence[Planned], read: Read, now: datetime, kept: Collection[UUID] = ()) -> Rows:
@@ -214,9 +217,10 @@ def _write(
             else:
                 move(cursor, records, now)
             actions = ["allocation.held" if state == "held" else "allocation.claimed" for state in records["states"]]
-            afters = [claim_records.text(claim_records.told(each, read)) for each in planned]
+            made = list(zip(planned, records["states"], strict=True))
+            afters = [claim_records.told(each, state, read) for each, state in made]
             tell(cursor, [each.asked for each in planned], actions, afters, now)
-            states |= zip(records["ids"], records["states"], strict=True)
+            states |= {each.asked.id: state for each, state in made}
     if "claimed" in states.values():
         dispatch.advance_allocations()
     return states, shown
@@ -278,12 +282,8 @@ def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: date
     records |= {"states": ["scheduled"], "starts": [start_at], "ends": [end_at], "notices": [None]}
     with prepared.cursor() as cursor:
         sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
-        after = claim_records.told(each, read)._asdict() | {
-            "state": "scheduled",
-            "start_at": start_at,
-            "end_at": end_at,
-        }
-        tell(cursor, [each.asked], ["allocation.scheduled"], [_json.encode(after)], now)
+        after = claim_records.told(each, "scheduled", read, start_at=start_at, end_at=end_at)
+        tell(cursor, [each.asked], ["allocation.scheduled"], [after], now)
     _keep([each.asked], {})
     return True
 
