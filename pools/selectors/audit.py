@@ -1,12 +1,13 @@
 """What people and programs did, for those who may read of it."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.db.models import CharField, Func, OuterRef, Q, QuerySet, Subquery
+from django.db.models import BooleanField, CharField, Func, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
 
 from pools.domain import filters
 from pools.domain.access import Access
@@ -30,6 +31,9 @@ FILTERS: Final = {
 }
 XID: Final = Func(template='"audit_event"."xid"::text', output_field=CharField())
 """The transaction that wrote a row; the model does not know the column."""
+BY_XID: Final = RawSQL('"audit_event"."xid"', [])
+"""To sort by it, and then by id: the one order of all rows that has an index."""
+PLACE: Final = pages.Order(("xid", "id"), tuple[pages.Number, pages.Number])
 _TEXTS: Final = ("actor", "action", "object_name", "object_id", "reason")
 _COLUMNS: Final = (
     "id",
@@ -76,8 +80,13 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def page(*, params: Mapping[str, str], cursor: str | None, limit: int, access: Access) -> Page[AuditRow]:
     """Return audit rows, the newest first. Two queries, one more for each named project or pool. Raises Invalid."""
-    found = pages.cut(_presented(_matching(params, access)), pages.NEWEST_NUMBER_FIRST, cursor, limit)
-    return Page(_with_seals(found.rows), found.next_cursor)
+    query = _presented(_matching(params, access)).order_by(BY_XID.desc(), "-id")
+    if cursor:
+        query = query.filter(_before(pages.decode(cursor, PLACE)))
+    rows = list(query[: limit + 1])
+    last = rows[limit - 1] if len(rows) > limit else None
+    next_cursor = pages.encode([int(last["xid"]), last["id"]]) if last else None
+    return Page(_with_seals(rows[:limit]), next_cursor)
 
 
 def everything(*, params: Mapping[str, str], access: Access) -> Iterator[AuditRow]:
@@ -85,7 +94,7 @@ def everything(*, params: Mapping[str, str], access: Access) -> Iterator[AuditRo
 
     Each piece is a query of its own: somebody who reads slowly keeps no transaction open.
     """
-    return _pieces(_presented(_matching(params, access)).order_by("id"))
+    return _pieces(_presented(_matching(params, access)).order_by(BY_XID, "id"))
 
 
 def visible(access: Access, noun: str = "audit") -> Q:
@@ -101,16 +110,31 @@ def visible(access: Access, noun: str = "audit") -> Q:
     return limit & Q(project_id__in=Project.objects.filter(rights.projects(access, noun, "read")).values("pk"))
 
 
+def behind(place: Sequence[int]) -> RawSQL:
+    """Return the condition on rows behind a place (xid, id); it uses the index."""
+    xid, row_id = place
+    return RawSQL(
+        '("audit_event"."xid", "audit_event"."id") > (%s::xid8, %s)', [str(xid), row_id], output_field=BooleanField()
+    )
+
+
+def _before(place: Sequence[int]) -> RawSQL:
+    xid, row_id = place
+    return RawSQL(
+        '("audit_event"."xid", "audit_event"."id") < (%s::xid8, %s)', [str(xid), row_id], output_field=BooleanField()
+    )
+
+
 def project_path() -> Subquery:
     """Return the path of an audit row's project as it is now."""
     return Subquery(Project.objects.filter(pk=OuterRef("project_id")).values("path")[:1])
 
 
 def _pieces(query: QuerySet[Any, Any]) -> Iterator[AuditRow]:
-    behind = 0
-    while rows := list(query.filter(id__gt=behind)[:_ROWS_AT_ONCE]):
+    place = seals.BEGINNING
+    while rows := list(query.filter(behind(place))[:_ROWS_AT_ONCE]):
+        place = int(rows[-1]["xid"]), rows[-1]["id"]
         yield from _with_seals(rows)
-        behind = rows[-1]["id"]
 
 
 def _presented(query: QuerySet[AuditEvent]) -> QuerySet[Any, Any]:

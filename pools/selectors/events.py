@@ -11,12 +11,9 @@ from django.db.models.expressions import RawSQL
 from pools.domain.access import Access
 from pools.models import AuditEvent
 from pools.selectors import audit, pages, seals
-from pools.selectors.pages import Order
 
 NOW: Final = "now"
 """In the place of a cursor: what happens from now on."""
-_FEED: Final = Order(("xid", "id"), tuple[pages.Number, pages.Number])
-_XID: Final = RawSQL('"audit_event"."xid"', [])
 _MOVES_EVERY: Final = 4096
 _COLUMNS: Final = ("id", "at", "action", "object_kind", "object_id", "object_name", "project_id", "actor", "request_id")
 
@@ -57,9 +54,9 @@ def after(*, cursor: str | None, limit: int, access: Access) -> Feed:
     horizon = seals.transaction_now()
     if cursor == NOW:
         return _feed([], (horizon, 0), horizon, is_complete=True)
-    place = pages.decode(cursor, _FEED) if cursor else seals.BEGINNING
-    query = AuditEvent.objects.filter(_between(place, horizon), audit.visible(access, "event"))
-    found: Any = query.order_by(_XID, "id").values(*_COLUMNS, xid=audit.XID, project=audit.project_path())
+    place = pages.decode(cursor, audit.PLACE) if cursor else seals.BEGINNING
+    query = AuditEvent.objects.filter(audit.behind(place), _before(horizon), audit.visible(access, "event"))
+    found: Any = query.order_by(audit.BY_XID, "id").values(*_COLUMNS, xid=audit.XID, project=audit.project_path())
     rows = list(found[: limit + 1])
     if len(rows) > limit:
         last = rows[limit - 1]
@@ -79,10 +76,6 @@ def _feed(rows: list[dict[str, Any]], place: tuple[int, int], horizon: int, *, i
     )
 
 
-def _between(place: tuple[int, int], horizon: int) -> Any:
-    """Return the condition on rows behind the place and of transactions before the horizon; it uses the index."""
-    return RawSQL(
-        '(("audit_event"."xid", "audit_event"."id") > (%s::xid8, %s) AND "audit_event"."xid" < %s::xid8)',
-        [str(place[0]), place[1], str(horizon)],
-        output_field=BooleanField(),
-    )
+def _before(horizon: int) -> RawSQL:
+    """Return the condition on rows of transactions before the horizon; it uses the index."""
+    return RawSQL('"audit_event"."xid" < %s::xid8', [str(horizon)], output_field=BooleanField())

@@ -25,13 +25,13 @@ FILTERS: Final = {
     "allocation": filters.words,
     "kind": filters.some_of(("hold", "reserve", "use")),
 }
-_IN_ORDER: Final = pages.Order(("event_id", "place"), tuple[pages.Number, pages.Number])
+_IN_ORDER: Final = pages.Order(("xid", "event_id", "place"), tuple[pages.Number, pages.Number, pages.Number])
 # An event lasts until the next of the same thing; of what was given back the milli are 0. Devices only: what was taken
-# of hosts is CPU.
+# of hosts is CPU. The place is said twice, since indexes know no positions.
 _ROWS: Final = """
 SELECT e.id, p.at, e.allocation_id, a.name, t.path, pool.name, m.slug, c.profile, c.device_ids[p.place],
     e.milli / cardinality(e.positions), e.price_per_hour / cardinality(e.positions), e.at, next.at, e.kind, e.certainty,
-    e.corrects
+    e.corrects, e.xid::text
 FROM ledger_event e JOIN allocation a ON a.id = e.allocation_id JOIN project t ON t.id = e.project_id
     JOIN capacity c ON c.id = e.capacity_id AND c.kind <> 'host' JOIN pool ON pool.id = e.pool_id
     LEFT JOIN chip_model m ON m.id = c.model_id
@@ -39,14 +39,15 @@ FROM ledger_event e JOIN allocation a ON a.id = e.allocation_id JOIN project t O
     LEFT JOIN LATERAL (
         SELECT at FROM ledger_event n WHERE n.allocation_id = e.allocation_id AND n.member_index = e.member_index
             AND n.capacity_id = e.capacity_id AND n.kind = e.kind AND n.id > e.id ORDER BY n.id LIMIT 1) next ON true
-WHERE e.milli > 0 AND (e.id, p.at) > (%(event_id)s, %(place)s)
+WHERE e.milli > 0 AND (e.xid, e.id) >= (%(xid)s::xid8, %(event_id)s)
+    AND (e.xid, e.id, p.at) > (%(xid)s::xid8, %(event_id)s, %(place)s)
     AND (%(to)s::timestamptz IS NULL OR e.at < %(to)s)
     AND (%(from)s::timestamptz IS NULL OR next.at IS NULL OR next.at > %(from)s)
     AND (%(projects)s::uuid[] IS NULL OR e.project_id = ANY(%(projects)s))
     AND (%(pools)s::uuid[] IS NULL OR e.pool_id = ANY(%(pools)s))
     AND (%(allocations)s::uuid[] IS NULL OR e.allocation_id = ANY(%(allocations)s))
     AND (%(kinds)s::text[] IS NULL OR e.kind = ANY(%(kinds)s))
-ORDER BY e.id, p.at LIMIT %(limit)s
+ORDER BY e.xid, e.id, p.at LIMIT %(limit)s
 """
 
 
@@ -81,12 +82,15 @@ def page(*, params: Mapping[str, str], cursor: str | None, limit: int, access: A
     One query, more for names in filters and for projects in which one may read the ledger.
     """
     wanted = filters.read(params, FILTERS)
-    event_id, place = pages.decode(cursor, _IN_ORDER) if cursor else (0, 0)
-    with connection.cursor() as found:
-        found.execute(_ROWS, _params(wanted, access) | {"event_id": event_id, "place": place, "limit": limit + 1})
-        rows = [LedgerRow(**dict(zip(LedgerRow.__struct_fields__, row, strict=True))) for row in found.fetchall()]
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(rows[:limit], pages.encode([last.event_id, last.place]) if last else None)
+    xid, event_id, place = pages.decode(cursor, _IN_ORDER) if cursor else (0, 0, 0)
+    behind = {"xid": str(xid), "event_id": event_id, "place": place, "limit": limit + 1}
+    with connection.cursor() as database:
+        database.execute(_ROWS, _params(wanted, access) | behind)
+        found = database.fetchall()
+    rows = [LedgerRow(**dict(zip(LedgerRow.__struct_fields__, row[:-1], strict=True))) for row in found[:limit]]
+    if len(found) <= limit:
+        return Page(rows, None)
+    return Page(rows, pages.encode([int(found[limit - 1][-1]), rows[-1].event_id, rows[-1].place]))
 
 
 def _params(wanted: Mapping[str, Any], access: Access) -> dict[str, Any]:
