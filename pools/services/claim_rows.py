@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from pools.domain.profiles import Layout, Piece
 from pools.domain.request import WHOLE_MILLI
 from pools.selectors import columns
 from pools.selectors.candidates import Read
+from pools.selectors.columns import Column
 from pools.services import arrays
 from pools.services.asked import Asked
 
@@ -131,13 +133,13 @@ class Rows:
 
     def guarded(self) -> dict[str, Any]:
         """Return the parameters of claim_guard: of each row the positions that something is taken of, and how much."""
-        rows = sorted(self._until)
+        rows, held, claimed = self._in_order, self._held, self._claimed
         cut = [self._cut.get(row) for row in rows]
-        held, claimed = self._held, self._claimed
+        both = [_added(held.get(row, {}), claimed.get(row, {})) for row in rows] if held else ()
         return {
-            "rows": _numbered(rows),
+            "rows": self._numbered,
             "counts": columns.integers([self._read.positions[row] for row in rows]),
-            **_amounts("places", "", [_added(held.get(row, {}), claimed.get(row, {})) for row in rows]),
+            **_named(("places", "milli", "mib"), _amounts(both) if held else self._claims),
             "until": columns.instants([self._until[row] for row in rows]),
             "layouts": columns.encoded([_text(each.seen) if each else None for each in cut]),
             **columns.slices("uncut", [each.uncut if each else () for each in cut], columns.integers),
@@ -145,15 +147,15 @@ class Rows:
 
     def taken(self) -> dict[str, Any]:
         """Return the parameters of claim_take."""
-        rows = sorted(self._until)
+        rows = self._in_order
         cut = [self._cut.get(row) for row in rows]
         names, *made, positions, starts = zip(*self._made, strict=True)
         made_of = dict(zip(_MADE, made, strict=True))
         targets = markers.of_members(self._installation, names, made_of["numbers"])
         return {
-            "rows": _numbered(rows),
-            **_amounts("claimed", "claimed_", [self._claimed.get(row, {}) for row in rows]),
-            **_amounts("held", "held_", [self._held.get(row, {}) for row in rows]),
+            "rows": self._numbered,
+            **_named(("claimed", "claimed_milli", "claimed_mib"), self._claims),
+            **_named(("held", "held_milli", "held_mib"), _amounts([self._held.get(row, {}) for row in rows])),
             "layouts": columns.encoded([_text(_changed(each)) if each else None for each in cut]),
             **{name: make(made_of[name]) for name, make in _MADE.items()},
             "targets": columns.encoded([target.encode() for target in targets]),
@@ -161,19 +163,34 @@ class Rows:
             **columns.slices("starts", starts, columns.integers),
         }
 
+    # Both statements are told these, and all is added before.
 
-def _numbered(rows: Sequence[int]) -> columns.Column:
-    return columns.keys([row.to_bytes(16) for row in rows])
+    @cached_property
+    def _in_order(self) -> list[int]:
+        return sorted(self._until)
+
+    @cached_property
+    def _numbered(self) -> Column:
+        return columns.keys([row.to_bytes(16) for row in self._in_order])
+
+    @cached_property
+    def _claims(self) -> tuple[Column, ...]:
+        return _amounts([self._claimed.get(row, {}) for row in self._in_order])
 
 
-def _amounts(name: str, prefix: str, of_rows: Sequence[_Amounts]) -> dict[str, Any]:
-    """Return of each row the positions and how much of them."""
+def _amounts(of_rows: Sequence[_Amounts]) -> tuple[Column, ...]:
+    """Return of each row the positions and how much of them, to be ``_named``."""
     amounts = [amount for each in of_rows for amount in each.values()]
-    return {
-        **columns.slices(name, of_rows, columns.integers),
-        f"{prefix}milli": columns.integers([milli for milli, _ in amounts]),
-        f"{prefix}mib": columns.bigints([mib for _, mib in amounts]),
-    }
+    return (
+        *columns.slices("", of_rows, columns.integers).values(),
+        columns.integers([milli for milli, _ in amounts]),
+        columns.bigints([mib for _, mib in amounts]),
+    )
+
+
+def _named(names: tuple[str, str, str], amounts: tuple[Column, ...]) -> dict[str, Column]:
+    places, milli, mib = names
+    return dict(zip((places, f"{places}_first", f"{places}_last", milli, mib), amounts, strict=True))
 
 
 def _added(one: _Amounts, other: _Amounts) -> _Amounts:

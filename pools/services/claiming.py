@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from pools import dispatch
+from pools.domain.actors import Actor
 from pools.domain.decisions import Decision
 from pools.domain.quotas import Shortfall, Taken
 from pools.selectors import candidates, columns, installation, prepared
@@ -212,44 +213,50 @@ def _write(
                 continue
             planned, records = [each for each, _ in pairs], claim_records.of_claims(pairs, read, now)
             if pairs is fresh:
-                sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
+                params = insert(cursor, records, now)
                 shown = claimed.shown(planned, records, read, now)
             else:
-                move(cursor, records, now)
+                params = move(cursor, records, now)
             actions = ["allocation.held" if state == "held" else "allocation.claimed" for state in records["states"]]
             made = list(zip(planned, records["states"], strict=True))
             afters = [claim_records.told(each, state, read) for each, state in made]
-            tell(cursor, [each.asked for each in planned], actions, afters, now)
+            tell(cursor, params, [each.asked.actor for each in planned], actions, afters)
             states |= {each.asked.id: state for each, state in made}
     if "claimed" in states.values():
         dispatch.advance_allocations()
     return states, shown
 
 
-def move(cursor: Any, records: Records, now: datetime) -> None:
+def insert(cursor: Any, records: Records, now: datetime) -> dict[str, Any]:
+    """Store new allocations; return what was told to the statement of them."""
+    params = claim_records.params(records) | {"now": now}
+    sql.run(cursor, "claim_insert", params)
+    return params
+
+
+def move(cursor: Any, records: Records, now: datetime) -> dict[str, Any]:
     """Let allocations that waited have what was claimed for them, step by step as the table of moves has it."""
     states = ["held" if state == "held" else "claimed" for state in records["states"]]
-    sql.run(cursor, "claim_update", claim_records.params(records | {"states": states}) | {"now": now})
+    params = claim_records.params(records | {"states": states}) | {"now": now}
+    sql.run(cursor, "claim_update", params)
     done = [id for id, state in zip(records["ids"], records["states"], strict=True) if state == "active"]
     for state in ("binding", "active") if done else ():
         cursor.execute("UPDATE allocation SET state = %s WHERE id = ANY(%s)", [state, done])
+    return params
 
 
-def tell(cursor: Any, asked: Sequence[Asked], actions: Sequence[str], afters: Sequence[bytes], now: datetime) -> None:
-    """Write one audit row for each: what was done, and what it came to as JSON."""
-    actors = [each.actor for each in asked]
+def tell(
+    cursor: Any, stored: Mapping[str, Any], actors: Sequence[Actor], actions: Sequence[str], afters: Sequence[bytes]
+) -> None:
+    """Write one audit row for each that was ``stored``: what was done, and what it came to as JSON."""
     params = {
+        **{name: stored[name] for name in ("ids", "project_ids", "names", "asked_by", "now")},
         "actors": columns.texts([actor.name[:255] for actor in actors]),
-        "actor_ids": columns.uuids([actor.access.user_id for actor in actors]),
         "tokens": columns.texts([actor.access.token_prefix for actor in actors]),
-        "project_ids": columns.uuids([each.project_id for each in asked]),
         "requests": columns.texts([actor.request_id[:64] for actor in actors]),
         "reasons": columns.texts([actor.reason[:500] for actor in actors]),
         "actions": columns.texts(actions),
-        "ids": columns.uuids([each.id for each in asked]),
-        "names": columns.texts([each.wanted.name for each in asked]),
         **columns.documents("afters", afters),
-        "now": now,
     }
     sql.run(cursor, "claim_told", params)
 
@@ -263,10 +270,9 @@ def insert_waiting(asked: Sequence[tuple[Asked, str]], *, now: datetime) -> set[
         return repeated
     waiting, reasons = [each for each, _ in asked], [reason for _, reason in asked]
     with prepared.cursor() as cursor:
-        records = claim_records.of_waiting(waiting, reasons, now)
-        sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
+        params = insert(cursor, claim_records.of_waiting(waiting, reasons, now), now)
         afters = [_json.encode({"reason": reason}) for reason in reasons]
-        tell(cursor, waiting, ["allocation.queued"] * len(asked), afters, now)
+        tell(cursor, params, [each.actor for each in waiting], ["allocation.queued"] * len(asked), afters)
     _keep(waiting, {})
     return repeated
 
@@ -281,9 +287,8 @@ def insert_scheduled(each: Planned, read: Read, start_at: datetime, end_at: date
     records = claim_records.of_claims([(each, Taken((), is_borrowed=False))], read, now)
     records |= {"states": ["scheduled"], "starts": [start_at], "ends": [end_at], "notices": [None]}
     with prepared.cursor() as cursor:
-        sql.run(cursor, "claim_insert", claim_records.params(records) | {"now": now})
         after = claim_records.told(each, "scheduled", read, start_at=start_at, end_at=end_at)
-        tell(cursor, [each.asked], ["allocation.scheduled"], [after], now)
+        tell(cursor, insert(cursor, records, now), [each.asked.actor], ["allocation.scheduled"], [after])
     _keep([each.asked], {})
     return True
 

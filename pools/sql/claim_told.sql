@@ -3,7 +3,7 @@ INSERT INTO audit_event (at, actor, actor_id, token_prefix, project_id, request_
                          object_id, object_name, after)
 SELECT %(now)s, actor, actor_id, token_prefix, project_id, request_id, reason, action, 'allocation',
     object_id::text, object_name, coalesce((%(afters_known)s::jsonb[])[after_number], after::jsonb)
-FROM (SELECT unnest(%(actors)s::text[]) AS actor, unnest(%(actor_ids)s::uuid[]) AS actor_id,
+FROM (SELECT unnest(%(actors)s::text[]) AS actor, unnest(%(asked_by)s::uuid[]) AS actor_id,
         unnest(%(tokens)s::text[]) AS token_prefix, unnest(%(project_ids)s::uuid[]) AS project_id,
         unnest(%(requests)s::text[]) AS request_id, unnest(%(reasons)s::text[]) AS reason,
         unnest(%(actions)s::text[]) AS action, unnest(%(ids)s::uuid[]) AS object_id,
