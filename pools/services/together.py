@@ -3,12 +3,12 @@
 Whoever finds nobody at work claims for all who wait by then; who comes meanwhile is in the next batch. Alone, a request
 is a batch of one at once. Between two batches there is a moment for company: those who were answered just now tend to
 ask again, and without it two groups of them take turns, one of many and one of few, of which each costs the statements
-of a whole batch. So whoever asks right after many others may wait for company that does not come, a tenth of a second
-at most. What makes a batch fail is found by running each of it alone, out of line; so is who waits for a quota
+of a whole batch. So whoever asks within a second after many others may wait for company that does not come, a tenth of
+a second at most. What makes a batch fail is found by running each of it alone, out of line; so is who waits for a quota
 that somebody has locked, for the others have nothing to do with it.
 
 Those who ask for one and those who ask for many stand in lines of their own: nobody waits for one as long as for a
-thousand. Bulks have no moment for company, for each has enough of its own, and a full one shares with nobody.
+thousand. Bulks have a shorter moment for company, and a full one shares with nobody.
 """
 
 import threading
@@ -40,7 +40,9 @@ Answer = Written | DomainError
 
 MOST: Final = 100
 MOST_IN_BULK: Final = 1000
+_BACK_SECONDS: Final = 1.0  # who asks again does so by then
 _COMPANY_SECONDS_MOST: Final = 0.1
+_COMPANY_SECONDS_MOST_IN_BULK: Final = 0.05  # ten of a hundred are read in less
 
 
 class _Ticket:
@@ -65,7 +67,8 @@ class _Line:
     """Those who wait, and whether somebody works for them.
 
     A batch has up to ``most`` requests, or those of one caller. ``_expected`` is how many callers there are when all
-    who were answered last have come back, ``_company_until`` when they are not waited for any more.
+    who were answered last have come back, ``_patience_seconds`` how long a batch waits for them, and ``_company_until``
+    when they are not waited for any more.
     """
 
     def __init__(self, most: int, company_seconds: float) -> None:
@@ -75,13 +78,14 @@ class _Line:
         self._is_busy = False
         self._is_complete = threading.Event()
         self._expected = 0
+        self._patience_seconds = 0.0
         self._company_until = 0.0  # of the monotonic clock
 
     def join(self, ticket: _Ticket) -> bool:
         """Stand in line; True when it is one's own turn to work."""
         with self._lock:
             self._waiting.append(ticket)
-            if len(self._waiting) >= self._expected:
+            if self._is_enough():
                 self._is_complete.set()
             if self._is_busy:
                 return False
@@ -107,24 +111,29 @@ class _Line:
             return batch
 
     def gather(self) -> None:
-        """Wait until those are here again who were answered last."""
-        self._is_complete.wait(max(self._company_until - time.monotonic(), 0.0))
+        """Wait until those are here again who were answered last, or as many as a batch has."""
+        if time.monotonic() < self._company_until:
+            self._is_complete.wait(self._patience_seconds)
 
     def leave(self, answered: int, took_seconds: float) -> None:
         """Let the next one work, if there is one, after so many were answered; company has as long as they had."""
         with self._lock:
-            self._expected = min(answered + len(self._waiting), self._most)
-            self._company_until = time.monotonic() + min(took_seconds, self._company_seconds)
-            if len(self._waiting) < self._expected:
+            self._expected = answered + len(self._waiting)
+            self._patience_seconds = min(took_seconds, self._company_seconds)
+            self._company_until = time.monotonic() + _BACK_SECONDS
+            if not self._is_enough():
                 self._is_complete.clear()
             if self._waiting:
                 self._waiting[0].turn.set()
             else:
                 self._is_busy = False
 
+    def _is_enough(self) -> bool:
+        return len(self._waiting) >= self._expected or sum([len(each.bodies) for each in self._waiting]) >= self._most
+
 
 _line = _Line(MOST, _COMPANY_SECONDS_MOST)
-_bulks = _Line(MOST_IN_BULK, 0.0)
+_bulks = _Line(MOST_IN_BULK, _COMPANY_SECONDS_MOST_IN_BULK)
 
 
 def submit(body: Any, *, actor: Actor, once: Once | None, now: datetime) -> Answer:

@@ -183,6 +183,16 @@ class TestBulksAtTheSameMoment:
         assert [row.state for found in answers for row in found] == ["active"] * 5
         world.check()
 
+    def test_wait_for_as_many_as_a_batch_has_and_no_longer(self, world, sizes, monkeypatch):
+        monkeypatch.setattr(together._bulks, "_company_seconds", 10.0)
+        monkeypatch.setattr(together._bulks, "_most", 4)
+        ask_many(world, 1)
+        together._bulks.leave(20, 10.0)  # as after twenty who were answered together
+
+        answers = at_once.run(*[partial(ask_many, world, 1, 1)] * 2)
+
+        assert [row.state for found in answers for row in found] == ["active"] * 4 and sizes == [1, 4]
+
     @pytest.mark.parametrize("is_committed", [False, True])
     def test_that_together_break_are_made_once(self, world, at_once, monkeypatch, is_committed):
         real = claims.submit
