@@ -16,7 +16,7 @@ ROUNDS: Final = 4
 ALMOST: Final = ROUNDS
 # Where nobody knows better: free cards of a row, rows that a member looks at.
 _CARDS_OF_A_ROW: Final = 4
-_ROWS_OF_A_MEMBER: Final = 1.5
+_ROWS_OF_A_MEMBER: Final = 1.25  # below 1.1 the last of a batch find too little now and then
 # Where a pair has fewer states, most of its rows are free and each takes several requests: with more of them a whole
 # batch would go into the first pool, which carries one after another.
 STATES_LEAST: Final = 4
