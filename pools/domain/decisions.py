@@ -74,6 +74,10 @@ class Decision(Struct, frozen=True, kw_only=True):
     price_per_hour: Decimal | None
     explanation: Explanation
 
+    def capacity_ids(self) -> set[UUID]:
+        """Return the rows that it takes of, those of hosts among them."""
+        return {row for placed in self.members for row in (placed.capacity_id, placed.host_id) if row is not None}
+
 
 class PoolRefusal(Struct, frozen=True, kw_only=True):
     """Why a pool does not do. ``nodes`` are how many of its nodes refuse for this reason."""

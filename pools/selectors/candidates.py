@@ -4,8 +4,9 @@ A batch of requests shares one read. Where nothing of it fits, the next one is w
 asked for and not on how large the fleet is.
 """
 
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -52,6 +53,22 @@ class Read:
     def pool(self, pool_id: UUID) -> PoolView:
         """Return a pool of the view."""
         return self.pools[pool_id.int]
+
+    def without(self, capacity_ids: Set[UUID]) -> "Read":
+        """Return it without these rows and what else has their hosts; then it is not all there is."""
+        left = tuple([row for row in self.view.candidates if not {row.capacity_id, row.host_id} & capacity_ids])
+        is_exhausted = self.view.is_exhausted and len(left) == len(self.view.candidates)
+        return dataclasses.replace(self, view=replace(self.view, candidates=left, is_exhausted=is_exhausted))
+
+    def joined(self, other: "Read") -> "Read":
+        """Return what a write needs to know of both. It has the view of the other."""
+        return Read(
+            other.view,
+            self.positions | other.positions,
+            self.models,
+            self.layouts | other.layouts,
+            self.pools | other.pools,
+        )
 
 
 @dataclass(frozen=True, slots=True)

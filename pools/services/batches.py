@@ -65,6 +65,7 @@ class Batch:
     ) -> None:
         self._fleet, self._first_fleet, self._scores, self._now = fleet, fleet, scores, now
         self._is_brief = is_brief
+        self._is_explained = len(asked) <= _EXPLAINED_MOST
         self._open = {each.id: each for each in asked}
         self._narrowed: dict[UUID, Wanted] = {}  # what the quotas leave of it
         self._lost: Counter[UUID] = Counter()
@@ -74,6 +75,7 @@ class Batch:
         self._answers: dict[UUID, Answer] = {}
         self._round = 0
         self._is_swept = False  # of holds whose time is over, and the pools looked at again
+        self._is_looked_up = False  # whose key was used before
 
     def run(self) -> dict[UUID, Answer]:
         """Return the answers by id."""
@@ -85,6 +87,8 @@ class Batch:
                 continue
             read = self._read(asked)
             planned, refused = self._plan(asked, read)
+            if planned and refused and not self._round and not read.view.is_exhausted:
+                read, planned, refused = self._plan_further(read, planned, refused)
             is_settled = self._settle(planned, read, waits=bool(overtaken)) if planned else True
             # What was planned and not had is free for those behind.
             if is_settled:
@@ -140,12 +144,12 @@ class Batch:
             chance=asked[0].id.int,
             round=self._round,
             now=self._now,
-            is_explained=len(asked) <= _EXPLAINED_MOST,
+            is_explained=self._is_explained,
         )
 
     def _plan(self, asked: Sequence[Asked], read: Read) -> tuple[list[Planned], dict[UUID, Refusal]]:
         is_last = read.view.is_exhausted or self._round == candidates.ROUNDS - 1
-        draft = Draft(read.view, is_explained=len(asked) <= _EXPLAINED_MOST, tells_why=is_last)
+        draft = Draft(read.view, is_explained=self._is_explained, tells_why=is_last)
         planned: list[Planned] = []
         refused: dict[UUID, Refusal] = {}
         for each in asked:
@@ -158,6 +162,16 @@ class Batch:
             else:
                 planned.append(Planned(each, decision, self._ask(each, decision, read)))
         return planned, refused
+
+    def _plan_further(
+        self, read: Read, planned: list[Planned], refused: dict[UUID, Refusal]
+    ) -> tuple[Read, list[Planned], dict[UUID, Refusal]]:
+        """Look for the few whom nothing fitted in rows that nobody was given: one more read costs less than a write."""
+        self._round += 1
+        asked = [self._open[id] for id in refused]
+        further = self._read(asked).without({row for each in planned for row in each.decision.capacity_ids()})
+        found, refused = self._plan(asked, further)
+        return read.joined(further), [*planned, *found], refused
 
     def _ask(self, each: Asked, decision: Decision, read: Read) -> quotas.Ask:
         model, milli = decision.model, decision.milli
@@ -204,8 +218,9 @@ class Batch:
 
     def _refuse(self, refused: Mapping[UUID, Refusal], read: Read) -> None:
         """Answer those whom nothing fits; while there are rows that nobody looked at, look at more of them."""
-        if refused and not self._round and not self._is_swept:
-            # Who was answered before needs no second look.
+        if refused and not self._is_looked_up:
+            # Who was answered before needs no other look.
+            self._is_looked_up = True
             for id, answer in repeated([self._open[id] for id in refused], self._now).items():
                 self._answer(id, answer)
             refused = {id: refusal for id, refusal in refused.items() if id in self._open}

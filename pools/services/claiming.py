@@ -14,7 +14,6 @@ import msgspec
 
 from pools import dispatch
 from pools.domain.actors import Actor
-from pools.domain.decisions import Decision
 from pools.domain.quotas import Shortfall, Taken
 from pools.selectors import candidates, columns, installation, prepared
 from pools.selectors.candidates import Read
@@ -83,7 +82,7 @@ def attempt(
     lost, granted = _guarded(rows), _granted(planned)
     there: list[Planned] = []
     for each in planned:
-        is_taken = lost and not lost.isdisjoint(_capacity(each.decision))
+        is_taken = lost and not lost.isdisjoint(each.decision.capacity_ids())
         if is_taken or not _is_granted(each, granted):
             outcome.lost.add(each.asked.id)
         else:
@@ -130,7 +129,7 @@ def _keep(asked: Sequence[Asked], shown: dict[UUID, Written]) -> None:
 def _waited(
     planned: Sequence[Planned], read: Read, again: Callable[[Read], list[Planned]], now: datetime
 ) -> tuple[Read, list[Planned]]:
-    rows = {row for each in planned for row in _capacity(each.decision)}
+    rows = {row for each in planned for row in each.decision.capacity_ids()}
     with prepared.cursor() as cursor:
         sql.run(cursor, "claim_wait", {"rows": columns.uuids(rows)})
     fresh = candidates.again(read, rows, now=now)
@@ -147,10 +146,6 @@ def _lock_waiting(allocation_ids: Sequence[UUID]) -> set[UUID]:
             [list(allocation_ids)],
         )
         return {row[0] for row in cursor.fetchall()}
-
-
-def _capacity(decision: Decision) -> set[UUID]:
-    return {row for placed in decision.members for row in (placed.capacity_id, placed.host_id) if row is not None}
 
 
 def _guarded(rows: Rows) -> set[UUID]:

@@ -22,7 +22,7 @@ from pools.models import (
     Operation,
     PoolGrant,
 )
-from pools.services import allocations, claims, price_list
+from pools.services import allocations, claiming, claims, price_list
 from tests.factories import ALICE, granted, node, project
 from tests.services.asking import H100, PLENTY, World, asked, check_rows, quota, with_host
 
@@ -226,6 +226,23 @@ class TestABatch:
         assert [getattr(answer, "state", answer.__class__.__name__) for answer in answers] == [
             "active", "active", "active", "QuotaExceeded", "QuotaExceeded", "NoCapacity",
         ]  # fmt: skip
+        world.check()
+
+    def test_is_written_at_once_where_the_first_read_has_rows_for_some_of_it(self, monkeypatch):
+        """Of nodes in one state it has a few, so as to leave others to others."""
+        world, sizes = World(count=12), []
+        real = claiming.attempt
+
+        def counted(planned, *given, **more):
+            sizes.append(len(planned))
+            return real(planned, *given, **more)
+
+        monkeypatch.setattr(claiming, "attempt", counted)
+
+        answers = world.submit(*[world.asked(8, per_member=with_host(1000)) for _ in range(8)])
+
+        assert {answer.state for answer in answers} == {"active"}
+        assert sizes == [8]
         world.check()
 
     @pytest.mark.parametrize("size", [1, 100, 1000])
