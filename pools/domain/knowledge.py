@@ -80,6 +80,8 @@ class Knowledge:
         known = self._orders.get(key)
         if known is None:
             row, order = rows.read(candidate, self.profile(candidate.model, candidate.profile))
+            if len(self._orders) > READ_MOST:
+                self._orders.clear()
             known = self._orders[key] = self.number(row), order
         return known
 

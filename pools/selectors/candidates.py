@@ -57,17 +57,28 @@ class Read:
     def without(self, capacity_ids: Set[UUID]) -> "Read":
         """Return it without these rows and what else has their hosts; then it is not all there is."""
         left = tuple([row for row in self.view.candidates if not {row.capacity_id, row.host_id} & capacity_ids])
+        there = {id.int for row in left for id in (row.capacity_id, row.host_id) if id}
         is_exhausted = self.view.is_exhausted and len(left) == len(self.view.candidates)
-        return dataclasses.replace(self, view=replace(self.view, candidates=left, is_exhausted=is_exhausted))
+        return dataclasses.replace(
+            self,
+            view=replace(self.view, candidates=left, is_exhausted=is_exhausted),
+            positions={row: count for row, count in self.positions.items() if row in there},
+            layouts={card: pieces for card, pieces in self.layouts.items() if card[0].int in there},
+        )
 
-    def joined(self, other: "Read") -> "Read":
-        """Return what a write needs to know of both. It has the view of the other."""
+    def joined(self, later: "Read") -> "Read":
+        """Return what a write needs to know of both, with the view of the later one.
+
+        Of rows that both have it is what the later one saw. What was planned on this one has to be left out of it
+        (``without``): a write refuses rows that are not as their plan saw them.
+        """
+        own = {card: pieces for card, pieces in self.layouts.items() if card[0].int not in later.positions}
         return Read(
-            other.view,
-            self.positions | other.positions,
+            later.view,
+            self.positions | later.positions,
             self.models,
-            self.layouts | other.layouts,
-            self.pools | other.pools,
+            own | later.layouts,
+            self.pools | later.pools,
         )
 
 

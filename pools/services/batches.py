@@ -75,7 +75,7 @@ class Batch:
         self._answers: dict[UUID, Answer] = {}
         self._round = 0
         self._is_swept = False  # of holds whose time is over, and the pools looked at again
-        self._is_looked_up = False  # whose key was used before
+        self._looked_up: set[UUID] = set()  # whether their keys were used before
 
     def run(self) -> dict[UUID, Answer]:
         """Return the answers by id."""
@@ -171,7 +171,8 @@ class Batch:
         asked = [self._open[id] for id in refused]
         further = self._read(asked).without({row for each in planned for row in each.decision.capacity_ids()})
         found, refused = self._plan(asked, further)
-        return read.joined(further), [*planned, *found], refused
+        of = {each.asked.id: each for each in (*planned, *found)}
+        return read.joined(further), [of[id] for id in self._open if id in of], refused
 
     def _ask(self, each: Asked, decision: Decision, read: Read) -> quotas.Ask:
         model, milli = decision.model, decision.milli
@@ -218,10 +219,10 @@ class Batch:
 
     def _refuse(self, refused: Mapping[UUID, Refusal], read: Read) -> None:
         """Answer those whom nothing fits; while there are rows that nobody looked at, look at more of them."""
-        if refused and not self._is_looked_up:
+        if new := refused.keys() - self._looked_up:
             # Who was answered before needs no other look.
-            self._is_looked_up = True
-            for id, answer in repeated([self._open[id] for id in refused], self._now).items():
+            self._looked_up |= new
+            for id, answer in repeated([self._open[id] for id in new], self._now).items():
                 self._answer(id, answer)
             refused = {id: refusal for id, refusal in refused.items() if id in self._open}
         # A second look may do; before many rows are read, what lies about is swept up.

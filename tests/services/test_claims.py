@@ -19,10 +19,11 @@ from pools.models import (
     Claim,
     LedgerEvent,
     Member,
+    Node,
     Operation,
     PoolGrant,
 )
-from pools.services import allocations, claiming, claims, price_list
+from pools.services import allocations, batches, claiming, claims, price_list
 from tests.factories import ALICE, granted, node, project
 from tests.services.asking import H100, PLENTY, World, asked, check_rows, quota, with_host
 
@@ -243,6 +244,28 @@ class TestABatch:
 
         assert {answer.state for answer in answers} == {"active"}
         assert sizes == [8]
+        world.check()
+
+    def test_gives_no_piece_of_a_card_twice_that_somebody_cuts_between_its_reads(self, monkeypatch):
+        world, taken = World(count=60, devices=1), []
+        piece, whole = (Choice(model=H100, profile="1g.10gb"),), (Choice(model=H100, profile="7g.80gb"),)
+        real = batches.Batch._plan_further
+
+        def meanwhile(self, read, planned, refused):
+            (placed,) = [each.decision.members[0] for each in planned if each.decision.profile == "1g.10gb"]
+            others = tuple(Node.objects.exclude(pk=placed.node_id).values_list("name", flat=True))
+            other = world.asked(1, any_of=piece, topology=Topology(avoid=Avoid(nodes=others)))
+            taken.extend(claims.submit([other], now=world.clock.now))
+            return real(self, read, planned, refused)
+
+        monkeypatch.setattr(batches.Batch, "_plan_further", meanwhile)
+
+        answers = world.submit(world.asked(1, any_of=piece), *[world.asked(1, any_of=whole) for _ in range(30)])
+
+        assert {answer.state for answer in (*taken, *answers)} == {"active"} and len(taken) == 1
+        for layout in Capacity.objects.values_list("layout", flat=True):
+            for pieces in layout.values():
+                assert len({each["start"] for each in pieces}) == len(pieces)
         world.check()
 
     @pytest.mark.parametrize("size", [1, 100, 1000])
