@@ -201,31 +201,37 @@ class _Plain:
         self._sums: dict[tuple[int, int | None], _Sum] = {}
 
     def add_up(self, asks: Sequence[Ask]) -> list[Taken | None]:
-        """Count what is asked of tenants where nobody borrows for it. None: it has to be counted one by one."""
+        """Count what is asked of tenants where nobody borrows for it. None: it has to be counted one by one.
+
+        Where somebody is looked at more closely, all of his tenant's are: nobody overtakes him.
+        """
         found: list[tuple[int, Taken] | None] = []
+        in_turn: set[int] = set()  # roots of tenants
         for ask in asks:
             project = self._projects.get(ask.lineage[-1].int) or self._project(ask.lineage)
             if ask.model_id is None or not ask.milli or not ask.units_milli or not project.is_there:
+                if ask.milli or ask.units_milli:
+                    in_turn.add(ask.lineage[0].int)
                 found.append(None)
                 continue
             of_model, taken = project.of_models.get(ask.model_id.int) or self._of_model(project, ask.model_id.int)
             project.everything.asked += ask.units_milli
             of_model.asked += ask.milli
             found.append((of_model.root, taken))
-        borrowing = self._settle()
-        return [None if pair is None or pair[0] in borrowing else pair[1] for pair in found]
+        left = self._settle(in_turn)
+        return [None if pair is None or pair[0] in left else pair[1] for pair in found]
 
-    def _settle(self) -> set[int]:
-        """Count all that is asked; return the roots of those where it is too much, of which nothing is counted."""
+    def _settle(self, in_turn: set[int]) -> set[int]:
+        """Count all that is asked but where it is too much, or what has to be in turn; return the roots of those."""
         sums = [each for each in self._sums.values() if each.asked]
         for each in sums:
             each.add(each.asked)
-        borrowing = {each.root for each in sums if each.is_over()}
+        left = in_turn | {each.root for each in sums if each.is_over()}
         for each in sums:
-            if each.root in borrowing:
+            if each.root in left:
                 each.add(-each.asked)
             each.asked = 0
-        return borrowing
+        return left
 
     def take(self, ask: Ask) -> Taken | None:
         """Count it as ``Book.take`` does; None: it has to look closer, and nothing was counted."""

@@ -129,7 +129,11 @@ class _Line:
                 self._is_busy = False
 
     def _is_enough(self) -> bool:
-        return len(self._waiting) >= self._expected or sum([len(each.bodies) for each in self._waiting]) >= self._most
+        """Whether all are here, or no other like the first has room beside them."""
+        if len(self._waiting) >= self._expected:
+            return True
+        count = sum([len(each.bodies) for each in self._waiting])
+        return bool(self._waiting) and count + len(self._waiting[0].bodies) > self._most
 
 
 _line = _Line(MOST, _COMPANY_SECONDS_MOST)

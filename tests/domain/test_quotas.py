@@ -139,6 +139,14 @@ class TestAnAsk:
 
         assert (units - 1) * 1000 < milli * factor <= units * 1000
 
+    def test_is_overtaken_by_no_other_of_its_batch_that_is_easier_to_count(self):
+        tenant = Tenant(row("acme", 1000, model=None), row("acme", 5000), row("acme/vision", 5000),
+                        row("acme/audio", 1000, model=None))  # fmt: skip
+
+        first, second = tenant.book.take_all([ask("acme/vision", 1000), ask("acme/audio", 1000)])
+
+        assert isinstance(first, Taken) and isinstance(second, Shortfall)
+
 
 class TestBorrowing:
     def test_takes_what_siblings_leave_and_says_so(self):

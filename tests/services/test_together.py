@@ -1,5 +1,6 @@
 """Requests that come at the same moment: committed together, each with its own answer and its own key."""
 
+import time
 from datetime import timedelta
 from functools import partial
 from threading import Event, Thread
@@ -192,6 +193,17 @@ class TestBulksAtTheSameMoment:
         answers = at_once.run(*[partial(ask_many, world, 1, 1)] * 2)
 
         assert [row.state for found in answers for row in found] == ["active"] * 4 and sizes == [1, 4]
+
+    def test_wait_for_nobody_who_has_no_room_beside_them(self, world, sizes, monkeypatch):
+        monkeypatch.setattr(together._bulks, "_company_seconds", 60.0)
+        monkeypatch.setattr(together._bulks, "_most", 4)
+        ask_many(world, 1)
+        together._bulks.leave(20, 60.0)
+        began = time.monotonic()
+
+        ask_many(world, 1, 1, 1)
+
+        assert time.monotonic() - began < 30 and sizes == [1, 3]
 
     @pytest.mark.parametrize("is_committed", [False, True])
     def test_that_together_break_are_made_once(self, world, at_once, monkeypatch, is_committed):
