@@ -1,7 +1,7 @@
 # ocenter: `make run` starts it, `make demo` with a simulated fleet, `make test` proves it.
 # Needs Python 3.11 or newer with venv, make and git. Everything else comes from pinned wheels.
 
-PYTHON ?= python3
+# PYTHON names the interpreter to make the environment of; without it .ci/python chooses one.
 UV_VERSION := 0.13.9
 TEST_WORKERS ?= 2
 VENV := .venv
@@ -52,7 +52,7 @@ lock: $(VENV)/development  ## pin and hash what requirements*.in name
 	$(VENV)/uv/bin/uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --quiet requirements-dev.in -c requirements.txt -o requirements-dev.txt
 
 secrets:  ## make the files that docker-compose.yml reads passwords from
-	@$(PYTHON) -m ocenter.compose
+	@$(or $(PYTHON),python3) -m ocenter.compose
 
 # Two sets in one environment. The development set holds the runtime set, so it never shrinks back to that.
 $(VENV)/runtime: requirements.txt

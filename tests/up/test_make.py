@@ -17,7 +17,7 @@ from tests.up.running import CHECKOUT
 def checkout(tmp_path):
     """Copy what `make` needs, with an installer that only writes down what it was asked."""
     (tmp_path / ".ci").mkdir()
-    for name in ("Makefile", ".ci/venv", "requirements.txt", "requirements-dev.txt"):
+    for name in ("Makefile", ".ci/venv", ".ci/python", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(CHECKOUT / name, tmp_path / name)
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
@@ -115,6 +115,63 @@ class TestMake:
         ran = make(checkout, ".venv/runtime", PYTHON="python3.99")
 
         assert ran.returncode != 0 and ran.stderr.startswith("There is no python3.99; install Python 3.11 or newer")
+
+
+class TestChoice:
+    """Which Python the environment is made of when nobody names one."""
+
+    @staticmethod
+    def chosen(first: Path, other: Path) -> str:
+        ran = subprocess.run([".ci/python", first, other], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+        return ran.stdout.strip()
+
+    @pytest.fixture
+    def python(self, tmp_path):
+        def python(
+            name: str, *, built: str = "", prefix: str = "/opt", version: str = "(3, 13)", more: str = ""
+        ) -> Path:
+            """Write an interpreter that tells this of itself."""
+            told = (
+                f"import sys, sysconfig; sys.base_prefix = '{prefix}'; sys.version_info = {version}; {more}\n"
+                f"sysconfig.get_config_var = lambda name: '{built}'\n"
+            )
+            (tmp_path / f"{name}.py").write_text(f"{told}exec(sys.argv[2])\n")
+            program: Path = tmp_path / name
+            script(program, f'exec {sys.executable} {program}.py "$@"')
+            return program
+
+        return python
+
+    def test_is_the_first_where_it_is_optimized(self, python):
+        first, other = python("first", built="--enable-optimizations --with-lto"), python("other", prefix="/usr")
+
+        assert self.chosen(first, other) == str(first)
+
+    def test_is_the_first_where_the_distribution_built_it(self, python):
+        first, other = python("first", prefix="/usr"), python("other", prefix="/usr")
+
+        assert self.chosen(first, other) == str(first)
+
+    def test_is_the_other_where_the_first_is_slow(self, python):
+        first, other = python("first", built="--enable-shared"), python("other", prefix="/usr")
+
+        assert self.chosen(first, other) == str(other)
+
+    def test_is_the_other_where_there_is_no_first(self, python, tmp_path):
+        assert self.chosen(tmp_path / "none", python("other", prefix="/usr")).endswith("/other")
+
+    @pytest.mark.parametrize(
+        "fault", [{"version": "(3, 9)"}, {"more": "sys.modules['ensurepip'] = None"}], ids=["too old", "without venv"]
+    )
+    def test_is_the_first_where_the_other_does_not_serve(self, python, fault):
+        first, other = python("first"), python("other", prefix="/usr", **fault)
+
+        assert self.chosen(first, other) == str(first)
+
+    def test_is_the_first_where_there_is_no_other(self, python, tmp_path):
+        first = python("first")
+
+        assert self.chosen(first, tmp_path / "none") == str(first)
 
 
 class TestPins:
