@@ -25,12 +25,15 @@ from pools.services.asked import Planned
 from pools.services.claim_records import Records
 
 _PLACES: Final = Decimal("0.000001")  # as prices are stored
+# Of each member its row, and where its positions stand in the list of all: 0, which is no position, for a host alone.
 _NAMES: Final = """
-SELECT p.number, n.name, d.id::text, d.ref
-FROM unnest(%s::uuid[], %s::integer[]) WITH ORDINALITY p (row_id, position, number)
+SELECT at, n.name, d.id::text, d.ref
+FROM (SELECT unnest(%(rows)s::uuid[]) AS row_id, unnest(%(at_first)s::integer[]) AS first,
+        unnest(%(at_last)s::integer[]) AS last) p
     CROSS JOIN LATERAL (SELECT node_id, device_ids FROM capacity WHERE id = p.row_id OFFSET 0) c
     LEFT JOIN LATERAL (SELECT name FROM node WHERE id = c.node_id OFFSET 0) n ON true
-    LEFT JOIN LATERAL (SELECT id, ref FROM device WHERE id = c.device_ids[p.position] OFFSET 0) d ON true
+    CROSS JOIN generate_series(p.first, p.last) at
+    LEFT JOIN LATERAL (SELECT id, ref FROM device WHERE id = c.device_ids[(%(at)s::integer[])[at]] OFFSET 0) d ON true
 """
 
 _KEPT: Final = 1024
@@ -89,22 +92,19 @@ def shown(planned: Sequence[Planned], records: Records, read: Read, now: datetim
 
 def _names(decisions: Sequence[Decision]) -> list[_Name]:
     """Return the names at the places on nodes, in the order of ``_places``. One query, none without any."""
-    places = [
-        place for decision in decisions for placed in decision.members if placed.node_id for place in _places(placed)
-    ]
-    if not places:
+    members = [placed for decision in decisions for placed in decision.members if placed.node_id]
+    if not members:
         return []
-    row_ids, positions = zip(*places, strict=True)
+    rows = columns.uuids([placed.capacity_id or placed.host_id for placed in members])
+    places = columns.slices("at", list(map(_places, members)), columns.integers)
     with prepared.cursor() as cursor:
-        cursor.execute(_NAMES, [columns.uuids(row_ids), columns.integers(positions)])
+        cursor.execute(_NAMES, {"rows": rows, **places})
         return sorted(cursor.fetchall())
 
 
-def _places(placed: Placed) -> list[tuple[UUID | None, int | None]]:
-    """Return (capacity row, position) of each device; of a member that has none, its host alone."""
-    if placed.capacity_id is None:
-        return [(placed.host_id, None)]
-    return [(placed.capacity_id, position) for position in placed.positions]
+def _places(placed: Placed) -> Sequence[int]:
+    """Return the position of each device in its row; 0 of a member that has none."""
+    return placed.positions if placed.capacity_id else (0,)
 
 
 def _alike(each: Planned) -> tuple[object, ...]:
