@@ -221,8 +221,7 @@ class Operation(models.Model):
         ]
         indexes = [
             models.Index(fields=["allocation", "id"], name="operation_allocation"),
-            models.Index(fields=["pool", "id"], condition=Q(state__in=states.OPERATION_OPEN), name="operation_open"),
-            # Few of all, of which people look for the newest.
+            # Few of all, of which people look for the newest, of a pool or of all.
             models.Index(fields=["id"], condition=~Q(state="confirmed"), name="operation_not_confirmed"),
             models.Index(fields=["target_ref"], condition=Q(action="apply"), name="operation_marker"),
             models.Index(fields=["pool", "sent_at"], condition=Q(sent_at__isnull=False), name="operation_sent"),
